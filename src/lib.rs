@@ -1,7 +1,20 @@
 //! Exports every participant record of historical Huawei Cloud Meeting meetings, and proves it.
 
+mod config;
+mod error;
+mod event;
+mod rate;
 mod record;
+mod report;
 mod uuid;
 
+pub use config::{Compress, Config, CountPolicy, Format, LogFormat, PageSize, Verify, When};
+pub use error::{Error, Result};
+pub use event::{Event, Observer, silent};
+pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
+pub use report::{
+    MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota, REPORT_VERSION, Report,
+    Requests,
+};
 pub use uuid::{ConfUuid, InvalidConfUuid};

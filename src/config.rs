@@ -1,0 +1,429 @@
+//! The settings of a run: every key, its type and its default, as the config file spells them.
+//!
+//! Texts become typed values here and are not looked at again. Where a setting comes from (flag,
+//! environment, file) is the command line's business; secrets are not settings, only the places
+//! they are read from are.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::error::{Error, Result};
+use crate::rate::Rate;
+use crate::record::Language;
+
+/// All settings of `rollbook export`; [`Default`] is what an empty config file means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The API's site: scheme, host and port. Tokens belong to a site.
+    pub base_url: Url,
+    /// Accept `http://` to other hosts than this machine.
+    pub allow_http: bool,
+    /// Certificates (PEM) to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Meeting list; `-` is standard input.
+    pub meetings: Option<PathBuf>,
+    /// Destination: a folder, or `-` for standard output.
+    pub out: Option<String>,
+    /// Format of the parts.
+    pub format: Format,
+    /// Compression of NDJSON.
+    pub compress: Compress,
+    /// Requests a time.
+    pub rate: Rate,
+    /// Requests that may be sent at once after a silence.
+    pub burst: NonZeroU32,
+    /// Requests in flight at once.
+    pub concurrency: NonZeroU32,
+    /// Records a request.
+    pub page_size: PageSize,
+    /// Attempts after the first, for one page.
+    pub retries: u32,
+    /// For one attempt, from connecting to the last byte.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// For the whole run; what is whole by then is kept.
+    #[serde(with = "humantime_serde")]
+    pub deadline: Option<Duration>,
+    /// Language of the labels.
+    pub language: Language,
+    /// The API's `searchKey`: only records that match.
+    pub search_key: Option<String>,
+    /// Stop at the first meeting that fails.
+    pub fail_fast: bool,
+    /// How a meeting of several pages is proven whole.
+    pub verify: Verify,
+    /// What to make of a `count` that is steadily wrong.
+    pub count_policy: CountPolicy,
+    /// Walks after the first, for a meeting that changes while it is read.
+    pub restarts: u32,
+    /// Before the first restart; doubles with each.
+    #[serde(with = "humantime_serde")]
+    pub restart_delay: Duration,
+    /// Largest answer that is read, after decompression.
+    pub max_body: ByteSize,
+    /// Records held in memory until their meetings are whole.
+    pub buffer_rows: u64,
+    /// A part is closed at this size.
+    pub part_size: ByteSize,
+    /// A part is closed at this many records.
+    pub part_rows: u64,
+    /// Whole meetings are committed at least this often.
+    #[serde(with = "humantime_serde")]
+    pub commit_every: Duration,
+    /// Where the report goes, as JSON.
+    pub report: Option<PathBuf>,
+    /// Form of the log on standard error.
+    pub log_format: LogFormat,
+    /// When to show progress.
+    pub progress: When,
+    /// File that holds an access token.
+    pub access_token_file: Option<PathBuf>,
+    /// Environment variable that holds an access token.
+    pub access_token_env: Option<String>,
+    /// App ID to log in with.
+    pub app_id: Option<String>,
+    /// File that holds the app key.
+    pub app_key_file: Option<PathBuf>,
+    /// Environment variable that holds the app key.
+    pub app_key_env: Option<String>,
+    /// Third-party user to log in as; none is the enterprise's default administrator.
+    pub user_id: Option<String>,
+    /// Enterprise, for a service provider's App ID only.
+    pub corp_id: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            base_url: default_site(),
+            allow_http: false,
+            ca_file: None,
+            meetings: None,
+            out: None,
+            format: Format::default(),
+            compress: Compress::default(),
+            rate: Rate::per_minute(60),
+            burst: NonZeroU32::MIN,
+            concurrency: const { NonZeroU32::new(16).unwrap() },
+            page_size: PageSize::MAX,
+            retries: 8,
+            timeout: Duration::from_secs(30),
+            deadline: None,
+            language: Language::default(),
+            search_key: None,
+            fail_fast: false,
+            verify: Verify::default(),
+            count_policy: CountPolicy::default(),
+            restarts: 5,
+            restart_delay: Duration::from_secs(1),
+            max_body: ByteSize::mib(64),
+            buffer_rows: 100_000,
+            part_size: ByteSize::mib(128),
+            part_rows: 8_000_000,
+            commit_every: Duration::from_secs(300),
+            report: None,
+            log_format: LogFormat::default(),
+            progress: When::default(),
+            access_token_file: None,
+            access_token_env: None,
+            app_id: None,
+            app_key_file: None,
+            app_key_env: None,
+            user_id: None,
+            corp_id: None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a config file's text.
+    ///
+    /// # Errors
+    ///
+    /// An unknown key, a value of the wrong kind: the message names `source`, line and column.
+    pub fn from_toml(text: &str, source: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error| Error::Config(format!("{source}: {error}")))
+    }
+
+    /// Refuses settings that contradict each other or would send the token in the clear.
+    ///
+    /// # Errors
+    ///
+    /// The message names the setting and what to do.
+    pub fn check(&self) -> Result<()> {
+        let url = &self.base_url;
+        let refuse = |reason: String| Err(Error::Config(reason));
+        match url.scheme() {
+            "https" => {}
+            "http" if self.allow_http || is_loopback(url) => {}
+            "http" => {
+                return refuse(format!(
+                    "base_url {url}: http would send the access token in the clear; \
+                     use https, or allow_http where the network is trusted"
+                ));
+            }
+            other => return refuse(format!("base_url {url}: {other} is not http or https")),
+        }
+        if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
+            return refuse("base_url: expected scheme, host and port, without credentials".into());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return refuse("base_url: expected no query and no fragment".into());
+        }
+        if self.compress != Compress::None && self.format != Format::Ndjson {
+            return refuse(format!(
+                "compress = {}: only ndjson is compressed as a whole; {} compresses inside",
+                self.compress, self.format
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a constant, parsed by a test")]
+fn default_site() -> Url {
+    Url::parse("https://api.meeting.huaweicloud.com").expect("a well-formed URL")
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// Records a request: 1 to 500.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct PageSize(u32);
+
+impl PageSize {
+    /// The API's documented maximum.
+    pub const MAX: Self = Self(500);
+
+    /// The number of records.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for PageSize {
+    type Error = String;
+
+    fn try_from(records: u32) -> Result<Self, String> {
+        if (1..=Self::MAX.0).contains(&records) {
+            Ok(Self(records))
+        } else {
+            Err(format!(
+                "page size {records}: expected 1 to {}",
+                Self::MAX.0
+            ))
+        }
+    }
+}
+
+impl From<PageSize> for u32 {
+    fn from(size: PageSize) -> Self {
+        size.0
+    }
+}
+
+impl FromStr for PageSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<u32>()
+            .map_err(|error| error.to_string())?
+            .try_into()
+    }
+}
+
+/// An enum of settings with one spelling for flags, files and messages.
+macro_rules! choice {
+    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$variant_meta])* #[serde(rename = $text)] $variant,)+
+        }
+
+        impl $name {
+            /// Every choice.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The choice as flags and files spell it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                Self::ALL.iter().copied().find(|choice| choice.as_str() == text).ok_or_else(|| {
+                    let all: Vec<_> = Self::ALL.iter().map(|choice| choice.as_str()).collect();
+                    format!("expected one of {}", all.join(", "))
+                })
+            }
+        }
+    };
+}
+
+choice! {
+    /// Format of the parts; all carry the same columns and values.
+    Format {
+        /// Parquet files, zstd inside.
+        #[default]
+        Parquet = "parquet",
+        /// One JSON object a line.
+        Ndjson = "ndjson",
+        /// Arrow IPC streams.
+        Arrow = "arrow",
+    }
+}
+
+choice! {
+    /// Compression of NDJSON parts.
+    Compress {
+        /// As it is.
+        #[default]
+        None = "none",
+        /// Zstandard: `.ndjson.zst`.
+        Zstd = "zstd",
+        /// gzip: `.ndjson.gz`.
+        Gzip = "gzip",
+    }
+}
+
+choice! {
+    /// How a meeting of several pages is proven whole.
+    Verify {
+        /// Neighbouring pages share a record, which must be the same in both.
+        #[default]
+        Seams = "seams",
+        /// Seams, and a second walk that must bring the same records.
+        Twice = "twice",
+    }
+}
+
+choice! {
+    /// What to make of a `count` that is steadily wrong.
+    CountPolicy {
+        /// The meeting is incomplete; the report has both figures.
+        #[default]
+        Fail = "fail",
+        /// The meeting is accepted when its end was seen twice and all seams hold.
+        End = "end",
+    }
+}
+
+choice! {
+    /// Form of the log on standard error.
+    LogFormat {
+        /// For people.
+        #[default]
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+choice! {
+    /// When to show something that only a terminal can show.
+    When {
+        /// Where there is a terminal.
+        #[default]
+        Auto = "auto",
+        /// Always.
+        Always = "always",
+        /// Never.
+        Never = "never",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_base_url(url: &str) -> Config {
+        Config {
+            base_url: url.parse().unwrap(),
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn an_empty_file_means_the_defaults() {
+        assert_eq!(Config::from_toml("", "test").unwrap(), Config::default());
+        Config::default().check().unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let error = Config::from_toml("rate = \"5/s\"\nratte = 1\n", "my.toml").unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("my.toml") && text.contains("line 2") && text.contains("ratte"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        for url in [
+            "http://127.0.0.1:8080",
+            "http://localhost",
+            "http://[::1]:1",
+            "https://example.com",
+        ] {
+            with_base_url(url).check().unwrap();
+        }
+        for url in [
+            "http://example.com",
+            "http://127.0.0.1.example.com",
+            "ftp://localhost",
+        ] {
+            assert!(with_base_url(url).check().is_err(), "{url}");
+        }
+        let trusted = Config {
+            allow_http: true,
+            ..with_base_url("http://example.com")
+        };
+        trusted.check().unwrap();
+    }
+
+    #[test]
+    fn a_base_url_never_carries_credentials_or_a_query() {
+        for url in ["https://me:secret@example.com", "https://example.com/?a=b"] {
+            let error = with_base_url(url).check().unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_1_to_500_records() {
+        assert_eq!("500".parse::<PageSize>().unwrap(), PageSize::MAX);
+        for text in ["0", "501", "-1", "many"] {
+            assert!(text.parse::<PageSize>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Everything that can go wrong, as one enum.
+//!
+//! A message says what failed and where; the cause is its `source()` and is not repeated in the
+//! text. Questions about an error (may it be tried again? whose fault is it?) are methods: no
+//! caller matches on a text. No message carries a query string, a header or a record, since a
+//! search key may be a phone number and a record is personal data.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A local file or folder could not be used.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried, as a verb: `read`, `write`, `create`, `sync`, `rename`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An object of the dataset could not be used.
+    #[error("cannot {action} {path} of the dataset")]
+    Store {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The object's path inside the dataset.
+        path: String,
+        /// What the store said.
+        source: object_store::Error,
+    },
+    /// Records could not be encoded.
+    #[error("cannot encode {format}")]
+    Encode {
+        /// The output format.
+        format: &'static str,
+        /// What the encoder said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The destination or its ledger is not what it should be.
+    #[error("{path}: {reason}")]
+    Dataset {
+        /// The offending object or folder.
+        path: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A setting is missing, malformed or contradicts another.
+    #[error("{0}")]
+    Config(String),
+    /// A meeting list holds something that is no meeting.
+    #[error("{list}, line {line}: {reason}")]
+    MeetingList {
+        /// The file, or `standard input`.
+        list: String,
+        /// 1-based line.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The credentials are missing or were refused: the whole run stops.
+    #[error("{reason}")]
+    Credentials {
+        /// What was refused, and what to do.
+        reason: String,
+    },
+}
+
+/// Shorthand for results of this library.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A failed file operation, ready for `map_err`.
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
+    }
+}

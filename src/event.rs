@@ -1,0 +1,114 @@
+//! What a run tells while it goes on.
+//!
+//! The library prints nothing: it hands each [`Event`] to the [`Observer`] that the caller gave,
+//! from whatever thread it happens on. An observer must be quick and must not block.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::rate::Rate;
+use crate::report::Proof;
+use crate::uuid::ConfUuid;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The run begins: meetings asked for, and how many of them the ledger holds already.
+    Started {
+        /// Distinct meetings asked for.
+        meetings: u64,
+        /// Of them, committed by earlier runs.
+        already: u64,
+    },
+    /// A meeting's first page told how many records it has.
+    Counted {
+        /// The meeting.
+        meeting: ConfUuid,
+        /// The API's `count`.
+        count: u64,
+    },
+    /// A page arrived and was decoded.
+    Page {
+        /// Its records, seams included.
+        rows: u64,
+    },
+    /// A request is tried again.
+    Retrying {
+        /// The meeting it is for.
+        meeting: ConfUuid,
+        /// The offset it asks for.
+        offset: u64,
+        /// How long it waits.
+        delay: Duration,
+        /// Why, in words.
+        cause: String,
+    },
+    /// A meeting changed while it was read and is read again from the start.
+    Restarted {
+        /// The meeting.
+        meeting: ConfUuid,
+        /// Records of it that had been counted as fetched and are now dropped.
+        rows: u64,
+        /// What was seen.
+        cause: String,
+        /// How long it waits.
+        delay: Duration,
+    },
+    /// The server asked for silence: nobody sends for this long.
+    Paused {
+        /// From now.
+        delay: Duration,
+        /// Why, in words.
+        cause: String,
+    },
+    /// The server told its quota, which is slower than the rate so far.
+    QuotaLearned {
+        /// The new rate.
+        rate: Rate,
+    },
+    /// A login was made.
+    LoggedIn {
+        /// How long the token lives.
+        life: Duration,
+    },
+    /// A meeting is whole.
+    Complete {
+        /// The meeting.
+        meeting: ConfUuid,
+        /// Its records.
+        records: u64,
+        /// How that was proven.
+        proof: Proof,
+    },
+    /// A meeting could not be had whole; nothing of it is in the dataset.
+    Incomplete {
+        /// The meeting.
+        meeting: ConfUuid,
+        /// Records of it that had been counted as fetched and are now dropped.
+        rows: u64,
+        /// Why, in words.
+        cause: String,
+    },
+    /// Whole meetings became visible in the dataset.
+    Committed {
+        /// Sequence of the ledger entry.
+        sequence: u64,
+        /// Parts.
+        parts: u64,
+        /// Meetings.
+        meetings: u64,
+        /// Records.
+        records: u64,
+        /// Bytes of the parts.
+        bytes: u64,
+    },
+}
+
+/// Receives each event of a run.
+pub type Observer = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// An observer that listens to nothing.
+pub fn silent() -> Observer {
+    Arc::new(|_| {})
+}

@@ -1,0 +1,180 @@
+//! What a run says at its end, for people and for schedulers.
+//!
+//! Serialised as it stands for `--report` and for `_rollbook/runs`. Names meetings, never
+//! participants.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Format;
+use crate::rate::Rate;
+use crate::record::Language;
+use crate::uuid::ConfUuid;
+
+/// Version of the report's form.
+pub const REPORT_VERSION: u32 = 1;
+
+/// One finished run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`REPORT_VERSION`].
+    pub version: u32,
+    /// Version of rollbook.
+    pub rollbook: String,
+    /// The run's name: its start and a random suffix.
+    pub run_id: String,
+    /// When the run began.
+    pub started: DateTime<Utc>,
+    /// When it ended.
+    pub finished: DateTime<Utc>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What stopped the run, where something did.
+    pub error: Option<String>,
+    /// Destination as asked for.
+    pub out: String,
+    /// Format of the parts.
+    pub format: Format,
+    /// The API's site.
+    pub base_url: String,
+    /// Language of the labels.
+    pub language: Language,
+    /// Meetings by outcome.
+    pub meetings: MeetingCounts,
+    /// Records committed by this run.
+    pub records: u64,
+    /// Parts committed by this run.
+    pub parts: u64,
+    /// Bytes of those parts.
+    pub bytes: u64,
+    /// Requests for pages.
+    pub requests: Requests,
+    /// The quota and what it cost.
+    pub quota: Quota,
+    /// Records by anomaly.
+    pub anomalies: BTreeMap<String, u64>,
+    /// Lone surrogates that were replaced by U+FFFD.
+    pub replaced_surrogates: u64,
+    /// Each meeting that this run read or tried to, in the order asked for.
+    pub per_meeting: Vec<MeetingReport>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every meeting asked for is in the dataset, whole.
+    Complete,
+    /// The run went to its end, but some meetings are incomplete.
+    Incomplete,
+    /// The run was asked to stop, or its deadline passed; the same command goes on from here.
+    Interrupted,
+    /// The run could not go on.
+    Failed,
+}
+
+/// Meetings by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeetingCounts {
+    /// Distinct meetings asked for.
+    pub requested: u64,
+    /// Of them, committed by earlier runs and not asked again.
+    pub already: u64,
+    /// Committed by this run, with records.
+    pub complete: u64,
+    /// Committed by this run, without any record.
+    pub empty: u64,
+    /// Absent: they could not be had whole.
+    pub incomplete: u64,
+    /// Absent: the run stopped before they were whole.
+    pub unfinished: u64,
+}
+
+/// Requests for pages, by fate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Attempts sent.
+    pub sent: u64,
+    /// The least that could have served the complete meetings.
+    pub minimum: u64,
+    /// Attempts that were repeated after a failure.
+    pub retried: u64,
+    /// Attempts that the server refused for its quota.
+    pub throttled: u64,
+    /// Walks that were begun again.
+    pub restarts: u64,
+}
+
+/// The quota of a run and what it cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quota {
+    /// The rate asked for.
+    pub asked: Rate,
+    /// The rate at the end: lower where the server said so.
+    pub rate: Rate,
+    /// The least time that the minimum of requests takes at the rate asked for, in milliseconds.
+    pub bound_ms: u64,
+    /// The time from the first request to the last answer, in milliseconds.
+    pub elapsed_ms: u64,
+    /// Of that, pauses that the server asked for, in milliseconds.
+    pub paused_ms: u64,
+}
+
+/// What became of one meeting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeetingReport {
+    /// The meeting.
+    pub conf_uuid: ConfUuid,
+    /// What became of it.
+    pub status: MeetingStatus,
+    /// The API's `count`, where it was learned.
+    pub count: Option<u64>,
+    /// Records in the dataset.
+    pub records: u64,
+    /// Requests spent on it.
+    pub requests: u64,
+    /// How it was proven whole.
+    pub proof: Option<Proof>,
+    /// Why it is absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<String>,
+}
+
+/// What became of a meeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeetingStatus {
+    /// Whole and committed.
+    Complete,
+    /// It changed with each walk.
+    Unstable,
+    /// It could not be read.
+    Failed,
+    /// The run stopped first.
+    Unfinished,
+}
+
+/// How a meeting was proven whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// One page held it all and had room to spare.
+    SinglePage,
+    /// Neighbouring pages agree on the record they share.
+    Seams,
+    /// Two walks brought the same records.
+    Twice,
+}
+
+impl Proof {
+    /// The proof as reports spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SinglePage => "single-page",
+            Self::Seams => "seams",
+            Self::Twice => "twice",
+        }
+    }
+}
