@@ -1,16 +1,22 @@
 //! Exports every participant record of historical Huawei Cloud Meeting meetings, and proves it.
 
+mod auth;
 mod config;
+mod decode;
 mod error;
 mod event;
+mod export;
 mod rate;
 mod record;
 mod report;
 mod uuid;
 
+pub use auth::{App, Credentials};
 pub use config::{Compress, Config, CountPolicy, Format, LogFormat, PageSize, Verify, When};
+pub use decode::{DecodeError, Page};
 pub use error::{Error, Result};
 pub use event::{Event, Observer, silent};
+pub use export::{Export, Finished};
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
 pub use report::{

@@ -1,0 +1,504 @@
+//! The bytes of one answer -> one [`Page`].
+//!
+//! The body is checked once as UTF-8; then one serde visitor writes each member straight into
+//! Arrow builders: no struct a record, no `serde_json::Value`. Pure, and strict: what cannot be
+//! read is an error that names the record and the member, never a skipped row. Messages never
+//! quote what the answer holds, since that is personal data.
+
+mod columns;
+mod value;
+
+use std::fmt;
+
+use arrow::record_batch::RecordBatch;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use self::columns::Columns;
+use self::value::{Integer, Key};
+use crate::uuid::ConfUuid;
+
+/// One answer of the API, decoded.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The offset that the answer claims to begin at.
+    pub offset: Option<i64>,
+    /// The limit that the answer claims to have used: smaller than asked where it was clamped.
+    pub limit: Option<i64>,
+    /// The number of records that the API says the meeting has.
+    pub count: u64,
+    /// The records, with `record_index` counted from the offset that was asked for.
+    pub records: RecordBatch,
+    /// Rows in which a lone surrogate was replaced by U+FFFD, one entry for each.
+    pub replaced: Vec<usize>,
+}
+
+/// Why an answer is no page.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The answer is not JSON, cut off, or lacks what makes a page. Asking again may help.
+    #[error("the answer is no page of records: {0}")]
+    NotAPage(String),
+    /// A record cannot be read. Asking again will not help.
+    #[error("record at offset {offset}: {what} ({place})")]
+    Record {
+        /// The record's offset in the meeting.
+        offset: u64,
+        /// The member and what is wrong with it.
+        what: String,
+        /// Line and column of the answer.
+        place: String,
+    },
+}
+
+impl Page {
+    /// Decodes the answer to a request for `meeting` from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::NotAPage`] for anything that is not the API's envelope;
+    /// [`DecodeError::Record`] for a record that is not an object, or a member of another type
+    /// than documented. Nothing of a refused page is kept.
+    pub fn decode(body: &[u8], meeting: &ConfUuid, offset: u64) -> Result<Self, DecodeError> {
+        let text = std::str::from_utf8(body)
+            .map_err(|error| DecodeError::NotAPage(format!("not UTF-8: {error}")))?;
+        match Self::decode_with(text, meeting, offset, Texts::Strict) {
+            // A lone surrogate is refused by the fast way of reading texts; the slow way keeps
+            // the row. Whatever else is wrong with the page is found again.
+            Err(Refused {
+                error,
+                is_syntax: true,
+            }) if text.contains("\\u") => Self::decode_with(text, meeting, offset, Texts::Lossy)
+                .map_err(|second| {
+                    if second.is_syntax {
+                        error
+                    } else {
+                        second.error
+                    }
+                }),
+            outcome => outcome.map_err(|refused| refused.error),
+        }
+    }
+
+    fn decode_with(
+        text: &str,
+        meeting: &ConfUuid,
+        offset: u64,
+        texts: Texts,
+    ) -> Result<Self, Refused> {
+        let mut envelope = Envelope {
+            columns: Columns::new(texts, text.len()),
+            offset: None,
+            limit: None,
+            count: None,
+            has_data: false,
+        };
+        let mut json = serde_json::Deserializer::from_str(text);
+        let outcome = Object(&mut envelope)
+            .deserialize(&mut json)
+            .and_then(|()| json.end());
+        if let Err(error) = outcome {
+            let is_syntax = !error.is_data();
+            let error = match envelope.columns.at_fault() {
+                Some(what) if error.is_data() => DecodeError::Record {
+                    offset: offset + envelope.columns.rows() as u64,
+                    what,
+                    place: format!("line {}, column {}", error.line(), error.column()),
+                },
+                // The message of a data error quotes the value; that of a syntax error does not.
+                _ if error.is_data() => DecodeError::NotAPage(format!(
+                    "a member of the envelope has the wrong type at line {}, column {}",
+                    error.line(),
+                    error.column()
+                )),
+                _ => DecodeError::NotAPage(format!("not JSON: {error}")),
+            };
+            return Err(Refused { error, is_syntax });
+        }
+        let not_a_page = |reason: &str| Refused {
+            error: DecodeError::NotAPage(reason.to_owned()),
+            is_syntax: false,
+        };
+        let count = envelope
+            .count
+            .ok_or_else(|| not_a_page("it has no count"))?;
+        let count = u64::try_from(count).map_err(|_| not_a_page("its count is negative"))?;
+        if !envelope.has_data && count > 0 {
+            return Err(not_a_page("it has a count but no data"));
+        }
+        let (records, replaced) = envelope
+            .columns
+            .finish(meeting, offset)
+            .map_err(|error| not_a_page(&format!("its columns do not fit together: {error}")))?;
+        Ok(Self {
+            offset: envelope.offset,
+            limit: envelope.limit,
+            count,
+            records,
+            replaced,
+        })
+    }
+}
+
+/// How texts are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Texts {
+    /// As `str`: quick; refuses lone surrogates.
+    Strict,
+    /// As bytes: lone surrogates become U+FFFD and are counted.
+    Lossy,
+}
+
+struct Refused {
+    error: DecodeError,
+    is_syntax: bool,
+}
+
+struct Envelope {
+    columns: Columns,
+    offset: Option<i64>,
+    limit: Option<i64>,
+    count: Option<i64>,
+    has_data: bool,
+}
+
+struct Object<'a>(&'a mut Envelope);
+
+impl<'de> DeserializeSeed<'de> for Object<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Object<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with data, offset, limit and count")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Envelope {
+            columns,
+            offset,
+            limit,
+            count,
+            has_data,
+        } = self.0;
+        while let Some(key) = map.next_key_seed(Key(columns.texts()))? {
+            match key.as_ref() {
+                "data" => *has_data = map.next_value_seed(Data(columns))?,
+                "offset" => *offset = small(map.next_value_seed(Integer)?),
+                "limit" => *limit = small(map.next_value_seed(Integer)?),
+                "count" => *count = small(map.next_value_seed(Integer)?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A figure of the envelope; one that no meeting can have is kept impossible.
+fn small(value: Option<i128>) -> Option<i64> {
+    value.map(|value| i64::try_from(value).unwrap_or(-1))
+}
+
+struct Data<'a>(&'a mut Columns);
+
+impl<'de> DeserializeSeed<'de> for Data<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Data<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of records, or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(true)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
+        while seq.next_element_seed(&mut *self.0)?.is_some() {}
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::Column;
+
+    const ENGLISH: &str = include_str!("../tests/it/fixtures/attendee-record.en-US.json");
+    const CHINESE: &str = include_str!("../tests/it/fixtures/attendee-record.zh-CN.json");
+
+    fn meeting() -> ConfUuid {
+        "9a0fa6d10a5b11eaae5e191763c22c0e".parse().unwrap()
+    }
+
+    fn decode(body: &str) -> Result<Page, DecodeError> {
+        Page::decode(body.as_bytes(), &meeting(), 0)
+    }
+
+    fn page_of(records: &str) -> Result<Page, DecodeError> {
+        decode(&format!(
+            r#"{{"data":[{records}],"offset":0,"limit":500,"count":1}}"#
+        ))
+    }
+
+    fn texts(page: &Page, column: Column) -> Vec<Option<String>> {
+        let array = page.records.column(column.index()).as_string::<i32>();
+        array.iter().map(|text| text.map(str::to_owned)).collect()
+    }
+
+    fn text(page: &Page, column: Column) -> Option<String> {
+        texts(page, column)[0].clone()
+    }
+
+    fn times(page: &Page, column: Column) -> Vec<Option<i64>> {
+        let array = page.records.column(column.index());
+        array
+            .as_primitive::<TimestampMillisecondType>()
+            .iter()
+            .collect()
+    }
+
+    fn some(texts: &[&str]) -> Vec<Option<String>> {
+        texts.iter().map(|text| Some((*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_documented_example_decodes_exactly() {
+        for (example, device, media) in [
+            (ENGLISH, "Soft client", "Video"),
+            (CHINESE, "软终端", "视频"),
+        ] {
+            let page = decode(example).unwrap();
+            assert_eq!(
+                (page.offset, page.limit, page.count),
+                (Some(0), Some(20), 2)
+            );
+            let uuid = meeting();
+            assert_eq!(texts(&page, Column::ConfUuid), some(&[uuid.as_str(); 2]));
+            assert_eq!(
+                texts(&page, Column::DisplayName),
+                some(&["user8002", "+991116005905"])
+            );
+            assert_eq!(
+                texts(&page, Column::CallNumber),
+                some(&["+991116004380", "+991116005905"])
+            );
+            assert_eq!(texts(&page, Column::DeviceType), some(&[device; 2]));
+            assert_eq!(texts(&page, Column::MediaType), some(&[media; 2]));
+            assert_eq!(texts(&page, Column::DeptName), some(&["wangyue"; 2]));
+            let joined = [Some(1_574_119_917_872), Some(1_574_119_935_467)];
+            let left = [Some(1_574_119_956_881), Some(1_574_119_947_620)];
+            assert_eq!(times(&page, Column::JoinTime), joined);
+            assert_eq!(times(&page, Column::LeftTime), left);
+            let durations = page.records.column(Column::DurationMs.index());
+            assert_eq!(
+                durations.as_primitive::<Int64Type>().values(),
+                &[39_009, 12_153]
+            );
+            assert_eq!(texts(&page, Column::Anomaly), [None, None]);
+            assert_eq!(texts(&page, Column::Extra), [None, None]);
+        }
+    }
+
+    #[test]
+    fn record_index_counts_from_the_offset_asked_for() {
+        let page = Page::decode(ENGLISH.as_bytes(), &meeting(), 998).unwrap();
+        let index = page.records.column(Column::RecordIndex.index());
+        assert_eq!(index.as_primitive::<Int64Type>().values(), &[998, 999]);
+    }
+
+    #[test]
+    fn a_record_may_lack_everything() {
+        let page =
+            page_of(r#"{}, {"displayName":null,"joinTime":null}, {"displayName":""}"#).unwrap();
+        assert_eq!(
+            texts(&page, Column::DisplayName),
+            [None, None, Some(String::new())]
+        );
+        assert_eq!(times(&page, Column::JoinTime), [None; 3]);
+        assert_eq!(texts(&page, Column::Anomaly), some(&["missing_join"; 3]));
+    }
+
+    #[test]
+    fn numbers_given_as_texts_are_numbers() {
+        let page = decode(
+            r#"{"count":"1","offset":"0","limit":"500","data":[{"joinTime":"10","leftTime":" 15 "}]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (page.offset, page.limit, page.count),
+            (Some(0), Some(500), 1)
+        );
+        assert_eq!(times(&page, Column::LeftTime), [Some(15)]);
+    }
+
+    #[test]
+    fn unknown_members_are_kept_verbatim() {
+        let page =
+            page_of(r#"{"role":1,"displayName":"a","tags":[1,  {"x":null}],"q\"":"\ud800"}"#);
+        assert_eq!(
+            text(&page.unwrap(), Column::Extra).as_deref(),
+            Some(r#"{"role":1,"tags":[1,  {"x":null}],"q\"":"\ud800"}"#)
+        );
+    }
+
+    #[test]
+    fn a_time_out_of_range_is_null_and_its_figure_is_kept() {
+        let page = page_of(r#"{"joinTime":-5,"leftTime":18446744073709551615}"#).unwrap();
+        assert_eq!(times(&page, Column::JoinTime), [None]);
+        assert_eq!(
+            text(&page, Column::Anomaly).as_deref(),
+            Some("out_of_range_time")
+        );
+        assert_eq!(
+            text(&page, Column::Extra).as_deref(),
+            Some(r#"{"joinTime":-5,"leftTime":18446744073709551615}"#)
+        );
+    }
+
+    #[test]
+    fn odd_texts_lose_no_row() {
+        let page = page_of(
+            r#"{"displayName":"a\ud800b\udc00","deptName":null},{"displayName":"\u0000😀\u202e"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            texts(&page, Column::DisplayName),
+            some(&["a\u{FFFD}b\u{FFFD}", "\0😀\u{202e}"])
+        );
+        assert_eq!(page.replaced, [0, 0]);
+        assert!(
+            page_of(r#"{"displayName":"\ud83d\ude00"}"#)
+                .unwrap()
+                .replaced
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_named_without_its_content() {
+        for (record, what) in [
+            ("5", "it is not an object"),
+            ("\"secret\"", "it is not an object"),
+            (
+                r#"{"joinTime":"secret"}"#,
+                "member joinTime is not a whole number of milliseconds",
+            ),
+            (
+                r#"{"leftTime":1.5}"#,
+                "member leftTime is not a whole number of milliseconds",
+            ),
+            (
+                r#"{"displayName":["secret"]}"#,
+                "member displayName is neither a text nor null",
+            ),
+            (
+                r#"{"callNumber":8613900000000}"#,
+                "member callNumber is neither a text nor null",
+            ),
+            (
+                r#"{"deptName":"a","deptName":"b"}"#,
+                "member deptName stands twice",
+            ),
+            (
+                r#"{"displayName":"\ud800"},{"joinTime":"secret"}"#,
+                "member joinTime is not",
+            ),
+        ] {
+            let body = format!(r#"{{"data":[{{}},{record}],"count":2}}"#);
+            let error = Page::decode(body.as_bytes(), &meeting(), 499).unwrap_err();
+            assert!(
+                matches!(error, DecodeError::Record { .. }),
+                "{record}: {error}"
+            );
+            let text = error.to_string();
+            assert!(text.contains(what) && text.contains("offset 50"), "{text}");
+            assert!(
+                !text.contains("secret") && !text.contains("8613900000000"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_page_is_refused_as_a_whole() {
+        for body in [
+            "",
+            "<html><body>Sign in</body></html>",
+            "[]",
+            "null",
+            r#"{"error_code":"MMC.111070005","error_msg":"CONF_DATA_NOT_FOUND"}"#,
+            r#"{"data":[],"offset":0,"limit":500}"#,
+            r#"{"data":[],"count":-1}"#,
+            r#"{"data":[],"count":"many"}"#,
+            r#"{"data":{},"count":0}"#,
+            r#"{"offset":0,"limit":500,"count":3}"#,
+            r#"{"data":[{"displayName":"a"}],"count":1} x"#,
+            r#"{"data":[{"displayName":"a"#,
+        ] {
+            assert!(
+                matches!(decode(body), Err(DecodeError::NotAPage(_))),
+                "{body}"
+            );
+        }
+        assert!(matches!(
+            Page::decode(b"{\"data\":[],\"count\":0,\"x\":\"\xff\"}", &meeting(), 0),
+            Err(DecodeError::NotAPage(_))
+        ));
+    }
+
+    #[test]
+    fn null_data_with_count_0_is_an_empty_page() {
+        for body in [
+            r#"{"data":null,"count":0}"#,
+            r#"{"count":0}"#,
+            r#"{"data":[],"count":0}"#,
+        ] {
+            let page = decode(body).unwrap();
+            assert_eq!((page.count, page.records.num_rows()), (0, 0), "{body}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_bounded_work() {
+        let deep = "[".repeat(200_000);
+        assert!(decode(&deep).is_err());
+        assert!(decode(&format!(r#"{{"data":[{{"x":{deep}"#)).is_err());
+        assert!(decode(&format!(r#"{{"x":{deep}"#)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_on_any_bytes(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _outcome = Page::decode(&body, &meeting(), 0);
+        }
+
+        #[test]
+        fn never_panics_on_a_mutated_page(at in 0..ENGLISH.len(), byte: u8, cut in 0..ENGLISH.len()) {
+            let mut body = ENGLISH.as_bytes().to_vec();
+            body[at] = byte;
+            body.truncate(cut.max(at));
+            if let Ok(page) = Page::decode(&body, &meeting(), 0) {
+                prop_assert_eq!(page.records.num_columns(), Column::ALL.len());
+            }
+        }
+    }
+}
