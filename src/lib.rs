@@ -6,6 +6,7 @@ mod decode;
 mod error;
 mod event;
 mod export;
+mod pager;
 mod rate;
 mod record;
 mod report;

@@ -1,0 +1,6 @@
+//! pager
+#[cfg(test)]
+mod model;
+mod reading;
+mod seam;
+mod walk;

@@ -1,0 +1,299 @@
+//! The reading of one meeting: walk after walk, until one proves the meeting whole or the
+//! patience for it is used up.
+//!
+//! Pure like the [`Walk`]: the pager tells it answers and instants, and sends what it asks for.
+
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+
+use super::seam::Digest;
+use super::walk::{Ask, Drift, Manner, SMALLEST_LIMIT, Walk};
+use crate::config::{CountPolicy, Verify};
+use crate::decode::Page;
+use crate::report::{MeetingStatus, Proof};
+
+/// Walks of a meeting whose `count` is wrong in the same way, after which it is not read again.
+const SAME_WRONG_COUNTS: u32 = 2;
+
+/// How meetings are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// Records a request.
+    pub(crate) page_size: u64,
+    /// Pages of one meeting asked for or held out of order at once.
+    pub(crate) window: usize,
+    /// How a meeting of several pages is proven whole.
+    pub(crate) verify: Verify,
+    /// What a steadily wrong `count` means.
+    pub(crate) count_policy: CountPolicy,
+    /// Walks after the first, for a meeting that moves.
+    pub(crate) restarts: u32,
+    /// Before the first restart; doubles with each.
+    pub(crate) restart_delay: Duration,
+}
+
+impl Policy {
+    fn manner(&self, limit: u64, digests: bool) -> Manner {
+        Manner {
+            limit,
+            window: self.window,
+            count_policy: self.count_policy,
+            digests,
+        }
+    }
+}
+
+/// One request of a reading. An answer to a walk that is over is recognised by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// What is asked.
+    pub(crate) ask: Ask,
+    walk: u32,
+}
+
+/// What an answer led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The walk goes on, or is whole.
+    On,
+    /// The records so far are void: the meeting is to be walked again after the delay.
+    Again {
+        /// Why.
+        cause: String,
+        /// How long to wait first.
+        delay: Duration,
+    },
+    /// The meeting cannot be had whole.
+    Absent(MeetingStatus, String),
+}
+
+/// One meeting while it is read.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    policy: Policy,
+    limit: u64,
+    walk: Walk,
+    number: u32,
+    restarts: u32,
+    pages_asked: u64,
+    /// The most records that the meeting was said or seen to have.
+    largest: u64,
+    /// The meeting has shown that seams alone do not prove it.
+    is_doubted: bool,
+    previous: Option<Digest>,
+    wrong_count: Option<(Drift, u32)>,
+    is_settled: bool,
+}
+
+impl Reading {
+    /// A meeting of which nothing is known.
+    pub(crate) fn new(policy: Policy) -> Self {
+        let is_doubted = policy.verify == Verify::Twice;
+        Self {
+            policy,
+            limit: policy.page_size,
+            walk: Walk::new(policy.manner(policy.page_size, is_doubted)),
+            number: 0,
+            restarts: 0,
+            pages_asked: 0,
+            largest: 0,
+            is_doubted,
+            previous: None,
+            wrong_count: None,
+            is_settled: false,
+        }
+    }
+
+    /// The API's `count`, once an answer told it.
+    pub(crate) fn count(&self) -> Option<u64> {
+        self.walk.count()
+    }
+
+    /// Walks begun again.
+    pub(crate) fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// Records held in memory.
+    pub(crate) fn held(&self) -> u64 {
+        self.walk.held()
+    }
+
+    /// Records of the meeting, once it is whole.
+    pub(crate) fn records(&self) -> u64 {
+        self.walk.released()
+    }
+
+    /// Lone surrogates replaced in those.
+    pub(crate) fn replaced(&self) -> u64 {
+        self.walk.replaced()
+    }
+
+    /// The least number of requests that could have brought these records.
+    pub(crate) fn minimum(&self) -> u64 {
+        minimum_requests(self.records(), self.policy.page_size)
+    }
+
+    /// How the meeting was proven whole, once it was.
+    pub(crate) fn proof(&self) -> Option<Proof> {
+        self.is_settled.then(|| {
+            if self.is_doubted {
+                Proof::Twice
+            } else if self.walk.is_single_page() {
+                Proof::SinglePage
+            } else {
+                Proof::Seams
+            }
+        })
+    }
+
+    /// Takes records that are part of the proof: in order, each once, void after
+    /// [`Progress::Again`] and [`Progress::Absent`].
+    pub(crate) fn take_ready(&mut self) -> Vec<RecordBatch> {
+        let ready = self.walk.take_ready();
+        // Of two walks, the second one's records count.
+        if self.is_doubted && self.previous.is_none() {
+            vec![]
+        } else {
+            ready
+        }
+    }
+
+    /// What to ask now, if anything.
+    pub(crate) fn next(&mut self) -> Option<Request> {
+        if self.is_settled {
+            return None;
+        }
+        let ask = self.walk.next()?;
+        self.pages_asked += 1;
+        Some(Request {
+            ask,
+            walk: self.number,
+        })
+    }
+
+    /// Takes the answer to a request.
+    pub(crate) fn answer(&mut self, request: Request, page: Page) -> Progress {
+        if request.walk != self.number || self.is_settled {
+            return Progress::On;
+        }
+        let seen = request.ask.offset + page.records.num_rows() as u64;
+        self.largest = self.largest.max(page.count).max(seen);
+        let progress = match self.walk.answer(request.ask, page) {
+            Ok(()) if self.walk.is_whole() => self.settle(),
+            Ok(()) => Progress::On,
+            Err(drift) => self.restart_after(drift),
+        };
+        let budget = self.budget();
+        if self.is_settled || self.pages_asked < budget {
+            return progress;
+        }
+        let cause = match progress {
+            Progress::Again { cause, .. } => cause,
+            _ => "pages keep coming short".to_owned(),
+        };
+        self.give_up(
+            MeetingStatus::Failed,
+            format!("{cause}; {budget} requests are used up"),
+        )
+    }
+
+    /// Requests for one meeting, all walks together, after which it is given up: four walks and
+    /// some more.
+    fn budget(&self) -> u64 {
+        let limit = self.limit.min(self.walk.limit());
+        minimum_requests(self.largest, limit)
+            .saturating_mul(4)
+            .saturating_add(10)
+    }
+
+    fn give_up(&mut self, status: MeetingStatus, cause: String) -> Progress {
+        self.is_settled = true;
+        Progress::Absent(status, cause)
+    }
+
+    /// The walk is whole; is that enough?
+    fn settle(&mut self) -> Progress {
+        let digest = self.walk.digest();
+        if !self.is_doubted || self.previous == digest {
+            self.is_settled = true;
+            return Progress::On;
+        }
+        let is_first = self.previous.is_none();
+        self.previous = digest;
+        if is_first {
+            self.begin_walk();
+            let cause = "walked a second time to compare".to_owned();
+            return Progress::Again {
+                cause,
+                delay: Duration::ZERO,
+            };
+        }
+        self.restart("two walks brought different records".to_owned())
+    }
+
+    fn restart_after(&mut self, drift: Drift) -> Progress {
+        let cause = drift.to_string();
+        if let Drift::Clamped { limit } = drift {
+            if limit < SMALLEST_LIMIT {
+                let cause = "the server gives one record a page: no room for a seam".to_owned();
+                return self.give_up(MeetingStatus::Failed, cause);
+            }
+            self.limit = limit;
+        }
+        let is_weak = matches!(drift, Drift::SeamWeak { .. });
+        if drift.casts_doubt() {
+            self.is_doubted = true;
+            self.previous = None;
+        }
+        if is_weak {
+            self.begin_walk();
+            return Progress::Again {
+                cause,
+                delay: Duration::ZERO,
+            };
+        }
+        if drift.is_wrong_count() {
+            let times = match self.wrong_count.take() {
+                Some((before, times)) if before == drift => times + 1,
+                _ => 1,
+            };
+            self.wrong_count = Some((drift, times));
+            if times >= SAME_WRONG_COUNTS {
+                return self.give_up(MeetingStatus::Failed, cause);
+            }
+        }
+        self.restart(cause)
+    }
+
+    fn restart(&mut self, cause: String) -> Progress {
+        if self.restarts >= self.policy.restarts {
+            let cause = format!("{cause}; it did not settle in {} walks", self.restarts + 1);
+            return self.give_up(MeetingStatus::Unstable, cause);
+        }
+        let delay = self
+            .policy
+            .restart_delay
+            .saturating_mul(1 << self.restarts.min(10));
+        self.restarts += 1;
+        self.begin_walk();
+        Progress::Again { cause, delay }
+    }
+
+    fn begin_walk(&mut self) {
+        self.limit = self.limit.min(self.walk.limit());
+        self.walk = Walk::new(self.policy.manner(self.limit, self.is_doubted));
+        self.number += 1;
+    }
+}
+
+/// The least number of requests that brings `records` records and shows their end.
+pub(crate) fn minimum_requests(records: u64, page_size: u64) -> u64 {
+    let page_size = page_size.max(SMALLEST_LIMIT);
+    if records < page_size {
+        1
+    } else {
+        records.div_ceil(page_size - 1)
+    }
+}

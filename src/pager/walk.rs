@@ -1,0 +1,537 @@
+//! One walk over a meeting: what to ask next, and whether what came is the whole.
+//!
+//! A pure state machine: it is told each answer and says what to ask; it sends nothing, waits
+//! for nothing and knows no clock. Answers may come in any order. Its promise: the records it
+//! releases are one state of the server's list from the first to the last, or it ends with a
+//! [`Drift`].
+//!
+//! Pages overlap by one record, the seam. Offsets are planned so that the last page has room
+//! to spare: its end is seen, not assumed.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use arrow::record_batch::RecordBatch;
+
+use super::seam::{self, Digest, Seam};
+use crate::config::CountPolicy;
+use crate::decode::Page;
+
+/// Answers without a new record at one place, after which that place is the end.
+const IDLE_ANSWERS: u32 = 3;
+
+/// Below this a page has no room for a seam.
+pub(super) const SMALLEST_LIMIT: u64 = 2;
+
+/// The end of a stretch whose end is still to be seen.
+const UNKNOWN: u64 = u64::MAX;
+
+/// One request: the records from `offset` on, `limit` at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ask {
+    /// Where to begin.
+    pub(crate) offset: u64,
+    /// How many records at most.
+    pub(crate) limit: u64,
+    /// The stretch it belongs to, by its first offset.
+    stretch: u64,
+}
+
+/// How a walk is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Records a request.
+    pub(crate) limit: u64,
+    /// Stretches asked for or held at once.
+    pub(crate) window: usize,
+    /// What a steadily wrong `count` means.
+    pub(crate) count_policy: CountPolicy,
+    /// Whether the records are digested, to compare with another walk.
+    pub(crate) digests: bool,
+}
+
+/// Why a walk is worth nothing: the list moved, or is not what the server says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Drift {
+    /// Two answers told different counts.
+    CountChanged {
+        /// The first.
+        from: u64,
+        /// A later one.
+        to: u64,
+    },
+    /// Two neighbouring answers disagree on the record they share.
+    SeamBroken {
+        /// Where.
+        offset: u64,
+    },
+    /// Two neighbouring answers agree on a record that is not the only one of its kind.
+    SeamWeak {
+        /// Where.
+        offset: u64,
+    },
+    /// The answer begins elsewhere than asked, or does not say where.
+    WrongOffset {
+        /// Asked for.
+        asked: u64,
+        /// Told, if at all.
+        told: Option<i64>,
+    },
+    /// The answer holds more records than asked for.
+    TooMany {
+        /// Asked at this offset.
+        offset: u64,
+        /// The limit asked with.
+        limit: u64,
+        /// Records that came.
+        got: u64,
+    },
+    /// The server began to give less a page than before.
+    Clamped {
+        /// The new limit.
+        limit: u64,
+    },
+    /// Records end before `count` is reached.
+    CountTooHigh {
+        /// What the server counts.
+        count: u64,
+        /// What it shows.
+        shown: u64,
+    },
+    /// Records go on after `count` is reached.
+    CountTooLow {
+        /// What the server counts.
+        count: u64,
+        /// What it shows at least.
+        shown: u64,
+    },
+    /// There are records behind a place where there are none.
+    Hole {
+        /// The place.
+        offset: u64,
+    },
+}
+
+impl Drift {
+    /// Whether it says that `count` is wrong rather than that the list moved.
+    pub(crate) fn is_wrong_count(&self) -> bool {
+        matches!(self, Self::CountTooHigh { .. } | Self::CountTooLow { .. })
+    }
+
+    /// Whether, after this, only two equal walks prove a meeting.
+    pub(crate) fn casts_doubt(&self) -> bool {
+        matches!(self, Self::SeamBroken { .. } | Self::SeamWeak { .. })
+    }
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CountChanged { from, to } => write!(f, "count changed from {from} to {to}"),
+            Self::SeamBroken { offset } => {
+                write!(f, "the record at offset {offset} differs between two pages")
+            }
+            Self::SeamWeak { offset } => write!(
+                f,
+                "the record at offset {offset} is repeated near by, so two pages prove nothing"
+            ),
+            Self::WrongOffset {
+                asked,
+                told: Some(told),
+            } => {
+                write!(f, "asked for offset {asked}, the answer says {told}")
+            }
+            Self::WrongOffset { asked, told: None } => {
+                write!(
+                    f,
+                    "asked for offset {asked}, the answer does not say where it begins"
+                )
+            }
+            Self::TooMany { offset, limit, got } => {
+                write!(f, "asked for {limit} records at offset {offset}, got {got}")
+            }
+            Self::Clamped { limit } => write!(f, "pages shrank to {limit} records"),
+            Self::CountTooHigh { count, shown } => {
+                write!(f, "count is {count}, but the records end after {shown}")
+            }
+            Self::CountTooLow { count, shown } => {
+                write!(f, "count is {count}, but there are {shown} records or more")
+            }
+            Self::Hole { offset } => write!(f, "no records at offset {offset}, but some behind it"),
+        }
+    }
+}
+
+/// Consecutive records that are asked for together and completed where they come short.
+#[derive(Debug)]
+struct Stretch {
+    offset: u64,
+    /// First offset behind it, or [`UNKNOWN`].
+    end: u64,
+    /// Records received, from `offset` on without a gap.
+    received: u64,
+    /// Answers, each but the first beginning with the last record of the one before.
+    pages: Vec<Page>,
+    is_asked: bool,
+    idle: u32,
+}
+
+impl Stretch {
+    fn new(offset: u64, end: u64) -> Self {
+        Self {
+            offset,
+            end,
+            received: 0,
+            pages: vec![],
+            is_asked: false,
+            idle: 0,
+        }
+    }
+
+    fn is_filled(&self) -> bool {
+        self.received == self.end - self.offset
+    }
+
+    /// Where to go on: at the last record that is here, so that a seam holds the two together.
+    fn next_offset(&self) -> u64 {
+        self.offset + self.received.saturating_sub(1)
+    }
+}
+
+/// One walk over a meeting.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    manner: Manner,
+    limit: u64,
+    count: Option<u64>,
+    /// From the first that is not released yet.
+    stretches: VecDeque<Stretch>,
+    /// First offset behind all stretches planned so far; known once the first is filled.
+    planned: Option<u64>,
+    /// The last stretch planned reaches `count` and has room to spare.
+    is_planned: bool,
+    /// Where the records were seen to end, if not at `count`.
+    seen_end: Option<u64>,
+    /// The last page released: its last record is the next seam.
+    tail: Option<RecordBatch>,
+    ready: Vec<RecordBatch>,
+    ready_rows: u64,
+    released: u64,
+    replaced: u64,
+    answers: u64,
+    digest: Digest,
+}
+
+impl Walk {
+    /// A walk that has not begun.
+    pub(crate) fn new(manner: Manner) -> Self {
+        Self {
+            limit: manner.limit.max(SMALLEST_LIMIT),
+            manner,
+            count: None,
+            stretches: VecDeque::from([Stretch::new(0, UNKNOWN)]),
+            planned: None,
+            is_planned: false,
+            seen_end: None,
+            tail: None,
+            ready: vec![],
+            ready_rows: 0,
+            released: 0,
+            replaced: 0,
+            answers: 0,
+            digest: Digest::default(),
+        }
+    }
+
+    /// The API's `count`, once an answer told it.
+    pub(crate) fn count(&self) -> Option<u64> {
+        self.count
+    }
+
+    /// Records a page, as far as the server has shown.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Records held here: received and not taken.
+    pub(crate) fn held(&self) -> u64 {
+        self.ready_rows
+            + self
+                .stretches
+                .iter()
+                .map(|stretch| stretch.received)
+                .sum::<u64>()
+    }
+
+    /// Records released so far.
+    pub(crate) fn released(&self) -> u64 {
+        self.released
+    }
+
+    /// Lone surrogates replaced in the released records.
+    pub(crate) fn replaced(&self) -> u64 {
+        self.replaced
+    }
+
+    /// The digest of the released records, if this walk digests.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.manner.digests.then_some(self.digest)
+    }
+
+    /// Whether one page was enough.
+    pub(crate) fn is_single_page(&self) -> bool {
+        self.answers == 1
+    }
+
+    /// Whether every record has been released: as many as `count` says, or, where the policy
+    /// allows it, as many as were seen.
+    pub(crate) fn is_whole(&self) -> bool {
+        let end = self.seen_end.or(self.count.filter(|_| self.is_planned));
+        self.stretches.is_empty() && end == Some(self.released)
+    }
+
+    /// Takes the records that stand in order, each once.
+    pub(crate) fn take_ready(&mut self) -> Vec<RecordBatch> {
+        self.ready_rows = 0;
+        std::mem::take(&mut self.ready)
+    }
+
+    /// What to ask now, if anything: what came short first, then new pages.
+    pub(crate) fn next(&mut self) -> Option<Ask> {
+        if self.seen_end.is_some() {
+            return None;
+        }
+        let limit = self.limit;
+        // A stretch that brought nothing new waits for those before it: they may show the end.
+        let mut is_reached = true;
+        let short = self.stretches.iter_mut().find(|stretch| {
+            let is_due = stretch.idle == 0 || is_reached;
+            is_reached &= stretch.is_filled();
+            is_due && !stretch.is_asked && !stretch.is_filled()
+        });
+        if let Some(stretch) = short {
+            stretch.is_asked = true;
+            return Some(Ask {
+                offset: stretch.next_offset(),
+                limit,
+                stretch: stretch.offset,
+            });
+        }
+        if self.is_planned || self.stretches.len() >= self.manner.window {
+            return None;
+        }
+        let (planned, count) = self.planned.zip(self.count)?;
+        let offset = planned - 1;
+        let end = (offset + limit).min(count);
+        self.planned = Some(end);
+        self.is_planned = end == count && end - offset < limit;
+        let mut stretch = Stretch::new(offset, end);
+        stretch.is_asked = true;
+        self.stretches.push_back(stretch);
+        Some(Ask {
+            offset,
+            limit,
+            stretch: offset,
+        })
+    }
+
+    /// Takes the answer to an ask.
+    ///
+    /// # Errors
+    ///
+    /// What the answer shows about the list; the walk is then over.
+    pub(crate) fn answer(&mut self, ask: Ask, mut page: Page) -> Result<(), Drift> {
+        self.answers += 1;
+        let got = page.records.num_rows() as u64;
+        if page.offset.and_then(|told| u64::try_from(told).ok()) != Some(ask.offset) {
+            return Err(Drift::WrongOffset {
+                asked: ask.offset,
+                told: page.offset,
+            });
+        }
+        if got > ask.limit {
+            return Err(Drift::TooMany {
+                offset: ask.offset,
+                limit: ask.limit,
+                got,
+            });
+        }
+        let count = *self.count.get_or_insert(page.count);
+        if page.count != count {
+            return Err(Drift::CountChanged {
+                from: count,
+                to: page.count,
+            });
+        }
+        let position = self
+            .stretches
+            .iter()
+            .position(|stretch| stretch.offset == ask.stretch);
+        let Some(position) = position else {
+            return Ok(());
+        };
+        let clamp = page
+            .limit
+            .and_then(|limit| u64::try_from(limit).ok())
+            .filter(|&limit| 0 < limit && limit < ask.limit);
+        if self.planned.is_none() && self.stretches[position].end == UNKNOWN && self.answers == 1 {
+            if let Some(limit) = clamp {
+                if limit < SMALLEST_LIMIT {
+                    return Err(Drift::Clamped { limit });
+                }
+                self.limit = limit;
+            }
+            self.stretches[position].end = self.limit.min(count);
+        }
+        let stretch = &mut self.stretches[position];
+        stretch.is_asked = false;
+        if got > 0
+            && let Some(before) = stretch.pages.last()
+        {
+            judge(
+                seam::between(&before.records, &page.records),
+                ask.offset,
+                self.manner.digests,
+            )?;
+        }
+        let overlap = stretch.received.min(1);
+        let fresh = got.saturating_sub(overlap);
+        if let Some(end) = self.seen_end {
+            if fresh > 0 {
+                return Err(Drift::Hole { offset: end });
+            }
+            self.stretches.remove(position);
+            return Ok(());
+        }
+        if fresh == 0 && !stretch.is_filled() {
+            stretch.idle += 1;
+            if stretch.idle >= IDLE_ANSWERS {
+                self.end_at(position, count)?;
+            }
+            return self.release();
+        }
+        let mut room = stretch.end - stretch.offset - stretch.received;
+        if fresh > room && stretch.end == count {
+            let shown = stretch.offset + stretch.received + fresh;
+            if self.manner.count_policy == CountPolicy::Fail {
+                return Err(Drift::CountTooLow { count, shown });
+            }
+            stretch.end = UNKNOWN;
+            room = fresh;
+        }
+        if fresh > room {
+            page.records = page.records.slice(0, usize_of(overlap + room));
+        } else if let Some(limit) = clamp
+            && fresh < room
+            && limit != self.limit
+        {
+            return Err(Drift::Clamped { limit });
+        }
+        stretch.received += fresh.min(room);
+        stretch.idle = 0;
+        stretch.pages.push(page);
+        if self.planned.is_none() {
+            self.learn_page_size(count);
+        }
+        self.release()
+    }
+
+    /// Settles how many records a page holds once the first stretch is filled, or once two short
+    /// answers of the same size show that the server gives no more a page without saying so.
+    fn learn_page_size(&mut self, count: u64) {
+        let Some(first) = self.stretches.front_mut() else {
+            return;
+        };
+        if first.end == UNKNOWN {
+            return;
+        }
+        if let [one, two] = first.pages.as_slice()
+            && !first.is_filled()
+            && one.records.num_rows() == two.records.num_rows()
+            && one.records.num_rows() as u64 >= SMALLEST_LIMIT
+        {
+            self.limit = one.records.num_rows() as u64;
+            first.end = first.offset + first.received;
+        }
+        if first.is_filled() {
+            self.planned = Some(first.end);
+            self.is_planned = first.end == count && first.end < self.limit;
+        }
+    }
+
+    /// Nothing follows the records of a stretch, however often it is asked.
+    fn end_at(&mut self, position: usize, count: u64) -> Result<(), Drift> {
+        let stretch = &mut self.stretches[position];
+        let end = stretch.offset + stretch.received;
+        if stretch.received == 0 && stretch.offset > 0 {
+            // The page before holds a record at this very offset.
+            return Err(Drift::SeamBroken {
+                offset: stretch.offset,
+            });
+        }
+        if self.manner.count_policy == CountPolicy::Fail {
+            return Err(Drift::CountTooHigh { count, shown: end });
+        }
+        stretch.end = end;
+        self.seen_end = Some(end);
+        let mut behind = self
+            .stretches
+            .drain(position + 1..)
+            .collect::<VecDeque<_>>();
+        if behind.iter().any(|stretch| stretch.received > 0) {
+            return Err(Drift::Hole { offset: end });
+        }
+        behind.retain(|stretch| stretch.is_asked);
+        self.stretches.append(&mut behind);
+        Ok(())
+    }
+
+    /// Moves filled stretches to the records that stand in order, as far as their seams hold.
+    fn release(&mut self) -> Result<(), Drift> {
+        while self.stretches.front().is_some_and(Stretch::is_filled) {
+            let Some(stretch) = self.stretches.pop_front() else {
+                break;
+            };
+            if let (Some(before), Some(after)) = (&self.tail, stretch.pages.first()) {
+                let seam = seam::between(before, &after.records);
+                judge(seam, stretch.offset, self.manner.digests)?;
+            }
+            for page in stretch.pages {
+                let rows = page.records.num_rows();
+                let seam = usize::from(self.tail.is_some()).min(rows);
+                let replaced = page
+                    .replaced
+                    .iter()
+                    .filter(|row| (seam..rows).contains(row));
+                self.replaced += replaced.count() as u64;
+                if rows > seam {
+                    let records = page.records.slice(seam, rows - seam);
+                    if self.manner.digests {
+                        self.digest.add(&records);
+                    }
+                    self.ready_rows += records.num_rows() as u64;
+                    self.released += records.num_rows() as u64;
+                    self.ready.push(records);
+                }
+                if rows > 0 {
+                    self.tail = Some(page.records);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a seam means for the walk. Where two walks are compared, a weak one need not be firm.
+fn judge(seam: Seam, offset: u64, digests: bool) -> Result<(), Drift> {
+    match seam {
+        Seam::Broken => Err(Drift::SeamBroken { offset }),
+        Seam::Weak if !digests => Err(Drift::SeamWeak { offset }),
+        Seam::Weak | Seam::Firm => Ok(()),
+    }
+}
+
+/// A number of records of one page, which fits in memory.
+fn usize_of(rows: u64) -> usize {
+    usize::try_from(rows).unwrap_or(usize::MAX)
+}
