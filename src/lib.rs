@@ -10,6 +10,8 @@ mod pager;
 mod rate;
 mod record;
 mod report;
+mod retry;
+mod throttle;
 mod uuid;
 
 pub use auth::{App, Credentials};
@@ -24,4 +26,6 @@ pub use report::{
     MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota, REPORT_VERSION, Report,
     Requests,
 };
+pub use retry::{ErrorBody, Patience, Verdict};
+pub use throttle::Throttle;
 pub use uuid::{ConfUuid, InvalidConfUuid};
