@@ -7,6 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,12 @@ pub enum Error {
     Credentials {
         /// What was refused, and what to do.
         reason: String,
+    },
+    /// The server asks for a silence that no run should wait for.
+    #[error("the quota is used up: the server asks to wait {}; run again after that", humantime::format_duration(*wait))]
+    Quota {
+        /// What it asks for.
+        wait: Duration,
     },
 }
 

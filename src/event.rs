@@ -69,8 +69,8 @@ pub enum Event {
     },
     /// A login was made.
     LoggedIn {
-        /// How long the token lives.
-        life: Duration,
+        /// How long the token lives, where the server told.
+        life: Option<Duration>,
     },
     /// A meeting is whole.
     Complete {

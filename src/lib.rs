@@ -1,6 +1,7 @@
 //! Exports every participant record of historical Huawei Cloud Meeting meetings, and proves it.
 
 mod auth;
+mod client;
 mod config;
 mod decode;
 mod error;

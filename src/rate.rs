@@ -40,6 +40,14 @@ impl Rate {
         }
     }
 
+    /// The window of the quota; `None` without a limit.
+    pub fn window(self) -> Option<Duration> {
+        match self {
+            Self::Unlimited => None,
+            Self::Limited { window, .. } => Some(window),
+        }
+    }
+
     /// The time that one request is worth; `None` without a limit.
     pub fn interval(self) -> Option<Duration> {
         match self {
