@@ -9,7 +9,7 @@ mod failure;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use backon::{ExponentialBuilder, Retryable};
@@ -151,15 +151,15 @@ impl Client {
         &self.tally
     }
 
-    /// Asks for one page until it comes or there is no point in asking again; tells how many
-    /// attempts were sent.
+    /// Asks for one page until it comes or there is no point in asking again; counts the
+    /// attempts in `sent`.
     pub(crate) async fn page(
         &self,
         meeting: &ConfUuid,
         offset: u64,
         limit: u64,
-    ) -> (Result<Page, Failure>, u32) {
-        let sent = AtomicU32::new(0);
+        sent: &AtomicU64,
+    ) -> Result<Page, Failure> {
         let patience = &self.patience;
         let backoff = ExponentialBuilder::default()
             .with_jitter()
@@ -167,7 +167,7 @@ impl Client {
             .with_max_delay(patience.longest_delay)
             .with_max_times(patience.retries as usize);
         let cancel = self.cancel.clone();
-        let outcome = (|| self.attempt(meeting, offset, limit, &sent))
+        (|| self.attempt(meeting, offset, limit, sent))
             .retry(backoff)
             .sleep(move |delay| {
                 let cancel = cancel.clone();
@@ -197,8 +197,7 @@ impl Client {
                     cause: failure.to_string(),
                 });
             })
-            .await;
-        (outcome, sent.into_inner())
+            .await
     }
 
     async fn attempt(
@@ -206,7 +205,7 @@ impl Client {
         meeting: &ConfUuid,
         offset: u64,
         limit: u64,
-        sent: &AtomicU32,
+        sent: &AtomicU64,
     ) -> Result<Page, Failure> {
         let _slot = self.unless_cancelled(self.slots.acquire()).await?;
         let token = self.unless_cancelled(self.token(None)).await??;
@@ -233,7 +232,7 @@ impl Client {
         offset: u64,
         limit: u64,
         token: &Token,
-        sent: &AtomicU32,
+        sent: &AtomicU64,
     ) -> Result<Page, Failure> {
         self.unless_cancelled(self.throttle.permit()).await?;
         self.tally.sent.fetch_add(1, Ordering::Relaxed);

@@ -68,6 +68,14 @@ pub enum Error {
         /// What was refused, and what to do.
         reason: String,
     },
+    /// A task of the run died: a defect of rollbook.
+    #[error("{what} died, which is a defect of rollbook")]
+    Task {
+        /// Which.
+        what: &'static str,
+        /// How.
+        source: tokio::task::JoinError,
+    },
     /// The server asks for a silence that no run should wait for.
     #[error("the quota is used up: the server asks to wait {}; run again after that", humantime::format_duration(*wait))]
     Quota {

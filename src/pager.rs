@@ -1,6 +1,455 @@
-//! pager
+//! Many meetings at once, each page by page, in one bounded set of requests.
+//!
+//! The pager decides what is asked next and hands out what is whole, meeting by meeting in the
+//! order of the list: the same list and the same answers give the same output. Requests run in
+//! tasks of their own, so that a slow taker never starves one. What it holds in memory is
+//! bounded by its options, not by any `count`: a meeting that is too large to hold is handed
+//! out page by page while it is first in line, and taken back if it turns out not to be whole.
+
 #[cfg(test)]
 mod model;
 mod reading;
 mod seam;
 mod walk;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::reading::{Policy, Progress, Reading, Request};
+use crate::client::{Client, Failure};
+use crate::config::Config;
+use crate::decode::Page;
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer};
+use crate::report::{MeetingStatus, Proof};
+use crate::uuid::ConfUuid;
+
+/// Meetings at hand at once, those that wait for one before them included.
+const LONGEST_DESK: usize = 2048;
+
+/// What the pager hands out. Everything between two ends belongs to the meeting at hand.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Further records of a meeting that is too large to hold.
+    Slice(RecordBatch),
+    /// The slices of the meeting at hand are void; it begins again.
+    Void,
+    /// The meeting at hand is whole; its records, but for slices handed out before.
+    Whole(Vec<RecordBatch>, Whole),
+    /// The meeting at hand cannot be had whole; its slices are void.
+    Absent(Absent),
+}
+
+/// A meeting that is whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Whole {
+    pub(crate) meeting: ConfUuid,
+    pub(crate) count: u64,
+    pub(crate) records: u64,
+    pub(crate) requests: u64,
+    pub(crate) minimum: u64,
+    pub(crate) restarts: u64,
+    pub(crate) proof: Proof,
+    pub(crate) replaced: u64,
+    pub(crate) first_fetch: DateTime<Utc>,
+    pub(crate) last_fetch: DateTime<Utc>,
+}
+
+/// A meeting that is not.
+#[derive(Clone, Debug)]
+pub(crate) struct Absent {
+    pub(crate) meeting: ConfUuid,
+    pub(crate) status: MeetingStatus,
+    pub(crate) cause: String,
+    pub(crate) count: Option<u64>,
+    pub(crate) requests: u64,
+    pub(crate) restarts: u64,
+}
+
+/// Reads meetings through a client.
+pub(crate) struct Pager {
+    client: Arc<Client>,
+    policy: Policy,
+    tasks_at_once: usize,
+    buffer_rows: u64,
+    fail_fast: bool,
+    observer: Observer,
+    cancel: CancellationToken,
+    waiting: std::vec::IntoIter<ConfUuid>,
+    /// The meetings at hand, in the order of the list.
+    desk: VecDeque<Entry>,
+    /// Number of the entry at the front of the desk.
+    front: usize,
+    tasks: JoinSet<Answer>,
+    /// No request is begun any more.
+    is_stopping: bool,
+}
+
+/// One meeting on the desk.
+struct Entry {
+    meeting: ConfUuid,
+    reading: Reading,
+    /// Records in order that are not handed out yet.
+    pages: Vec<RecordBatch>,
+    /// Rows that were told as arrived and are not void.
+    arrived: u64,
+    /// Its `count` was told.
+    is_counted: bool,
+    has_slices: bool,
+    /// The slices handed out are void.
+    is_void: bool,
+    sent: Arc<AtomicU64>,
+    tasks: Vec<AbortHandle>,
+    wakes: Option<Instant>,
+    first_fetch: Option<DateTime<Utc>>,
+    last_fetch: DateTime<Utc>,
+    absent: Option<(MeetingStatus, String)>,
+}
+
+struct Answer {
+    entry: usize,
+    request: Request,
+    outcome: Result<Page, Failure>,
+}
+
+impl Entry {
+    fn new(meeting: ConfUuid, policy: Policy) -> Self {
+        Self {
+            meeting,
+            reading: Reading::new(policy),
+            pages: vec![],
+            arrived: 0,
+            is_counted: false,
+            has_slices: false,
+            is_void: false,
+            sent: Arc::default(),
+            tasks: vec![],
+            wakes: None,
+            first_fetch: None,
+            last_fetch: Utc::now(),
+            absent: None,
+        }
+    }
+
+    fn held(&self) -> u64 {
+        let pages: u64 = self.pages.iter().map(|page| page.num_rows() as u64).sum();
+        pages + self.reading.held()
+    }
+
+    /// Forgets what has come, and asks for nothing more of it.
+    fn drop_records(&mut self) -> u64 {
+        for task in self.tasks.drain(..) {
+            task.abort();
+        }
+        self.pages.clear();
+        self.is_void = self.has_slices;
+        std::mem::take(&mut self.arrived)
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+impl Pager {
+    pub(crate) fn new(
+        config: &Config,
+        client: Arc<Client>,
+        meetings: Vec<ConfUuid>,
+        observer: Observer,
+        cancel: CancellationToken,
+    ) -> Self {
+        // Twice as many tasks as slots: the others wait for a permit or for another try.
+        let tasks_at_once = config.concurrency.get() as usize * 2;
+        let policy = Policy {
+            page_size: config.page_size.get().into(),
+            window: tasks_at_once + 2,
+            verify: config.verify,
+            count_policy: config.count_policy,
+            restarts: config.restarts,
+            restart_delay: config.restart_delay,
+        };
+        Self {
+            client,
+            policy,
+            tasks_at_once,
+            buffer_rows: config.buffer_rows,
+            fail_fast: config.fail_fast,
+            observer,
+            cancel,
+            waiting: meetings.into_iter(),
+            desk: VecDeque::new(),
+            front: 0,
+            tasks: JoinSet::new(),
+            is_stopping: false,
+        }
+    }
+
+    /// Reads until every meeting is handed out, or the run stops; meetings that are not handed
+    /// out then are unfinished.
+    ///
+    /// # Errors
+    ///
+    /// What makes further requests pointless. What was whole before is handed out all the same.
+    pub(crate) async fn run(mut self, out: mpsc::Sender<Output>) -> Result<()> {
+        let mut outcome = Ok(());
+        loop {
+            if !self.is_stopping {
+                self.fill();
+            }
+            if !self.hand_out(&out).await {
+                return outcome;
+            }
+            let wakes = self.desk.iter().filter_map(|entry| entry.wakes).min();
+            if self.tasks.is_empty() && (self.is_stopping || wakes.is_none()) {
+                break;
+            }
+            tokio::select! {
+                Some(done) = self.tasks.join_next() => {
+                    if let Err(error) = self.take(done) {
+                        self.stop();
+                        outcome = outcome.and(Err(error));
+                    }
+                }
+                () = tokio::time::sleep_until(wakes.unwrap_or_else(Instant::now)), if wakes.is_some() => {
+                    self.wake();
+                }
+                () = self.cancel.cancelled(), if !self.is_stopping => self.is_stopping = true,
+            }
+        }
+        // What became whole behind a meeting that did not is not lost.
+        if let Some(front) = self.desk.front_mut() {
+            front.is_void |= front.has_slices && front.reading.proof().is_none();
+            self.hand_out(&out).await;
+            self.desk
+                .retain(|entry| entry.reading.proof().is_some() || entry.absent.is_some());
+            self.hand_out(&out).await;
+        }
+        outcome
+    }
+
+    /// Begins requests as long as there is something to ask: meetings at hand first.
+    fn fill(&mut self) {
+        let held: u64 = self.desk.iter().map(Entry::held).sum();
+        let mut position = 0;
+        while self.tasks.len() < self.tasks_at_once {
+            // Each request in flight may bring a full page.
+            let load = held + (self.tasks.len() as u64 + 1) * self.policy.page_size;
+            if position > 0 && load > self.buffer_rows {
+                break;
+            }
+            if position == self.desk.len() {
+                if position >= LONGEST_DESK {
+                    break;
+                }
+                let Some(meeting) = self.waiting.next() else {
+                    break;
+                };
+                self.desk.push_back(Entry::new(meeting, self.policy));
+            }
+            let must_wait = position > 0 && self.is_large(position);
+            let entry = &mut self.desk[position];
+            if must_wait || entry.wakes.is_some() || entry.absent.is_some() {
+                position += 1;
+                continue;
+            }
+            let Some(request) = entry.reading.next() else {
+                position += 1;
+                continue;
+            };
+            entry.first_fetch.get_or_insert_with(Utc::now);
+            let (client, meeting) = (Arc::clone(&self.client), entry.meeting.clone());
+            let (number, sent) = (self.front + position, Arc::clone(&entry.sent));
+            entry.tasks.retain(|task| !task.is_finished());
+            entry.tasks.push(self.tasks.spawn(async move {
+                let outcome = client
+                    .page(&meeting, request.ask.offset, request.ask.limit, &sent)
+                    .await;
+                Answer {
+                    entry: number,
+                    request,
+                    outcome,
+                }
+            }));
+        }
+    }
+
+    /// Whether a meeting is too large to be held: it is read on when it is first in line.
+    fn is_large(&self, position: usize) -> bool {
+        self.desk[position]
+            .reading
+            .count()
+            .is_some_and(|count| count > self.buffer_rows / 2)
+    }
+
+    /// Meetings whose delay is over may be asked again.
+    fn wake(&mut self) {
+        let now = Instant::now();
+        for entry in &mut self.desk {
+            entry.wakes.take_if(|wakes| *wakes <= now);
+        }
+    }
+
+    fn stop(&mut self) {
+        self.is_stopping = true;
+        self.tasks.abort_all();
+    }
+
+    fn take(&mut self, done: Result<Answer, JoinError>) -> Result<()> {
+        let answer = match done {
+            Ok(answer) => answer,
+            Err(error) if error.is_cancelled() => return Ok(()),
+            Err(source) => {
+                return Err(Error::Task {
+                    what: "a request",
+                    source,
+                });
+            }
+        };
+        let position = answer.entry.checked_sub(self.front);
+        let Some(entry) = position.and_then(|position| self.desk.get_mut(position)) else {
+            return Ok(());
+        };
+        entry.last_fetch = Utc::now();
+        if entry.absent.is_some() {
+            return Ok(());
+        }
+        let page = match answer.outcome {
+            Ok(page) => page,
+            Err(Failure::Cancelled) => {
+                self.is_stopping = true;
+                return Ok(());
+            }
+            Err(Failure::Run(error)) => return Err(error),
+            Err(failure) => {
+                let cause = format!("at offset {}: {failure}", answer.request.ask.offset);
+                self.give_up(answer.entry, MeetingStatus::Failed, cause);
+                return Ok(());
+            }
+        };
+        let (rows, count) = (page.records.num_rows() as u64, page.count);
+        if !std::mem::replace(&mut entry.is_counted, true) {
+            (self.observer)(Event::Counted {
+                meeting: entry.meeting.clone(),
+                count,
+            });
+        }
+        entry.arrived += rows;
+        (self.observer)(Event::Page { rows });
+        match entry.reading.answer(answer.request, page) {
+            Progress::On => entry.pages.extend(entry.reading.take_ready()),
+            Progress::Again { cause, delay } => {
+                let delay = delay.mul_f64(0.75 + fastrand::f64() / 2.0);
+                entry.wakes = Some(Instant::now() + delay);
+                let rows = entry.drop_records();
+                let meeting = entry.meeting.clone();
+                (self.observer)(Event::Restarted {
+                    meeting,
+                    rows,
+                    cause,
+                    delay,
+                });
+            }
+            Progress::Absent(status, cause) => self.give_up(answer.entry, status, cause),
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self, number: usize, status: MeetingStatus, cause: String) {
+        let entry = &mut self.desk[number - self.front];
+        let (meeting, rows) = (entry.meeting.clone(), entry.drop_records());
+        (self.observer)(Event::Incomplete {
+            meeting,
+            rows,
+            cause: cause.clone(),
+        });
+        entry.absent = Some((status, cause));
+        if self.fail_fast {
+            self.stop();
+        }
+    }
+
+    /// Hands out what is settled at the front of the desk; false if nobody takes it any more.
+    async fn hand_out(&mut self, out: &mpsc::Sender<Output>) -> bool {
+        while let Some(front) = self.desk.front_mut() {
+            if std::mem::take(&mut front.is_void) {
+                front.has_slices = false;
+                if out.send(Output::Void).await.is_err() {
+                    return false;
+                }
+            }
+            let is_settled = front.absent.is_some() || front.reading.proof().is_some();
+            if is_settled {
+                self.front += 1;
+                let Some(entry) = self.desk.pop_front() else {
+                    return true;
+                };
+                if out.send(self.settled(entry)).await.is_err() {
+                    return false;
+                }
+            } else if !front.pages.is_empty() && self.is_large(0) {
+                let front = &mut self.desk[0];
+                front.has_slices = true;
+                for page in std::mem::take(&mut front.pages) {
+                    if out.send(Output::Slice(page)).await.is_err() {
+                        return false;
+                    }
+                }
+            } else {
+                return true;
+            }
+        }
+        true
+    }
+
+    fn settled(&self, entry: Entry) -> Output {
+        let requests = entry.sent();
+        let restarts = entry.reading.restarts().into();
+        match (entry.absent, entry.reading.proof()) {
+            (None, Some(proof)) => {
+                let records = entry.reading.records();
+                let meeting = entry.meeting;
+                (self.observer)(Event::Complete {
+                    meeting: meeting.clone(),
+                    records,
+                    proof,
+                });
+                let whole = Whole {
+                    meeting,
+                    count: entry.reading.count().unwrap_or(records),
+                    records,
+                    requests,
+                    minimum: entry.reading.minimum(),
+                    restarts,
+                    proof,
+                    replaced: entry.reading.replaced(),
+                    first_fetch: entry.first_fetch.unwrap_or(entry.last_fetch),
+                    last_fetch: entry.last_fetch,
+                };
+                Output::Whole(entry.pages, whole)
+            }
+            (absent, _) => {
+                let (status, cause) = absent.unwrap_or_else(|| {
+                    (MeetingStatus::Unfinished, "the run was stopped".to_owned())
+                });
+                let count = entry.reading.count();
+                Output::Absent(Absent {
+                    meeting: entry.meeting,
+                    status,
+                    cause,
+                    count,
+                    requests,
+                    restarts,
+                })
+            }
+        }
+    }
+}
