@@ -7,6 +7,7 @@ mod decode;
 mod error;
 mod event;
 mod export;
+mod folder;
 mod pager;
 mod rate;
 mod record;
@@ -14,6 +15,7 @@ mod report;
 mod retry;
 mod throttle;
 mod uuid;
+mod writer;
 
 pub use auth::{App, Credentials};
 pub use config::{Compress, Config, CountPolicy, Format, LogFormat, PageSize, Verify, When};
@@ -23,10 +25,8 @@ pub use event::{Event, Observer, silent};
 pub use export::{Export, Finished};
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
-pub use report::{
-    MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota, REPORT_VERSION, Report,
-    Requests,
-};
+pub use report::{MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota, REPORT_VERSION, Report, Requests};
 pub use retry::{ErrorBody, Patience, Verdict};
-pub use throttle::Throttle;
+pub use throttle::{Throttle};
 pub use uuid::{ConfUuid, InvalidConfUuid};
+pub use writer::{BatchWriter, PartOptions, PipeWriter, StagedPart};

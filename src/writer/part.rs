@@ -1,0 +1,159 @@
+//! One part: an exclusive file, hashed while it is written, durable when it is closed.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use arrow::record_batch::RecordBatch;
+use sha2::{Digest, Sha256};
+
+use crate::config::Format;
+use crate::error::{Error, Result};
+use crate::folder;
+
+use super::PartOptions;
+use super::encoder::{Fault, Gathering};
+
+/// A closed part in the staging folder, not yet committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedPart {
+    /// Where it is now.
+    pub path: PathBuf,
+    /// Its records.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Its file name extension, without the first dot.
+    pub extension: &'static str,
+}
+
+impl StagedPart {
+    pub(super) fn discard(self) -> Result<()> {
+        fs::remove_file(&self.path).map_err(Error::file("remove", &self.path))
+    }
+}
+
+/// A part that still grows.
+#[derive(Debug)]
+pub(super) struct OpenPart {
+    path: PathBuf,
+    format: Format,
+    extension: &'static str,
+    records: Gathering<HashingFile>,
+}
+
+impl OpenPart {
+    pub(super) fn create(options: &PartOptions, path: PathBuf) -> Result<Self> {
+        let file = HashingFile {
+            file: folder::create_file(&path)?,
+            hash: Sha256::new(),
+            bytes: 0,
+        };
+        let format = options.format;
+        let records = Gathering::new(options, file).map_err(|fault| fault.at(&path, format))?;
+        Ok(Self {
+            path,
+            format,
+            extension: options.extension(),
+            records,
+        })
+    }
+
+    pub(super) fn push(&mut self, page: &RecordBatch) -> Result<()> {
+        self.records
+            .push(page)
+            .map_err(|fault| fault.at(&self.path, self.format))
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.records.rows()
+    }
+
+    /// The size so far, without the records that are still gathered.
+    pub(super) fn size(&self) -> u64 {
+        self.records.sink().bytes + self.records.buffered()
+    }
+
+    pub(super) fn finish(self) -> Result<StagedPart> {
+        let Self {
+            path,
+            format,
+            extension,
+            records,
+        } = self;
+        let rows = records.rows();
+        let HashingFile { file, hash, bytes } =
+            records.finish().map_err(|fault| fault.at(&path, format))?;
+        // After this, closing can lose nothing: whatever a close could report, the sync did.
+        file.sync_all().map_err(Error::file("sync", &path))?;
+        drop(file);
+        let length = fs::metadata(&path)
+            .map_err(Error::file("read", &path))?
+            .len();
+        if length != bytes {
+            return Err(Error::Dataset {
+                path: path.display().to_string(),
+                reason: format!("{bytes} bytes were written, but the file has {length}"),
+            });
+        }
+        Ok(StagedPart {
+            path,
+            rows,
+            bytes,
+            sha256: hex(&hash.finalize()),
+            extension,
+        })
+    }
+
+    pub(super) fn discard(self) -> Result<()> {
+        let Self { path, records, .. } = self;
+        drop(records);
+        fs::remove_file(&path).map_err(Error::file("remove", &path))
+    }
+}
+
+impl Fault {
+    /// The fault of writing this file.
+    pub(super) fn at(self, path: &Path, format: Format) -> Error {
+        match self {
+            Self::Sink(error) => Error::file("write", path)(error),
+            Self::Encode(source) => Error::Encode {
+                format: format.as_str(),
+                source,
+            },
+        }
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}
+
+/// A file that knows the length and the hash of what went into it.
+#[derive(Debug)]
+struct HashingFile {
+    file: File,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Write for HashingFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
