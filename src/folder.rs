@@ -53,6 +53,19 @@ pub(crate) fn sync(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Does file work on a thread that may block. A `path` and what is done with it name a failure to
+/// get that far.
+pub(crate) async fn blocking<T: Send + 'static>(
+    action: &'static str,
+    path: &Path,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Error::file(action, path)(error.into())),
+    }
+}
+
 fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -1,0 +1,322 @@
+//! The dataset: whole meetings in, all or nothing.
+//!
+//! A commit is three steps: the parts lie durable in staging, the ledger entry is put (from here
+//! on the meetings are in), the parts move to their final names. Opening a dataset repairs what an
+//! earlier run left between two steps, so there is no other kind of recovery. Which meetings to
+//! ask for, and whether they are whole, is decided above.
+
+mod recovery;
+mod staging;
+mod status;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use chrono::Utc;
+
+use crate::config::{Compress, Format};
+use crate::error::{Error, Result};
+use crate::folder;
+use crate::ledger::{self, CommittedMeeting, Entry, LEDGER_VERSION, Ledger, Part};
+use crate::report::Report;
+use crate::store::Store;
+use crate::uuid::ConfUuid;
+use crate::writer::{StagedPart, extension};
+
+use staging::{Gate, Staging};
+
+pub use recovery::Recovery;
+pub use status::{Damage, RunStatus, STATUS_VERSION, Status, Unfinished, status};
+
+/// Where the reports lie.
+const RUNS: &str = "_rollbook/runs";
+
+/// A dataset, opened by one run.
+#[derive(Debug)]
+pub struct Dataset {
+    store: Store,
+    ledger: Ledger,
+    run_id: String,
+    staging: Option<Staging>,
+    staging_path: PathBuf,
+    recovery: Recovery,
+    /// Whether every part that this run committed has its final name.
+    is_published: bool,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// Its meetings are in the dataset.
+    Done {
+        /// Number of the ledger entry.
+        sequence: u64,
+        /// Parts.
+        parts: u64,
+        /// Meetings.
+        meetings: u64,
+        /// Records.
+        records: u64,
+        /// Bytes of the parts.
+        bytes: u64,
+    },
+    /// Nothing of it is, and its parts are removed, since somebody else was quicker with some of
+    /// its meetings.
+    Conflict {
+        /// Those that are in the dataset already.
+        already: Vec<ConfUuid>,
+    },
+}
+
+impl Dataset {
+    /// Opens a dataset for a run, makes it if it does not exist, and repairs it where an earlier
+    /// run was cut off.
+    ///
+    /// # Errors
+    ///
+    /// A dataset of another format or of a newer rollbook, a ledger with holes, parts that no
+    /// ledger knows, a run of the same name.
+    pub async fn open(
+        dest: &str,
+        run_id: &str,
+        format: Format,
+        compress: Compress,
+    ) -> Result<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if run_id.is_empty() || run_id.len() > 128 || !run_id.bytes().all(plain) {
+            return Err(Error::Config(format!(
+                "run id {run_id:?}: expected letters, digits, dashes"
+            )));
+        }
+        let store = Store::create_at(dest).await?;
+        let root = store.local("");
+        let (name, place) = (run_id.to_owned(), root.clone());
+        let (gate, staging, abandoned) = folder::blocking("open", &root, move || {
+            for folder in [ledger::FOLDER, RUNS, staging::FOLDER] {
+                folder::create(&place.join(folder))?;
+            }
+            let gate = Gate::enter(&place)?;
+            let abandoned = Staging::abandoned(&place, &gate)?;
+            let staging = Staging::create(&place, &name, &gate)?;
+            Ok((gate, staging, abandoned))
+        })
+        .await?;
+        // Read after the locks of the dead were had: nothing they committed can be missed.
+        let ledger = Ledger::read(&store).await?;
+        let mut dataset = Self {
+            store,
+            ledger,
+            run_id: run_id.to_owned(),
+            staging_path: staging.path().to_owned(),
+            staging: Some(staging),
+            recovery: Recovery::default(),
+            is_published: true,
+        };
+        dataset.refuse_other_formats(extension(format, compress))?;
+        dataset.recover(abandoned, gate).await?;
+        Ok(dataset)
+    }
+
+    /// Whether a meeting is in the dataset.
+    pub fn holds(&self, meeting: &ConfUuid) -> bool {
+        self.ledger.holder(meeting.as_str()).is_some()
+    }
+
+    /// Whether there is a part to read. The first commit must bring one, empty if need be.
+    pub fn has_parts(&self) -> bool {
+        self.ledger.standing().any(|entry| !entry.parts.is_empty())
+    }
+
+    /// The local folder where this run's parts are written before they are committed.
+    pub fn staging(&self) -> &Path {
+        &self.staging_path
+    }
+
+    /// What was repaired when the dataset was opened.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// Commits whole meetings and the parts that hold their records.
+    ///
+    /// # Errors
+    ///
+    /// After an error the batch may be in the ledger or not; the next opening finds out and
+    /// finishes it. The parts must be left alone.
+    pub async fn commit(
+        &mut self,
+        parts: Vec<StagedPart>,
+        meetings: Vec<CommittedMeeting>,
+    ) -> Result<Commit> {
+        self.check(&parts, &meetings)?;
+        loop {
+            let already: Vec<_> = meetings
+                .iter()
+                .map(|meeting| &meeting.conf_uuid)
+                .filter(|meeting| self.holds(meeting))
+                .cloned()
+                .collect();
+            if !already.is_empty() {
+                for part in parts {
+                    self.store.remove(&self.staged_path(&part)?).await?;
+                }
+                return Ok(Commit::Conflict { already });
+            }
+            let entry = self.entry(&parts, &meetings)?;
+            if self.ledger.put(&self.store, entry.clone()).await? {
+                self.publish(&entry).await?;
+                return Ok(Commit::Done {
+                    sequence: entry.sequence,
+                    parts: parts.len() as u64,
+                    meetings: meetings.len() as u64,
+                    records: parts.iter().map(|part| part.rows).sum(),
+                    bytes: parts.iter().map(|part| part.bytes).sum(),
+                });
+            }
+            self.ledger.catch_up(&self.store).await?;
+        }
+    }
+
+    /// Ends the run: writes its report and removes its staging folder.
+    pub async fn finish(&mut self, report: &Report) -> Result<()> {
+        if !self.is_published {
+            let ours = |entry: &&Entry| entry.run_id == self.run_id;
+            let entries: Vec<_> = self.ledger.standing().filter(ours).cloned().collect();
+            for entry in &entries {
+                self.publish(entry).await?;
+            }
+        }
+        let path = report_path(&self.run_id);
+        let mut text = serde_json::to_vec_pretty(report).map_err(|error| Error::Encode {
+            format: "a report",
+            source: error.into(),
+        })?;
+        text.push(b'\n');
+        let text = Bytes::from(text);
+        if !self.store.create(&path, text.clone()).await?
+            && self.store.read(&path).await? != Some(text)
+        {
+            return Err(Error::Dataset {
+                path,
+                reason: "another run of this name has reported".to_owned(),
+            });
+        }
+        if let Some(staging) = self.staging.take() {
+            let root = self.store.local("");
+            folder::blocking("remove", &self.staging_path, move || {
+                staging.remove(&Gate::enter(&root)?)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The batch must add up before it may be believed.
+    fn check(&self, parts: &[StagedPart], meetings: &[CommittedMeeting]) -> Result<()> {
+        let refuse = |reason: String| {
+            Err(Error::Dataset {
+                path: self.staging_path.display().to_string(),
+                reason,
+            })
+        };
+        let in_parts: u64 = parts.iter().map(|part| part.rows).sum();
+        let in_meetings: u64 = meetings.iter().map(|meeting| meeting.rows).sum();
+        if in_parts != in_meetings {
+            return refuse(format!(
+                "the parts of a batch hold {in_parts} records, its meetings {in_meetings}"
+            ));
+        }
+        let mut seen = HashSet::new();
+        match meetings
+            .iter()
+            .find(|meeting| !seen.insert(&meeting.conf_uuid))
+        {
+            Some(twice) => refuse(format!("{} is twice in a batch", twice.conf_uuid)),
+            None => Ok(()),
+        }
+    }
+
+    /// The next entry for a batch.
+    fn entry(&self, parts: &[StagedPart], meetings: &[CommittedMeeting]) -> Result<Entry> {
+        let sequence = self.ledger.next_sequence();
+        let parts = parts
+            .iter()
+            .enumerate()
+            .map(|(number, part)| {
+                Ok(Part {
+                    path: ledger::part_path(sequence, number, part.extension),
+                    rows: part.rows,
+                    bytes: part.bytes,
+                    sha256: part.sha256.clone(),
+                    staged: self.staged_path(part)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Entry {
+            version: LEDGER_VERSION,
+            sequence,
+            run_id: self.run_id.clone(),
+            committed_at: Utc::now(),
+            parts,
+            meetings: meetings.to_vec(),
+            retracts: Vec::new(),
+        })
+    }
+
+    /// Gives the parts of a commit their final names.
+    async fn publish(&mut self, entry: &Entry) -> Result<()> {
+        self.is_published = false;
+        for part in &entry.parts {
+            // Another run may have found the entry and been quicker.
+            if !self.store.publish(&part.staged, &part.path).await?
+                && self.store.size(&part.path).await? != Some(part.bytes)
+            {
+                return Err(Error::Dataset {
+                    path: part.path.clone(),
+                    reason: format!("{} is gone before it could be published", part.staged),
+                });
+            }
+        }
+        self.is_published = true;
+        Ok(())
+    }
+
+    /// A staged part's path inside the dataset.
+    fn staged_path(&self, part: &StagedPart) -> Result<String> {
+        match part.path.file_name().and_then(|name| name.to_str()) {
+            Some(name) if part.path.parent() == Some(self.staging()) => {
+                Ok(format!("{}/{}/{name}", staging::FOLDER, self.run_id))
+            }
+            _ => Err(Error::Dataset {
+                path: part.path.display().to_string(),
+                reason: "not in the staging folder of this run".to_owned(),
+            }),
+        }
+    }
+
+    fn refuse_other_formats(&self, extension: &str) -> Result<()> {
+        let other = self
+            .ledger
+            .standing()
+            .flat_map(|entry| &entry.parts)
+            .find(|part| part.path.split_once('.').map(|(_, found)| found) != Some(extension));
+        match other {
+            Some(part) => Err(Error::Dataset {
+                path: self.store.local(&part.path).display().to_string(),
+                reason: format!(
+                    "the dataset's parts are not .{extension}; keep its format, or choose another \
+                     destination"
+                ),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn report_path(run_id: &str) -> String {
+    format!("{RUNS}/{run_id}.json")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! What opening a dataset repairs.
+//!
+//! The ledger says what should be there. A part that is not, but lies in staging, is published; a
+//! part that is lost takes its whole commit with it, so that the commit's meetings are fetched
+//! again. Leftovers of dead runs are removed last, when nothing in them is needed any more.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use chrono::Utc;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::folder;
+use crate::ledger::{Entry, LEDGER_VERSION, Part};
+use crate::writer::hex;
+
+use super::Dataset;
+use super::staging::{Gate, Staging};
+
+/// What was repaired when a dataset was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Parts that were committed and now have their final names.
+    pub published: Vec<String>,
+    /// Numbers of the commits that were retracted, since parts of them were lost.
+    pub retracted: Vec<u64>,
+    /// Meetings of those commits: they are not in the dataset any more.
+    pub lost_meetings: u64,
+    /// Parts that were removed, since their commits are retracted.
+    pub removed: Vec<String>,
+    /// Staging folders of dead runs that were removed.
+    pub cleared: u64,
+}
+
+impl Dataset {
+    /// Makes the parts what the ledger says they are.
+    pub(super) async fn recover(&mut self, abandoned: Vec<Staging>, gate: Gate) -> Result<()> {
+        let mut visible: HashMap<String, u64> = self
+            .store
+            .list("")
+            .await?
+            .into_iter()
+            .map(|object| (object.path, object.bytes))
+            .collect();
+        self.refuse_unknown_parts(&visible)?;
+
+        let mut lost = Vec::new();
+        let entries: Vec<_> = self.ledger.standing().cloned().collect();
+        for entry in entries {
+            for part in &entry.parts {
+                if visible.get(&part.path) == Some(&part.bytes) {
+                    continue;
+                }
+                if self.roll_forward(part).await? {
+                    visible.insert(part.path.clone(), part.bytes);
+                    self.recovery.published.push(part.path.clone());
+                } else if self.store.size(&part.path).await? != Some(part.bytes) {
+                    lost.push(entry.sequence);
+                    break;
+                }
+            }
+        }
+        self.retract(lost).await?;
+
+        let void: Vec<_> = self
+            .ledger
+            .void()
+            .flat_map(|entry| entry.parts.clone())
+            .collect();
+        for part in void {
+            if self.store.size(&part.path).await?.is_some() {
+                self.store.remove(&part.path).await?;
+                self.recovery.removed.push(part.path);
+            }
+        }
+        self.recovery.cleared = abandoned.len() as u64;
+        folder::blocking("remove", &self.staging_path, move || {
+            let mut abandoned = abandoned.into_iter();
+            abandoned.try_for_each(|staging| staging.remove(&gate))
+        })
+        .await
+    }
+
+    /// Publishes a part that is still in staging, if it is there as it was written.
+    async fn roll_forward(&self, part: &Part) -> Result<bool> {
+        let staged = self.store.local(&part.staged);
+        let path = staged.clone();
+        let found = folder::blocking("read", &staged, move || fingerprint(&path)).await?;
+        if found.as_ref() != Some(&(part.bytes, part.sha256.clone())) {
+            return Ok(false);
+        }
+        self.store.publish(&part.staged, &part.path).await
+    }
+
+    async fn retract(&mut self, mut lost: Vec<u64>) -> Result<()> {
+        while !lost.is_empty() {
+            let entry = Entry {
+                version: LEDGER_VERSION,
+                sequence: self.ledger.next_sequence(),
+                run_id: self.run_id.clone(),
+                committed_at: Utc::now(),
+                parts: Vec::new(),
+                meetings: Vec::new(),
+                retracts: lost.clone(),
+            };
+            if self.ledger.put(&self.store, entry).await? {
+                let meetings = self
+                    .ledger
+                    .void()
+                    .filter(|entry| lost.contains(&entry.sequence));
+                self.recovery.lost_meetings =
+                    meetings.map(|entry| entry.meetings.len() as u64).sum();
+                self.recovery.retracted = lost;
+                break;
+            }
+            self.ledger.catch_up(&self.store).await?;
+            lost.retain(|&sequence| !self.ledger.is_retracted(sequence));
+        }
+        Ok(())
+    }
+
+    /// A part with a number that the ledger has yet to give out was committed by a ledger that is
+    /// gone; going on would show its records twice, or overwrite them.
+    fn refuse_unknown_parts(&self, visible: &HashMap<String, u64>) -> Result<()> {
+        let next = self.ledger.next_sequence();
+        let unknown = visible.keys().find(|path| {
+            path.strip_prefix("part-")
+                .and_then(|rest| rest.split('-').next())
+                .and_then(|sequence| sequence.parse::<u64>().ok())
+                .is_some_and(|sequence| sequence >= next)
+        });
+        match unknown {
+            Some(path) => Err(Error::Dataset {
+                path: self.store.local(path).display().to_string(),
+                reason: "the ledger does not know this part; was _rollbook removed? restore it, \
+                         or choose another destination"
+                    .to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Length and SHA-256 of a file, or nothing where there is no such file.
+pub(crate) fn fingerprint(path: &Path) -> Result<Option<(u64, String)>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::file("open", path)(error)),
+    };
+    let mut hash = Sha256::new();
+    let mut block = vec![0; 256 << 10];
+    let mut bytes = 0;
+    loop {
+        match io::Read::read(&mut file, &mut block).map_err(Error::file("read", path))? {
+            0 => return Ok(Some((bytes, hex(&hash.finalize())))),
+            read => {
+                hash.update(&block[..read]);
+                bytes += read as u64;
+            }
+        }
+    }
+}

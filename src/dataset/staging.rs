@@ -1,0 +1,196 @@
+//! The staging folder of one run, and the lock that tells whether its run is alive.
+//!
+//! The system releases a lock when its process ends, however it ends: so a folder whose lock can
+//! be had was left behind. Taking part in the dataset (to make a folder, or to clear old ones) is
+//! one run at a time, so that no folder is cleared between its making and its locking.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::folder;
+
+/// Where the staging folders lie.
+pub(crate) const FOLDER: &str = "_rollbook/staging";
+
+const GATE: &str = "_rollbook/lock";
+const LOCK: &str = "lock";
+
+/// The right to make and to clear staging folders; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Gate {
+    _lock: File,
+}
+
+impl Gate {
+    /// Waits until nobody else is in.
+    pub(super) fn enter(root: &Path) -> Result<Self> {
+        let path = root.join(GATE);
+        let lock = open_lock(&path)?;
+        lock.lock().map_err(Error::file("lock", &path))?;
+        Ok(Self { _lock: lock })
+    }
+}
+
+/// The locked staging folder of one run.
+#[derive(Debug)]
+pub(super) struct Staging {
+    folder: PathBuf,
+    lock: File,
+}
+
+impl Staging {
+    /// Makes the folder of a new run.
+    pub(super) fn create(root: &Path, run_id: &str, _gate: &Gate) -> Result<Self> {
+        let folder = root.join(FOLDER).join(run_id);
+        if folder.exists() {
+            return Err(Error::Dataset {
+                path: folder.display().to_string(),
+                reason: "another run has this name".to_owned(),
+            });
+        }
+        folder::create(&folder)?;
+        match Self::lock(folder.clone())? {
+            Some(staging) => Ok(staging),
+            None => Err(Error::Dataset {
+                path: folder.display().to_string(),
+                reason: "somebody else locked it".to_owned(),
+            }),
+        }
+    }
+
+    /// The folders of runs that ended without clearing them, locked.
+    pub(super) fn abandoned(root: &Path, _gate: &Gate) -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for folder in folders(root)? {
+            found.extend(Self::lock(folder)?);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Removes the folder and all that is in it.
+    pub(super) fn remove(self, _gate: &Gate) -> Result<()> {
+        let Self { folder, lock } = self;
+        for entry in fs::read_dir(&folder).map_err(Error::file("read", &folder))? {
+            let path = entry.map_err(Error::file("read", &folder))?.path();
+            if path.file_name().is_some_and(|name| name != LOCK) {
+                remove_any(&path)?;
+            }
+        }
+        // Last, so that a folder is never both unlocked and worth something.
+        drop(lock);
+        remove_any(&folder)
+    }
+
+    fn lock(folder: PathBuf) -> Result<Option<Self>> {
+        let path = folder.join(LOCK);
+        let lock = open_lock(&path)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(Self { folder, lock })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
+        }
+    }
+}
+
+/// A staging folder as somebody who only looks sees it.
+pub(super) struct Seen {
+    pub(super) run_id: String,
+    pub(super) is_live: bool,
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+}
+
+/// Looks at all staging folders without changing anything.
+pub(super) fn look(root: &Path) -> Result<Vec<Seen>> {
+    let mut seen = Vec::new();
+    for folder in folders(root)? {
+        let (mut files, mut bytes) = (0, 0);
+        let listing = match fs::read_dir(&folder) {
+            Ok(listing) => listing,
+            // Its run has just ended.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(Error::file("read", &folder)(error)),
+        };
+        for entry in listing {
+            let entry = entry.map_err(Error::file("read", &folder))?;
+            if entry.file_name() != LOCK {
+                files += 1;
+                // It may be published between the listing and this look.
+                bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+            }
+        }
+        seen.push(Seen {
+            run_id: folder
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            is_live: is_live(&folder)?,
+            files,
+            bytes,
+        });
+    }
+    Ok(seen)
+}
+
+fn is_live(folder: &Path) -> Result<bool> {
+    let path = folder.join(LOCK);
+    let lock = match File::open(&path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::file("open", &path)(error)),
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
+    }
+}
+
+fn folders(root: &Path) -> Result<Vec<PathBuf>> {
+    let all = root.join(FOLDER);
+    let listing = match fs::read_dir(&all) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::file("read", &all)(error)),
+    };
+    let mut folders = Vec::new();
+    for entry in listing {
+        let entry = entry.map_err(Error::file("read", &all))?;
+        let kind = entry.file_type().map_err(Error::file("read", &all))?;
+        if kind.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort_unstable();
+    Ok(folders)
+}
+
+fn open_lock(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(Error::file("open", path))
+}
+
+fn remove_any(path: &Path) -> Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}

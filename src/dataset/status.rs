@@ -1,0 +1,194 @@
+//! What a dataset holds, told by its ledger without reading a part.
+//!
+//! Only looks: nothing is locked for longer than a glance, nothing is repaired.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::folder;
+use crate::ledger::Ledger;
+use crate::store::Store;
+
+use super::{RUNS, staging};
+
+/// Version of the status' form.
+pub const STATUS_VERSION: u32 = 1;
+
+/// What a dataset holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// [`STATUS_VERSION`].
+    pub version: u32,
+    /// Ledger entries.
+    pub entries: u64,
+    /// Of them, commits that a later entry retracts.
+    pub retracted: u64,
+    /// Whole meetings.
+    pub meetings: u64,
+    /// Of them, without any record.
+    pub empty_meetings: u64,
+    /// Records.
+    pub records: u64,
+    /// Parts.
+    pub parts: u64,
+    /// Bytes of the parts.
+    pub bytes: u64,
+    /// Requests that were spent on the meetings.
+    pub requests: u64,
+    /// When the dataset changed last.
+    pub last_commit: Option<DateTime<Utc>>,
+    /// The runs that committed or reported, by name.
+    pub runs: Vec<RunStatus>,
+    /// Staging folders of runs that go on or were cut off.
+    pub unfinished: Vec<Unfinished>,
+    /// Committed parts that are not in their place. The next export repairs them.
+    pub damaged: Vec<Damage>,
+}
+
+/// One run as the ledger knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RunStatus {
+    /// Its name.
+    pub run_id: String,
+    /// Its commits that stand.
+    pub commits: u64,
+    /// Their meetings.
+    pub meetings: u64,
+    /// Their records.
+    pub records: u64,
+    /// Its last commit.
+    pub last_commit: Option<DateTime<Utc>>,
+    /// Whether its report was written.
+    pub is_finished: bool,
+}
+
+/// A staging folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unfinished {
+    /// The run that it belongs to.
+    pub run_id: String,
+    /// Whether that run goes on right now.
+    pub is_live: bool,
+    /// Files in it.
+    pub files: u64,
+    /// Bytes of those files.
+    pub bytes: u64,
+}
+
+/// A committed part that is not in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// Number of the ledger entry.
+    pub sequence: u64,
+    /// The part.
+    pub path: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Tells what the dataset at a destination holds.
+///
+/// # Errors
+///
+/// No dataset there, or a ledger that cannot be read.
+pub async fn status(dest: &str) -> Result<Status> {
+    let store = Store::open_at(dest).await?;
+    let root = store.local("");
+    // Before the ledger: what a live run commits in between is then not taken for lost.
+    let visible: HashMap<String, u64> = store
+        .list("")
+        .await?
+        .into_iter()
+        .map(|object| (object.path, object.bytes))
+        .collect();
+    let ledger = read_ledger(&store, dest).await?;
+    let place = root.clone();
+    let seen = folder::blocking("read", &root, move || staging::look(&place)).await?;
+
+    let mut runs: BTreeMap<String, RunStatus> = BTreeMap::new();
+    for object in store.list(RUNS).await? {
+        let name = object
+            .path
+            .strip_prefix(RUNS)
+            .and_then(|name| name.strip_prefix('/'));
+        if let Some(run_id) = name.and_then(|name| name.strip_suffix(".json")) {
+            runs.entry(run_id.to_owned()).or_default().is_finished = true;
+        }
+    }
+    let mut status = Status {
+        version: STATUS_VERSION,
+        entries: ledger.entries().len() as u64,
+        retracted: ledger.void().count() as u64,
+        meetings: ledger.meetings(),
+        empty_meetings: 0,
+        records: 0,
+        parts: 0,
+        bytes: 0,
+        requests: 0,
+        last_commit: ledger.entries().last().map(|entry| entry.committed_at),
+        runs: Vec::new(),
+        unfinished: Vec::new(),
+        damaged: Vec::new(),
+    };
+    for entry in ledger.standing() {
+        let run = runs.entry(entry.run_id.clone()).or_default();
+        run.commits += 1;
+        run.last_commit = run.last_commit.max(Some(entry.committed_at));
+        for meeting in &entry.meetings {
+            run.meetings += 1;
+            run.records += meeting.rows;
+            status.records += meeting.rows;
+            status.requests += meeting.requests;
+            status.empty_meetings += u64::from(meeting.rows == 0);
+        }
+        for part in &entry.parts {
+            status.parts += 1;
+            status.bytes += part.bytes;
+            let found = match visible.get(&part.path) {
+                Some(&bytes) => Some(bytes),
+                None => store.size(&part.path).await?,
+            };
+            let reason = match found {
+                Some(bytes) if bytes == part.bytes => continue,
+                Some(bytes) => format!("{bytes} bytes instead of {}", part.bytes),
+                None if store.size(&part.staged).await?.is_some() => {
+                    "committed, not published yet".to_owned()
+                }
+                None => "missing".to_owned(),
+            };
+            status.damaged.push(Damage {
+                sequence: entry.sequence,
+                path: part.path.clone(),
+                reason,
+            });
+        }
+    }
+    status.runs = runs
+        .into_iter()
+        .map(|(run_id, run)| RunStatus { run_id, ..run })
+        .collect();
+    status.unfinished = seen
+        .into_iter()
+        .map(|seen| Unfinished {
+            run_id: seen.run_id,
+            is_live: seen.is_live,
+            files: seen.files,
+            bytes: seen.bytes,
+        })
+        .collect();
+    Ok(status)
+}
+
+/// Reads the ledger of a dataset that somebody only looks at.
+pub(crate) async fn read_ledger(store: &Store, dest: &str) -> Result<Ledger> {
+    if !store.local(crate::ledger::FOLDER).is_dir() {
+        return Err(Error::Dataset {
+            path: dest.to_owned(),
+            reason: "not a dataset: it has no _rollbook/ledger".to_owned(),
+        });
+    }
+    Ledger::read(store).await
+}

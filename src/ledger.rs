@@ -1,0 +1,283 @@
+//! The dataset's commit log: what is in it, and in which parts.
+//!
+//! One entry is one commit, created under the next number if nobody else took that number; from
+//! that instant its meetings are in the dataset. Entries are never changed: what turns out to be
+//! lost is retracted by a later one. The ledger does not touch parts.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::report::{MeetingStatus, Proof};
+use crate::store::Store;
+use crate::uuid::ConfUuid;
+
+/// Version of the entries' form.
+pub(crate) const LEDGER_VERSION: u32 = 1;
+
+/// Where the entries lie.
+pub(crate) const FOLDER: &str = "_rollbook/ledger";
+
+/// Entries read at once: a cold disk or a bucket answers many questions in the time of one.
+const READS: usize = 64;
+
+/// One commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// [`LEDGER_VERSION`].
+    pub(crate) version: u32,
+    /// Its number, from 1 without gaps.
+    pub(crate) sequence: u64,
+    /// The run that committed.
+    pub(crate) run_id: String,
+    /// When.
+    pub(crate) committed_at: DateTime<Utc>,
+    /// The parts, in the order of their names.
+    pub(crate) parts: Vec<Part>,
+    /// The meetings whose records are in those parts, or that have none.
+    pub(crate) meetings: Vec<CommittedMeeting>,
+    /// Commits that are void from here on, since parts of them were lost.
+    #[serde(default)]
+    pub(crate) retracts: Vec<u64>,
+}
+
+/// One part of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// Its name in the dataset.
+    pub(crate) path: String,
+    /// Its records.
+    pub(crate) rows: u64,
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// SHA-256 of its bytes, in lower-case hexadecimal digits.
+    pub(crate) sha256: String,
+    /// Where it was before it was published.
+    pub(crate) staged: String,
+}
+
+/// One whole meeting of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedMeeting {
+    /// The meeting.
+    pub conf_uuid: ConfUuid,
+    /// The API's `count`.
+    pub count: u64,
+    /// Its records in the dataset.
+    pub rows: u64,
+    /// Requests spent on it.
+    pub requests: u64,
+    /// When its first page arrived.
+    pub first_fetch: DateTime<Utc>,
+    /// When its last page arrived.
+    pub last_fetch: DateTime<Utc>,
+    /// What became of it.
+    pub status: MeetingStatus,
+    /// How it was proven whole.
+    pub proof: Proof,
+}
+
+impl Entry {
+    fn parse(path: &str, bytes: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let broken =
+            |error: serde_json::Error| damaged(path, format!("not a ledger entry: {error}"));
+        let Versioned { version } = serde_json::from_slice(bytes).map_err(broken)?;
+        if version > LEDGER_VERSION {
+            return Err(damaged(
+                path,
+                format!(
+                    "ledger version {version} is newer than {LEDGER_VERSION}, which this \
+                     rollbook knows; use a newer one"
+                ),
+            ));
+        }
+        let entry: Self = serde_json::from_slice(bytes).map_err(broken)?;
+        if entry_path(entry.sequence) != path {
+            return Err(damaged(path, format!("holds entry {}", entry.sequence)));
+        }
+        Ok(entry)
+    }
+
+    fn to_bytes(&self) -> Result<Bytes> {
+        let mut text = serde_json::to_vec(self).map_err(|error| Error::Encode {
+            format: "a ledger entry",
+            source: error.into(),
+        })?;
+        text.push(b'\n');
+        Ok(text.into())
+    }
+}
+
+/// The entries read so far and what they add up to.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    entries: Vec<Entry>,
+    /// Meetings in the dataset, by the number of their entry.
+    held: HashMap<ConfUuid, u64>,
+    retracted: BTreeSet<u64>,
+}
+
+impl Ledger {
+    /// Reads every entry.
+    ///
+    /// # Errors
+    ///
+    /// A missing, unreadable or contradictory entry: without all of them nothing is proven.
+    pub(crate) async fn read(store: &Store) -> Result<Self> {
+        let listed = store.list(FOLDER).await?;
+        let paths = listed
+            .into_iter()
+            .map(|object| object.path)
+            .filter(|path| sequence_of(path).is_some());
+        let entries: Vec<Entry> = stream::iter(paths)
+            .map(|path| async move { read_entry(store, &path).await })
+            .buffered(READS)
+            .try_filter_map(async |entry| Ok(entry))
+            .try_collect()
+            .await?;
+        let mut ledger = Self::default();
+        for entry in entries {
+            ledger.apply(entry)?;
+        }
+        Ok(ledger)
+    }
+
+    /// Reads the entries that others put since.
+    pub(crate) async fn catch_up(&mut self, store: &Store) -> Result<()> {
+        while let Some(entry) = read_entry(store, &entry_path(self.next_sequence())).await? {
+            self.apply(entry)?;
+        }
+        Ok(())
+    }
+
+    /// Puts an entry under its number; says whether it stands there now. If it does not, somebody
+    /// else's does.
+    pub(crate) async fn put(&mut self, store: &Store, entry: Entry) -> Result<bool> {
+        let path = entry_path(entry.sequence);
+        let bytes = entry.to_bytes()?;
+        let put = store.create(&path, bytes.clone()).await;
+        if !matches!(put, Ok(true)) {
+            // The answer may have been lost on the way, here or inside the store: what stands
+            // there decides.
+            match (store.read(&path).await?, put) {
+                (Some(found), _) if found == bytes => {}
+                (Some(_), _) => return Ok(false),
+                (None, Err(error)) => return Err(error),
+                (None, Ok(_)) => return Err(damaged(&path, "was there and is gone".to_owned())),
+            }
+        }
+        self.apply(entry)?;
+        Ok(true)
+    }
+
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.entries.len() as u64 + 1
+    }
+
+    /// The entry that holds a meeting.
+    pub(crate) fn holder(&self, meeting: &str) -> Option<u64> {
+        self.held.get(meeting).copied()
+    }
+
+    /// How many meetings the dataset holds.
+    pub(crate) fn meetings(&self) -> u64 {
+        self.held.len() as u64
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entries that stand: no other retracts them.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(|entry| !self.is_retracted(entry.sequence))
+    }
+
+    /// The entries that do not stand any more.
+    pub(crate) fn void(&self) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(|entry| self.is_retracted(entry.sequence))
+    }
+
+    pub(crate) fn is_retracted(&self, sequence: u64) -> bool {
+        self.retracted.contains(&sequence)
+    }
+
+    fn apply(&mut self, entry: Entry) -> Result<()> {
+        let path = entry_path(entry.sequence);
+        let expected = self.next_sequence();
+        if entry.sequence != expected {
+            return Err(damaged(
+                &entry_path(expected),
+                "this ledger entry is missing; restore it, or start a new dataset".to_owned(),
+            ));
+        }
+        for &sequence in &entry.retracts {
+            let earlier = usize::try_from(sequence)
+                .ok()
+                .and_then(|sequence| self.entries.get(sequence.checked_sub(1)?));
+            let Some(earlier) = earlier else {
+                let reason = format!("retracts entry {sequence}, which is not before it");
+                return Err(damaged(&path, reason));
+            };
+            if self.retracted.insert(sequence) {
+                for meeting in &earlier.meetings {
+                    self.held.remove(&meeting.conf_uuid);
+                }
+            }
+        }
+        for meeting in &entry.meetings {
+            let uuid = meeting.conf_uuid.clone();
+            if let Some(holder) = self.held.insert(uuid, entry.sequence) {
+                let reason = format!("holds {}, and so does entry {holder}", meeting.conf_uuid);
+                return Err(damaged(&path, reason));
+            }
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// Where an entry lies.
+pub(crate) fn entry_path(sequence: u64) -> String {
+    format!("{FOLDER}/{sequence:020}.json")
+}
+
+/// The name of a commit's part.
+pub(crate) fn part_path(sequence: u64, number: usize, extension: &str) -> String {
+    format!("part-{sequence:020}-{number:05}.{extension}")
+}
+
+fn sequence_of(path: &str) -> Option<u64> {
+    let name = path.strip_prefix(FOLDER)?.strip_prefix('/')?;
+    let sequence = name.strip_suffix(".json")?.parse().ok()?;
+    (entry_path(sequence) == path).then_some(sequence)
+}
+
+async fn read_entry(store: &Store, path: &str) -> Result<Option<Entry>> {
+    match store.read(path).await? {
+        Some(bytes) => Entry::parse(path, &bytes).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn damaged(path: &str, reason: String) -> Error {
+    Error::Dataset {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
