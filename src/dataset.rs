@@ -91,30 +91,39 @@ impl Dataset {
         }
         let store = Store::create_at(dest).await?;
         let root = store.local("");
-        let (name, place) = (run_id.to_owned(), root.clone());
-        let (gate, staging, abandoned) = folder::blocking("open", &root, move || {
+        let place = root.clone();
+        let (gate, abandoned) = folder::blocking("open", &root, move || {
             for folder in [ledger::FOLDER, RUNS, staging::FOLDER] {
                 folder::create(&place.join(folder))?;
             }
             let gate = Gate::enter(&place)?;
             let abandoned = Staging::abandoned(&place, &gate)?;
-            let staging = Staging::create(&place, &name, &gate)?;
-            Ok((gate, staging, abandoned))
+            Ok((gate, abandoned))
         })
         .await?;
+        let visible = store.sizes("").await?;
         // Read after the locks of the dead were had: nothing they committed can be missed.
         let ledger = Ledger::read(&store).await?;
         let mut dataset = Self {
             store,
             ledger,
             run_id: run_id.to_owned(),
-            staging_path: staging.path().to_owned(),
-            staging: Some(staging),
+            staging: None,
+            staging_path: root.join(staging::FOLDER).join(run_id),
             recovery: Recovery::default(),
             is_published: true,
         };
         dataset.refuse_other_formats(extension(format, compress))?;
-        dataset.recover(abandoned, gate).await?;
+        dataset.recover(&visible).await?;
+        let path = dataset.staging_path.clone();
+        dataset.recovery.cleared = abandoned.len() as u64;
+        let staging = folder::blocking("create", &root, move || {
+            let mut abandoned = abandoned.into_iter();
+            abandoned.try_for_each(|staging| staging.remove(&gate))?;
+            Staging::create(path, &gate)
+        })
+        .await?;
+        dataset.staging = Some(staging);
         Ok(dataset)
     }
 

@@ -4,6 +4,7 @@
 //! same few calls, with parts uploaded from a local staging folder. It decides nothing: what is
 //! committed is the ledger's business.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -117,6 +118,12 @@ impl Store {
             .collect();
         objects.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(objects)
+    }
+
+    /// The sizes of the objects directly in a folder, by path.
+    pub(crate) async fn sizes(&self, folder: &str) -> Result<HashMap<String, u64>> {
+        let objects = self.list(folder).await?.into_iter();
+        Ok(objects.map(|object| (object.path, object.bytes)).collect())
     }
 
     /// Moves an object to its final name, durably; says whether there was one to move.

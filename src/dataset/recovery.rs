@@ -2,7 +2,7 @@
 //!
 //! The ledger says what should be there. A part that is not, but lies in staging, is published; a
 //! part that is lost takes its whole commit with it, so that the commit's meetings are fetched
-//! again. Leftovers of dead runs are removed last, when nothing in them is needed any more.
+//! again. Leftovers of dead runs must stay until this is done.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,7 +18,6 @@ use crate::ledger::{Entry, LEDGER_VERSION, Part};
 use crate::writer::hex;
 
 use super::Dataset;
-use super::staging::{Gate, Staging};
 
 /// What was repaired when a dataset was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,30 +35,37 @@ pub struct Recovery {
 }
 
 impl Dataset {
-    /// Makes the parts what the ledger says they are.
-    pub(super) async fn recover(&mut self, abandoned: Vec<Staging>, gate: Gate) -> Result<()> {
-        let mut visible: HashMap<String, u64> = self
-            .store
-            .list("")
-            .await?
-            .into_iter()
-            .map(|object| (object.path, object.bytes))
+    /// Makes the parts what the ledger says they are. `visible` was listed before the ledger was
+    /// read, so that whatever is in it is in the ledger, too.
+    pub(super) async fn recover(&mut self, visible: &HashMap<String, u64>) -> Result<()> {
+        self.refuse_unknown_parts(visible)?;
+        let is_there = |part: &Part| visible.get(&part.path) == Some(&part.bytes);
+        let unsure: Vec<_> = self
+            .ledger
+            .standing()
+            .filter(|entry| !entry.parts.iter().all(is_there))
+            .cloned()
             .collect();
-        self.refuse_unknown_parts(&visible)?;
-
         let mut lost = Vec::new();
-        let entries: Vec<_> = self.ledger.standing().cloned().collect();
-        for entry in entries {
-            for part in &entry.parts {
-                if visible.get(&part.path) == Some(&part.bytes) {
-                    continue;
-                }
-                if self.roll_forward(part).await? {
-                    visible.insert(part.path.clone(), part.bytes);
-                    self.recovery.published.push(part.path.clone());
+        for entry in unsure {
+            // All of a commit or nothing: only then is any part of it shown.
+            let mut staged = Vec::new();
+            let mut is_lost = false;
+            for part in entry.parts.iter().filter(|part| !is_there(part)) {
+                if self.is_staged(part).await? {
+                    staged.push(part);
                 } else if self.store.size(&part.path).await? != Some(part.bytes) {
-                    lost.push(entry.sequence);
-                    break;
+                    is_lost = true;
+                }
+            }
+            if is_lost {
+                lost.push(entry.sequence);
+                continue;
+            }
+            for part in staged {
+                // The run that committed it may live and be quicker.
+                if self.store.publish(&part.staged, &part.path).await? {
+                    self.recovery.published.push(part.path.clone());
                 }
             }
         }
@@ -76,23 +82,15 @@ impl Dataset {
                 self.recovery.removed.push(part.path);
             }
         }
-        self.recovery.cleared = abandoned.len() as u64;
-        folder::blocking("remove", &self.staging_path, move || {
-            let mut abandoned = abandoned.into_iter();
-            abandoned.try_for_each(|staging| staging.remove(&gate))
-        })
-        .await
+        Ok(())
     }
 
-    /// Publishes a part that is still in staging, if it is there as it was written.
-    async fn roll_forward(&self, part: &Part) -> Result<bool> {
+    /// Whether a part lies in staging as it was written.
+    async fn is_staged(&self, part: &Part) -> Result<bool> {
         let staged = self.store.local(&part.staged);
         let path = staged.clone();
         let found = folder::blocking("read", &staged, move || fingerprint(&path)).await?;
-        if found.as_ref() != Some(&(part.bytes, part.sha256.clone())) {
-            return Ok(false);
-        }
-        self.store.publish(&part.staged, &part.path).await
+        Ok(found.as_ref() == Some(&(part.bytes, part.sha256.clone())))
     }
 
     async fn retract(&mut self, mut lost: Vec<u64>) -> Result<()> {

@@ -42,22 +42,16 @@ pub(super) struct Staging {
 
 impl Staging {
     /// Makes the folder of a new run.
-    pub(super) fn create(root: &Path, run_id: &str, _gate: &Gate) -> Result<Self> {
-        let folder = root.join(FOLDER).join(run_id);
+    pub(super) fn create(folder: PathBuf, _gate: &Gate) -> Result<Self> {
+        let taken = Error::Dataset {
+            path: folder.display().to_string(),
+            reason: "another run has this name".to_owned(),
+        };
         if folder.exists() {
-            return Err(Error::Dataset {
-                path: folder.display().to_string(),
-                reason: "another run has this name".to_owned(),
-            });
+            return Err(taken);
         }
         folder::create(&folder)?;
-        match Self::lock(folder.clone())? {
-            Some(staging) => Ok(staging),
-            None => Err(Error::Dataset {
-                path: folder.display().to_string(),
-                reason: "somebody else locked it".to_owned(),
-            }),
-        }
+        Self::lock(folder)?.ok_or(taken)
     }
 
     /// The folders of runs that ended without clearing them, locked.
@@ -67,10 +61,6 @@ impl Staging {
             found.extend(Self::lock(folder)?);
         }
         Ok(found)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.folder
     }
 
     /// Removes the folder and all that is in it.

@@ -2,7 +2,7 @@
 //!
 //! Only looks: nothing is locked for longer than a glance, nothing is repaired.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -98,12 +98,7 @@ pub async fn status(dest: &str) -> Result<Status> {
     let store = Store::open_at(dest).await?;
     let root = store.local("");
     // Before the ledger: what a live run commits in between is then not taken for lost.
-    let visible: HashMap<String, u64> = store
-        .list("")
-        .await?
-        .into_iter()
-        .map(|object| (object.path, object.bytes))
-        .collect();
+    let visible = store.sizes("").await?;
     let ledger = read_ledger(&store, dest).await?;
     let place = root.clone();
     let seen = folder::blocking("read", &root, move || staging::look(&place)).await?;

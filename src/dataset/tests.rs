@@ -1,1 +1,530 @@
+use std::collections::BTreeMap;
+use std::fs;
 
+use tempfile::TempDir;
+
+use super::*;
+use crate::ledger::tests::meeting;
+use crate::writer::BatchWriter;
+use crate::writer::tests::{options, page};
+
+fn dest(home: &TempDir) -> String {
+    home.path().join("data").to_str().unwrap().to_owned()
+}
+
+async fn open(home: &TempDir, run: &str) -> Dataset {
+    try_open(home, run).await.unwrap()
+}
+
+async fn try_open(home: &TempDir, run: &str) -> Result<Dataset> {
+    Dataset::open(&dest(home), run, Format::Ndjson, Compress::None).await
+}
+
+fn uuid(text: &str) -> ConfUuid {
+    text.parse().unwrap()
+}
+
+/// Stages meetings of so many records; one of more than 50 gets two parts of its own.
+fn stage(
+    dataset: &Dataset,
+    meetings: &[(&str, usize)],
+) -> (Vec<StagedPart>, Vec<CommittedMeeting>) {
+    let options = crate::writer::PartOptions {
+        part_rows: 50,
+        ..options(Format::Ndjson, Compress::None)
+    };
+    // A run has one writer; a fresh one here must not meet the names of the last.
+    let folder = dataset.staging().to_owned();
+    let before = fs::read_dir(&folder).unwrap().count();
+    let inner = folder.join(format!("w{before}"));
+    fs::create_dir(&inner).unwrap();
+    let mut writer = BatchWriter::new(options, inner);
+    for &(name, rows) in meetings {
+        let page = page(name, 0, rows);
+        if rows > 50 {
+            writer.slice(&page).unwrap();
+            writer.keep_slices().unwrap();
+        } else {
+            writer.whole(&[page]).unwrap();
+        }
+    }
+    let mut parts = writer.finish().unwrap();
+    for (number, part) in parts.iter_mut().enumerate() {
+        let path = folder.join(format!("{before}-{number}.ndjson"));
+        fs::rename(&part.path, &path).unwrap();
+        part.path = path;
+    }
+    let meetings = meetings
+        .iter()
+        .map(|&(name, rows)| meeting(name, rows as u64))
+        .collect();
+    (parts, meetings)
+}
+
+async fn commit(dataset: &mut Dataset, meetings: &[(&str, usize)]) -> Commit {
+    let (parts, meetings) = stage(dataset, meetings);
+    dataset.commit(parts, meetings).await.unwrap()
+}
+
+/// What a reader that globs `part-*` sees: rows by meeting. No row may be there twice.
+fn seen(home: &TempDir) -> BTreeMap<String, usize> {
+    let mut keys = std::collections::BTreeSet::new();
+    let mut rows = BTreeMap::new();
+    for entry in fs::read_dir(dest(home)).unwrap() {
+        let path = entry.unwrap().path();
+        if !path
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("part-")
+        {
+            continue;
+        }
+        for line in fs::read_to_string(path).unwrap().lines() {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap();
+            let meeting = row["conf_uuid"].as_str().unwrap().to_owned();
+            assert!(
+                keys.insert((meeting.clone(), row["record_index"].as_u64())),
+                "twice: {row}"
+            );
+            *rows.entry(meeting).or_default() += 1;
+        }
+    }
+    rows
+}
+
+fn rows(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    expected
+        .iter()
+        .map(|&(name, rows)| (name.to_owned(), rows))
+        .collect()
+}
+
+fn staging_folders(home: &TempDir) -> Vec<String> {
+    let folder = home.path().join("data").join(staging::FOLDER);
+    let names = fs::read_dir(folder).unwrap();
+    names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn committed_meetings_are_seen_and_held() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = open(&home, "one").await;
+    assert!(!dataset.has_parts());
+    let done = commit(&mut dataset, &[("m1", 3), ("large", 120), ("empty", 0)]).await;
+    let Commit::Done {
+        sequence,
+        parts,
+        meetings,
+        records,
+        ..
+    } = done
+    else {
+        panic!("{done:?}");
+    };
+    assert_eq!((sequence, parts, meetings, records), (1, 4, 3, 123));
+    assert!(dataset.has_parts());
+    assert_eq!(seen(&home), rows(&[("m1", 3), ("large", 120)]));
+    drop(dataset);
+    let again = open(&home, "two").await;
+    assert!(again.holds(&uuid("empty")) && again.holds(&uuid("large")));
+    assert!(!again.holds(&uuid("m2")));
+    assert_eq!(again.recovery().published.len(), 0);
+}
+
+#[tokio::test]
+async fn a_crash_before_the_entry_leaves_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = open(&home, "one").await;
+    commit(&mut dataset, &[("m1", 3)]).await;
+    stage(&dataset, &[("m2", 3), ("large", 120)]);
+    drop(dataset);
+    assert_eq!(seen(&home), rows(&[("m1", 3)]));
+    let again = open(&home, "two").await;
+    assert_eq!(again.recovery().cleared, 1);
+    assert!(!again.holds(&uuid("m2")));
+    assert_eq!(seen(&home), rows(&[("m1", 3)]));
+    assert_eq!(staging_folders(&home), ["two"]);
+}
+
+#[tokio::test]
+async fn a_crash_after_the_entry_is_rolled_forward_from_any_part() {
+    for published in 0..4 {
+        let home = tempfile::tempdir().unwrap();
+        let mut dataset = open(&home, "one").await;
+        let (parts, meetings) = stage(&dataset, &[("m1", 3), ("large", 120)]);
+        let mut entry = dataset.entry(&parts, &meetings).unwrap();
+        assert!(
+            dataset
+                .ledger
+                .put(&dataset.store, entry.clone())
+                .await
+                .unwrap()
+        );
+        let all = entry.parts.len() - published;
+        entry.parts.truncate(published);
+        dataset.publish(&entry).await.unwrap();
+        drop(dataset);
+
+        let again = open(&home, "two").await;
+        assert!(again.holds(&uuid("m1")) && again.holds(&uuid("large")));
+        assert_eq!(again.recovery().published.len(), all);
+        assert_eq!(seen(&home), rows(&[("m1", 3), ("large", 120)]));
+        assert_eq!(staging_folders(&home), ["two"]);
+    }
+}
+
+#[tokio::test]
+async fn a_staged_part_torn_by_a_power_loss_takes_its_commit_with_it() {
+    for torn in ["", "{}\n"] {
+        let home = tempfile::tempdir().unwrap();
+        let mut dataset = open(&home, "one").await;
+        commit(&mut dataset, &[("m0", 5)]).await;
+        let (parts, meetings) = stage(&dataset, &[("m1", 3), ("large", 120)]);
+        let mut entry = dataset.entry(&parts, &meetings).unwrap();
+        dataset
+            .ledger
+            .put(&dataset.store, entry.clone())
+            .await
+            .unwrap();
+        entry.parts.truncate(1);
+        dataset.publish(&entry).await.unwrap();
+        fs::write(&parts[2].path, torn).unwrap();
+        drop(dataset);
+
+        let mut again = open(&home, "two").await;
+        assert_eq!(again.recovery().retracted, [2]);
+        assert_eq!(again.recovery().lost_meetings, 2);
+        assert!(!again.holds(&uuid("m1")) && !again.holds(&uuid("large")));
+        assert_eq!(seen(&home), rows(&[("m0", 5)]));
+        commit(&mut again, &[("m1", 3), ("large", 120)]).await;
+        assert_eq!(seen(&home), rows(&[("m0", 5), ("m1", 3), ("large", 120)]));
+    }
+}
+
+#[tokio::test]
+async fn meetings_of_a_part_that_was_removed_or_cut_are_asked_for_again() {
+    for cut in [false, true] {
+        let home = tempfile::tempdir().unwrap();
+        let mut dataset = open(&home, "one").await;
+        commit(&mut dataset, &[("m0", 5)]).await;
+        commit(&mut dataset, &[("m1", 3), ("large", 120)]).await;
+        drop(dataset);
+        let path = home
+            .path()
+            .join("data")
+            .join(ledger::part_path(2, 1, "ndjson"));
+        if cut {
+            fs::write(path, "").unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+        let status = status(&dest(&home)).await.unwrap();
+        assert_eq!(status.damaged.len(), 1);
+        let again = open(&home, "two").await;
+        assert!(again.holds(&uuid("m0")) && !again.holds(&uuid("m1")));
+        assert_eq!(seen(&home), rows(&[("m0", 5)]));
+    }
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_a_repair_is_repaired() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = open(&home, "one").await;
+    commit(&mut dataset, &[("m1", 3), ("large", 120)]).await;
+    let first = home
+        .path()
+        .join("data")
+        .join(ledger::part_path(1, 0, "ndjson"));
+    fs::remove_file(first).unwrap();
+    let mut retraction = dataset.entry(&[], &[]).unwrap();
+    retraction.retracts = vec![1];
+    dataset
+        .ledger
+        .put(&dataset.store, retraction)
+        .await
+        .unwrap();
+    drop(dataset);
+    let again = open(&home, "two").await;
+    assert_eq!(again.recovery().removed.len(), 3);
+    assert!(!again.has_parts());
+    assert_eq!(seen(&home), rows(&[]));
+}
+
+#[tokio::test]
+async fn a_run_without_the_others_meetings_takes_the_next_number() {
+    let home = tempfile::tempdir().unwrap();
+    let mut one = open(&home, "one").await;
+    let mut two = open(&home, "two").await;
+    commit(&mut one, &[("m1", 3)]).await;
+    commit(&mut one, &[("m2", 3)]).await;
+    let done = commit(&mut two, &[("m3", 4)]).await;
+    assert!(matches!(done, Commit::Done { sequence: 3, .. }), "{done:?}");
+    assert!(two.holds(&uuid("m1")));
+    assert_eq!(seen(&home), rows(&[("m1", 3), ("m2", 3), ("m3", 4)]));
+}
+
+#[tokio::test]
+async fn a_meeting_that_another_run_committed_is_not_committed_again() {
+    let home = tempfile::tempdir().unwrap();
+    let mut one = open(&home, "one").await;
+    let mut two = open(&home, "two").await;
+    commit(&mut one, &[("m1", 3), ("m2", 3)]).await;
+    let conflict = commit(&mut two, &[("m2", 3), ("m3", 4)]).await;
+    assert_eq!(
+        conflict,
+        Commit::Conflict {
+            already: vec![uuid("m2")]
+        }
+    );
+    assert!(!two.holds(&uuid("m3")));
+    assert_eq!(seen(&home), rows(&[("m1", 3), ("m2", 3)]));
+    commit(&mut two, &[("m3", 4)]).await;
+    assert_eq!(seen(&home), rows(&[("m1", 3), ("m2", 3), ("m3", 4)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_that_race_commit_each_meeting_once() {
+    let home = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..12).map(|n| format!("m{n}")).collect();
+    let run = |id: usize| {
+        let (dest, names) = (dest(&home), names.clone());
+        async move {
+            let id = format!("run{id}");
+            let mut dataset = Dataset::open(&dest, &id, Format::Ndjson, Compress::None).await?;
+            let mut done = 0;
+            for name in &names {
+                if dataset.holds(&uuid(name)) {
+                    continue;
+                }
+                if let Commit::Done { .. } = commit(&mut dataset, &[(name, 3)]).await {
+                    done += 1;
+                }
+            }
+            Ok::<_, Error>(done)
+        }
+    };
+    let tasks: Vec<_> = (0..4).map(|id| tokio::spawn(run(id))).collect();
+    let mut done = 0;
+    for task in tasks {
+        done += task.await.unwrap().unwrap();
+    }
+    assert_eq!(done, 12);
+    let expected: Vec<_> = names.iter().map(|name| (name.as_str(), 3)).collect();
+    assert_eq!(seen(&home), rows(&expected));
+}
+
+#[tokio::test]
+async fn a_live_run_keeps_its_staging_folder() {
+    let home = tempfile::tempdir().unwrap();
+    let mut one = open(&home, "one").await;
+    let (parts, meetings) = stage(&one, &[("m1", 3)]);
+    let two = open(&home, "two").await;
+    assert_eq!(two.recovery().cleared, 0);
+    let status = status(&dest(&home)).await.unwrap();
+    assert!(status.unfinished.iter().all(|folder| folder.is_live));
+    one.commit(parts, meetings).await.unwrap();
+    assert_eq!(seen(&home), rows(&[("m1", 3)]));
+}
+
+#[tokio::test]
+async fn a_half_published_commit_of_a_live_run_may_be_finished_by_another() {
+    let home = tempfile::tempdir().unwrap();
+    let mut one = open(&home, "one").await;
+    let (parts, meetings) = stage(&one, &[("m1", 3), ("large", 120)]);
+    let entry = one.entry(&parts, &meetings).unwrap();
+    one.ledger.put(&one.store, entry.clone()).await.unwrap();
+    let two = open(&home, "two").await;
+    assert_eq!(two.recovery().published.len(), 4);
+    one.publish(&entry).await.unwrap();
+    assert_eq!(seen(&home), rows(&[("m1", 3), ("large", 120)]));
+}
+
+#[tokio::test]
+async fn two_runs_of_one_name_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let _one = open(&home, "one").await;
+    assert!(
+        try_open(&home, "one")
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("another run")
+    );
+    for name in ["", "../x", "a/b"] {
+        assert!(try_open(&home, name).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn another_format_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    commit(&mut open(&home, "one").await, &[("m1", 3)]).await;
+    for (format, compress) in [
+        (Format::Parquet, Compress::None),
+        (Format::Ndjson, Compress::Zstd),
+    ] {
+        let error = Dataset::open(&dest(&home), "two", format, compress)
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("keep its format"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn parts_of_a_ledger_that_is_gone_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    commit(&mut open(&home, "one").await, &[("m1", 3)]).await;
+    fs::remove_dir_all(home.path().join("data/_rollbook")).unwrap();
+    let error = try_open(&home, "two").await.unwrap_err().to_string();
+    assert!(error.contains("was _rollbook removed?"), "{error}");
+    assert_eq!(seen(&home), rows(&[("m1", 3)]));
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_add_up_is_not_committed() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = open(&home, "one").await;
+    let (parts, _) = stage(&dataset, &[("m1", 3)]);
+    let wrong = vec![meeting("m1", 4)];
+    let error = dataset
+        .commit(parts.clone(), wrong)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("3 records, its meetings 4"), "{error}");
+    let twice = vec![meeting("m1", 3), meeting("m1", 0)];
+    let error = dataset.commit(parts, twice).await.unwrap_err().to_string();
+    assert!(error.contains("m1 is twice"), "{error}");
+    assert_eq!(seen(&home), rows(&[]));
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_written_fails_the_commit_and_keeps_the_dataset() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = open(&home, "one").await;
+    commit(&mut dataset, &[("m1", 3)]).await;
+    let ledger = home.path().join("data").join(ledger::FOLDER);
+    let aside = home.path().join("aside");
+    fs::rename(&ledger, &aside).unwrap();
+    fs::write(&ledger, "in the way").unwrap();
+    let (parts, meetings) = stage(&dataset, &[("m2", 3)]);
+    let error = dataset
+        .commit(parts, meetings)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("00000000000000000002.json"), "{error}");
+    drop(dataset);
+    fs::remove_file(&ledger).unwrap();
+    fs::rename(&aside, &ledger).unwrap();
+    let mut again = open(&home, "two").await;
+    assert!(!again.holds(&uuid("m2")));
+    commit(&mut again, &[("m2", 3)]).await;
+    assert_eq!(seen(&home), rows(&[("m1", 3), ("m2", 3)]));
+}
+
+#[tokio::test]
+async fn a_finished_run_leaves_its_report_and_no_staging() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = open(&home, "one").await;
+    commit(&mut dataset, &[("m1", 3), ("empty", 0)]).await;
+    let report = report("one");
+    dataset.finish(&report).await.unwrap();
+    assert!(staging_folders(&home).is_empty());
+    let text = fs::read(home.path().join("data/_rollbook/runs/one.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Report>(&text).unwrap(), report);
+
+    let status = status(&dest(&home)).await.unwrap();
+    assert_eq!(
+        (status.meetings, status.empty_meetings, status.records),
+        (2, 1, 3)
+    );
+    assert_eq!(
+        (status.entries, status.parts, status.damaged.len()),
+        (1, 1, 0)
+    );
+    assert_eq!(status.runs.len(), 1);
+    assert!(status.runs[0].is_finished && status.runs[0].records == 3);
+    assert!(status.unfinished.is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_that_is_no_dataset_has_no_status() {
+    let home = tempfile::tempdir().unwrap();
+    let error = status(home.path().to_str().unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("not a dataset"), "{error}");
+    assert!(status(&dest(&home)).await.is_err());
+}
+
+#[tokio::test]
+async fn ten_thousand_entries_are_read_and_told() {
+    let home = tempfile::tempdir().unwrap();
+    drop(open(&home, "one").await);
+    let folder = home.path().join("data");
+    for sequence in 1..=10_000_u64 {
+        let entry = Entry {
+            version: LEDGER_VERSION,
+            sequence,
+            run_id: "one".to_owned(),
+            committed_at: Utc::now(),
+            parts: vec![Part {
+                path: ledger::part_path(sequence, 0, "ndjson"),
+                rows: 30,
+                bytes: 0,
+                sha256: "00".repeat(32),
+                staged: "_rollbook/staging/one/0.ndjson".to_owned(),
+            }],
+            meetings: (0..10)
+                .map(|n| meeting(&format!("9a0fa6d10a5b11eaae5e{sequence:06}{n:06}"), 3))
+                .collect(),
+            retracts: Vec::new(),
+        };
+        let text = serde_json::to_vec(&entry).unwrap();
+        fs::write(folder.join(ledger::entry_path(sequence)), text).unwrap();
+        fs::write(folder.join(&entry.parts[0].path), "").unwrap();
+    }
+    let start = std::time::Instant::now();
+    let dataset = open(&home, "two").await;
+    println!("opened 10,000 entries in {:?}", start.elapsed());
+    assert_eq!(dataset.ledger.meetings(), 100_000);
+    let status = status(&dest(&home)).await.unwrap();
+    assert_eq!((status.records, status.parts), (300_000, 10_000));
+}
+
+fn report(run_id: &str) -> Report {
+    use crate::report::{MeetingCounts, Outcome, Quota, REPORT_VERSION, Requests};
+    let at = "2026-01-02T03:04:05.678Z".parse().unwrap();
+    let rate = crate::rate::Rate::per_minute(60);
+    Report {
+        version: REPORT_VERSION,
+        rollbook: "0.1.0".to_owned(),
+        run_id: run_id.to_owned(),
+        started: at,
+        finished: at,
+        outcome: Outcome::Complete,
+        error: None,
+        out: "data".to_owned(),
+        format: Format::Ndjson,
+        base_url: "https://meeting.example.com".to_owned(),
+        language: crate::record::Language::EnUs,
+        meetings: MeetingCounts::default(),
+        records: 3,
+        parts: 1,
+        bytes: 1,
+        requests: Requests::default(),
+        quota: Quota {
+            asked: rate,
+            rate,
+            bound_ms: 0,
+            elapsed_ms: 0,
+            paused_ms: 0,
+        },
+        anomalies: BTreeMap::new(),
+        replaced_surrogates: 0,
+        per_meeting: Vec::new(),
+    }
+}

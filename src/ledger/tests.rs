@@ -1,1 +1,192 @@
+use super::*;
 
+fn uuid(text: &str) -> ConfUuid {
+    text.parse().unwrap()
+}
+
+pub(crate) fn meeting(name: &str, rows: u64) -> CommittedMeeting {
+    let at = "2026-01-02T03:04:05.678Z".parse().unwrap();
+    CommittedMeeting {
+        conf_uuid: uuid(name),
+        count: rows,
+        rows,
+        requests: 1,
+        first_fetch: at,
+        last_fetch: at,
+        status: MeetingStatus::Complete,
+        proof: Proof::SinglePage,
+    }
+}
+
+fn entry(sequence: u64, meetings: &[&str]) -> Entry {
+    Entry {
+        version: LEDGER_VERSION,
+        sequence,
+        run_id: "run".to_owned(),
+        committed_at: "2026-01-02T03:04:05.678Z".parse().unwrap(),
+        parts: vec![Part {
+            path: part_path(sequence, 0, "parquet"),
+            rows: 3,
+            bytes: 100,
+            sha256: "00".repeat(32),
+            staged: "_rollbook/staging/run/00000000.parquet".to_owned(),
+        }],
+        meetings: meetings.iter().map(|name| meeting(name, 3)).collect(),
+        retracts: Vec::new(),
+    }
+}
+
+async fn store() -> (tempfile::TempDir, Store) {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::create_at(home.path().to_str().unwrap())
+        .await
+        .unwrap();
+    (home, store)
+}
+
+async fn reason(store: &Store) -> String {
+    Ledger::read(store).await.unwrap_err().to_string()
+}
+
+#[test]
+fn an_entry_is_written_as_documented() {
+    let text = String::from_utf8(entry(42, &["m1"]).to_bytes().unwrap().to_vec()).unwrap();
+    let expected = concat!(
+        r#"{"version":1,"sequence":42,"run_id":"run","committed_at":"2026-01-02T03:04:05.678Z","#,
+        r#""parts":[{"path":"part-00000000000000000042-00000.parquet","rows":3,"bytes":100,"#,
+        r#""sha256":"0000000000000000000000000000000000000000000000000000000000000000","#,
+        r#""staged":"_rollbook/staging/run/00000000.parquet"}],"#,
+        r#""meetings":[{"conf_uuid":"m1","count":3,"rows":3,"requests":1,"#,
+        r#""first_fetch":"2026-01-02T03:04:05.678Z","last_fetch":"2026-01-02T03:04:05.678Z","#,
+        r#""status":"complete","proof":"single-page"}],"retracts":[]}"#,
+        "\n"
+    );
+    assert_eq!(text, expected);
+    assert_eq!(entry_path(42), "_rollbook/ledger/00000000000000000042.json");
+}
+
+#[tokio::test]
+async fn what_was_put_is_read_again() {
+    let (_home, store) = store().await;
+    let mut ledger = Ledger::read(&store).await.unwrap();
+    assert!(ledger.put(&store, entry(1, &["m1", "m2"])).await.unwrap());
+    assert!(ledger.put(&store, entry(2, &["m3"])).await.unwrap());
+    let read = Ledger::read(&store).await.unwrap();
+    assert_eq!(read.entries(), ledger.entries());
+    assert_eq!(
+        (read.holder("m2"), read.holder("m3"), read.holder("m4")),
+        (Some(1), Some(2), None)
+    );
+}
+
+#[tokio::test]
+async fn a_number_is_given_once() {
+    let (_home, store) = store().await;
+    let mut first = Ledger::read(&store).await.unwrap();
+    let mut second = Ledger::read(&store).await.unwrap();
+    assert!(first.put(&store, entry(1, &["m1"])).await.unwrap());
+    assert!(!second.put(&store, entry(1, &["m2"])).await.unwrap());
+    assert_eq!(second.next_sequence(), 1);
+    second.catch_up(&store).await.unwrap();
+    assert_eq!((second.next_sequence(), second.holder("m1")), (2, Some(1)));
+}
+
+#[tokio::test]
+async fn a_put_whose_answer_was_lost_is_settled_by_what_stands_there() {
+    let (_home, store) = store().await;
+    let ours = entry(1, &["m1"]);
+    store
+        .create(&entry_path(1), ours.to_bytes().unwrap())
+        .await
+        .unwrap();
+    let mut ledger = Ledger::default();
+    assert!(ledger.put(&store, ours).await.unwrap());
+    assert_eq!(ledger.holder("m1"), Some(1));
+}
+
+#[tokio::test]
+async fn a_retracted_commit_holds_nothing() {
+    let (_home, store) = store().await;
+    let mut ledger = Ledger::default();
+    ledger.put(&store, entry(1, &["m1"])).await.unwrap();
+    let retraction = Entry {
+        parts: Vec::new(),
+        retracts: vec![1],
+        ..entry(2, &[])
+    };
+    ledger.put(&store, retraction).await.unwrap();
+    ledger.put(&store, entry(3, &["m1"])).await.unwrap();
+    let read = Ledger::read(&store).await.unwrap();
+    assert_eq!(read.holder("m1"), Some(3));
+    assert_eq!(read.void().count(), 1);
+    assert_eq!(read.standing().count(), 2);
+}
+
+#[tokio::test]
+async fn a_gap_is_named() {
+    let (home, store) = store().await;
+    let mut ledger = Ledger::default();
+    for sequence in 1..=3 {
+        ledger.put(&store, entry(sequence, &[])).await.unwrap();
+    }
+    std::fs::remove_file(home.path().join(entry_path(2))).unwrap();
+    let reason = reason(&store).await;
+    assert!(
+        reason.contains("00000000000000000002.json: this ledger entry is missing"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn entries_that_cannot_be_believed_are_named() {
+    let cases = [
+        (r#"{"version":2,"sequence":1}"#, "is newer than 1"),
+        (r#"{"version":1}"#, "not a ledger entry: missing field"),
+        ("", "not a ledger entry: EOF"),
+    ];
+    for (text, expected) in cases {
+        let (_home, store) = store().await;
+        store.create(&entry_path(1), text.into()).await.unwrap();
+        let reason = reason(&store).await;
+        assert!(
+            reason.contains("00000000000000000001.json") && reason.contains(expected),
+            "{reason}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_entry_under_another_number_is_not_believed() {
+    let (_home, store) = store().await;
+    store
+        .create(&entry_path(1), entry(2, &[]).to_bytes().unwrap())
+        .await
+        .unwrap();
+    assert!(reason(&store).await.contains("holds entry 2"));
+}
+
+#[tokio::test]
+async fn a_meeting_committed_twice_is_named() {
+    let (_home, store) = store().await;
+    for sequence in 1..=2 {
+        let bytes = entry(sequence, &["m1"]).to_bytes().unwrap();
+        store.create(&entry_path(sequence), bytes).await.unwrap();
+    }
+    assert!(
+        reason(&store)
+            .await
+            .contains("holds m1, and so does entry 1")
+    );
+}
+
+#[tokio::test]
+async fn other_files_beside_the_entries_are_left_alone() {
+    let (_home, store) = store().await;
+    for name in ["notes.txt", "1.json", "00000000000000000001.json.bak"] {
+        store
+            .create(&format!("{FOLDER}/{name}"), "x".into())
+            .await
+            .unwrap();
+    }
+    assert!(Ledger::read(&store).await.unwrap().entries().is_empty());
+}
