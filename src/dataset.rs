@@ -27,6 +27,8 @@ use crate::writer::{StagedPart, extension};
 use staging::{Gate, Staging};
 
 pub use recovery::Recovery;
+pub(crate) use recovery::fingerprint;
+pub(crate) use status::read_ledger;
 pub use status::{Damage, RunStatus, STATUS_VERSION, Status, Unfinished, status};
 
 /// Where the reports lie.

@@ -18,6 +18,7 @@ mod retry;
 mod store;
 mod throttle;
 mod uuid;
+mod verify;
 mod writer;
 
 pub use auth::{App, Credentials};
@@ -34,4 +35,5 @@ pub use report::{MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Qu
 pub use retry::{ErrorBody, Patience, Verdict};
 pub use throttle::{Throttle};
 pub use uuid::{ConfUuid, InvalidConfUuid};
+pub use verify::{Finding, VERIFICATION_VERSION, Verification, verify};
 pub use writer::{BatchWriter, PartOptions, PipeWriter, StagedPart};
