@@ -15,6 +15,7 @@ mod rate;
 mod record;
 mod report;
 mod retry;
+pub mod simulator;
 mod store;
 mod throttle;
 mod uuid;

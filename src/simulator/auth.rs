@@ -1,0 +1,503 @@
+//! Logins and tokens: who may ask.
+//!
+//! An App ID login proves that the caller knows the App key by a signature over who, until when
+//! and a nonce. Each user has a bounded number of tokens: one more invalidates the oldest.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt::Write;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use super::fault::Refusal;
+use super::guarded::Guarded;
+use super::options::Credentials;
+use super::record::mix;
+use super::reply::Reply;
+
+/// The client type of programs; only it may have more than one token.
+const API_CLIENT: i64 = 72;
+
+/// Who a token belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// Empty for the enterprise's owner.
+    pub(super) user: String,
+}
+
+impl Caller {
+    pub(super) fn is_administrator(&self) -> bool {
+        self.user.is_empty()
+    }
+}
+
+#[derive(Debug)]
+struct Token {
+    caller: Caller,
+    client_type: i64,
+    expires: Option<Instant>,
+    ended: Option<Refusal>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    tokens: HashMap<String, Token>,
+    /// Tokens from logins, oldest first.
+    live: HashMap<(String, i64), VecDeque<String>>,
+    nonces: HashSet<String>,
+    issued: u64,
+    logins: u64,
+}
+
+/// The desk that gives out tokens and checks them.
+#[derive(Debug)]
+pub(super) struct Auth {
+    credentials: Credentials,
+    salt: u64,
+    book: Guarded<Book>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Login {
+    app_id: String,
+    client_type: i64,
+    expire_time: i64,
+    nonce: String,
+    user_id: Option<String>,
+    corp_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Validation {
+    token: String,
+}
+
+/// The lower-case hexadecimal signature over the parts, joined by colons.
+fn sign(app_key: &str, parts: &[&str]) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(app_key.as_bytes()) else {
+        return String::new();
+    };
+    mac.update(parts.join(":").as_bytes());
+    let mut text = String::new();
+    for byte in mac.finalize().into_bytes() {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn failed() -> Reply {
+    Reply::error(401, "USG.206010025", "APP_ID_AUTH_FAILED")
+}
+
+fn garbled() -> Reply {
+    Reply::error(400, "USG.200000003", "INVALID_PARAMETER")
+}
+
+impl Auth {
+    pub(super) fn new(credentials: &Credentials, seed: u64) -> Self {
+        let auth = Self {
+            credentials: credentials.clone(),
+            // A token must not outlive its simulator, so the clock has a part in it.
+            salt: mix(
+                seed,
+                since_epoch().as_secs() ^ u64::from(since_epoch().subsec_nanos()),
+            ),
+            book: Guarded::default(),
+        };
+        for token in &credentials.tokens {
+            auth.accept(token);
+        }
+        auth
+    }
+
+    /// Accepts a token from now on, as the owner's and without end.
+    pub(super) fn accept(&self, token: &str) {
+        let entry = Token {
+            caller: Caller {
+                user: String::new(),
+            },
+            client_type: API_CLIENT,
+            expires: None,
+            ended: None,
+        };
+        self.book.lock().tokens.insert(token.to_owned(), entry);
+    }
+
+    /// Ends every token there is.
+    pub(super) fn expire_all(&self, refusal: Refusal) {
+        for token in self.book.lock().tokens.values_mut() {
+            token.ended.get_or_insert(refusal);
+        }
+    }
+
+    /// How many logins succeeded.
+    pub(super) fn logins(&self) -> u64 {
+        self.book.lock().logins
+    }
+
+    /// Who asks, if their token is good.
+    pub(super) fn check(&self, token: Option<&str>) -> Result<Caller, Reply> {
+        let Some(text) = token else {
+            return Err(Reply::error(401, "MMC.111070111", "REQUEST_TOKEN_IS_NULL"));
+        };
+        let book = self.book.lock();
+        let token = book
+            .tokens
+            .get(text)
+            .ok_or_else(|| Reply::refused(Refusal::Invalid))?;
+        if let Some(refusal) = token.ended {
+            return Err(Reply::refused(refusal));
+        }
+        if token.expires.is_some_and(|end| end <= Instant::now()) {
+            return Err(Reply::refused(Refusal::TimedOut));
+        }
+        Ok(token.caller.clone())
+    }
+
+    /// An App ID login.
+    pub(super) fn login(&self, authorization: Option<&str>, body: &[u8]) -> Result<Value, Reply> {
+        let login: Login = serde_json::from_slice(body).map_err(|_| garbled())?;
+        if !(32..=64).contains(&login.nonce.chars().count()) {
+            return Err(garbled());
+        }
+        if !self.is_signed(&login, authorization.unwrap_or_default()) {
+            return Err(failed());
+        }
+        let user = login.user_id.unwrap_or_default();
+        if let Some(known) = &self.credentials.user_id
+            && *known != user
+        {
+            return Err(Reply::error(401, "USG.206030000", "USER_NOT_EXIST"));
+        }
+        if login.expire_time != 0 && self.now_seconds() > login.expire_time {
+            return Err(Reply::error(401, "USG.206010057", "APP_ID_AUTH_EXPIRED"));
+        }
+        // A nonce is used up by a login that would have passed, not by a forged one.
+        if !self.book.lock().nonces.insert(login.nonce) {
+            return Err(failed());
+        }
+        self.book.lock().logins += 1;
+        Ok(self.issue(&Caller { user }, login.client_type))
+    }
+
+    fn is_signed(&self, login: &Login, authorization: &str) -> bool {
+        let Credentials {
+            app_id,
+            app_key,
+            multi_tenant,
+            ..
+        } = &self.credentials;
+        let user = login.user_id.as_deref().unwrap_or_default();
+        let until = login.expire_time.to_string();
+        let signature = match (multi_tenant, &login.corp_id) {
+            (true, corp) => {
+                let corp = corp.as_deref().unwrap_or_default();
+                sign(app_key, &[app_id, corp, user, &until, &login.nonce])
+            }
+            // An App ID of one enterprise must not name it.
+            (false, Some(_)) => return false,
+            (false, None) => sign(app_key, &[app_id, user, &until, &login.nonce]),
+        };
+        let given = authorization
+            .strip_prefix("HMAC-SHA256 ")
+            .map(|pairs| pairs.split(',').map(str::trim));
+        let Some(given) = given else {
+            return false;
+        };
+        let (mut signed, mut named) = (false, false);
+        for pair in given {
+            match pair.split_once('=') {
+                Some(("signature", hex)) => signed = hex.eq_ignore_ascii_case(&signature),
+                Some(("access", text)) => named = text == STANDARD.encode(app_id),
+                _ => return false,
+            }
+        }
+        signed && named && login.app_id == *app_id
+    }
+
+    /// A new token in place of a good one, which goes on being good until its own end.
+    pub(super) fn refresh(&self, token: Option<&str>) -> Result<Value, Reply> {
+        let caller = self.check(token)?;
+        Ok(self.issue(&caller, API_CLIENT))
+    }
+
+    /// Ends a good token.
+    pub(super) fn logout(&self, token: Option<&str>) -> Result<(), Reply> {
+        self.check(token)?;
+        let mut book = self.book.lock();
+        if let Some(entry) = token.and_then(|text| book.tokens.get_mut(text)) {
+            entry.ended = Some(Refusal::Invalid);
+            let owner = (entry.caller.user.clone(), entry.client_type);
+            if let Some(live) = book.live.get_mut(&owner) {
+                live.retain(|is| Some(is.as_str()) != token);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a login would have answered for this token.
+    pub(super) fn validate(&self, body: &[u8]) -> Result<Value, Reply> {
+        let validation: Validation = serde_json::from_slice(body).map_err(|_| garbled())?;
+        let caller = self
+            .check(Some(&validation.token))
+            .map_err(|_| Reply::refused(Refusal::TimedOut))?;
+        let end = self
+            .book
+            .lock()
+            .tokens
+            .get(&validation.token)
+            .and_then(|token| token.expires);
+        let left = end.map_or(self.credentials.token_life, |end| {
+            end.saturating_duration_since(Instant::now())
+        });
+        Ok(self.describe(&validation.token, &caller, API_CLIENT, left))
+    }
+
+    fn issue(&self, caller: &Caller, client_type: i64) -> Value {
+        let life = self.credentials.token_life;
+        let mut book = self.book.lock();
+        book.issued += 1;
+        let [a, b] = [1, 2].map(|word| mix(self.salt, book.issued * 4 + word));
+        let text = format!("{a:016x}{b:016x}");
+        let token = Token {
+            caller: caller.clone(),
+            client_type,
+            expires: Instant::now().checked_add(life),
+            ended: None,
+        };
+        book.tokens.insert(text.clone(), token);
+        let allowed = if client_type == API_CLIENT {
+            self.credentials.tokens_per_user.max(1)
+        } else {
+            1
+        };
+        let queue = book
+            .live
+            .entry((caller.user.clone(), client_type))
+            .or_default();
+        queue.push_back(text.clone());
+        let oldest = if queue.len() > allowed {
+            queue.pop_front()
+        } else {
+            None
+        };
+        if let Some(token) = oldest.and_then(|oldest| book.tokens.get_mut(&oldest)) {
+            token.ended.get_or_insert(Refusal::KickedOut);
+        }
+        drop(book);
+        self.describe(&text, caller, client_type, life)
+    }
+
+    fn describe(&self, token: &str, caller: &Caller, client_type: i64, life: Duration) -> Value {
+        let seconds = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
+        let now = self.now_seconds();
+        let admin_type = if caller.is_administrator() { 0 } else { 2 };
+        json!({
+            "accessToken": token,
+            "tokenIp": "127.0.0.1",
+            "validPeriod": seconds,
+            "expireTime": now.saturating_add(seconds),
+            "createTime": now * 1_000,
+            "clientType": client_type,
+            "forceLoginInd": null,
+            "firstLogin": false,
+            "pwdExpired": false,
+            "daysPwdAvailable": -1,
+            "delayDelete": false,
+            "tokenType": 0,
+            "refreshToken": format!("refresh-{}", &token[..token.len().min(8)]),
+            "refreshValidPeriod": 2_592_000,
+            "refreshExpireTime": now + 2_592_000,
+            "refreshCreateTime": now * 1_000,
+            "proxyToken": null,
+            "user": {
+                "userId": format!("{:032x}", u128::from(mix(1, caller.user.len() as u64))),
+                "ucloginAccount": if caller.is_administrator() { "owner" } else { &caller.user },
+                "serviceAccount": null,
+                "companyId": "807074304",
+                "spId": "8a8df0a174a1c6680174a26f578b0000",
+                "companyDomain": null,
+                "userType": 2,
+                "adminType": admin_type,
+                "name": if caller.is_administrator() { "owner" } else { &caller.user },
+                "nameEn": "",
+                "thirdAccount": caller.user,
+                "status": 0,
+                "appId": self.credentials.app_id,
+                "corpType": 0,
+            },
+        })
+    }
+
+    fn now_seconds(&self) -> i64 {
+        let seconds = i64::try_from(since_epoch().as_secs()).unwrap_or(i64::MAX);
+        seconds.saturating_add(self.credentials.clock_offset)
+    }
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::{APP_ID, APP_KEY};
+    use super::*;
+
+    const NONCE: &str = "EycLQsHwxhzK9OW8UEKWNfH2I3CGR2nINuU1EBpQ";
+
+    #[test]
+    fn the_signature_meets_the_known_answers() {
+        let until = "1627722929";
+        for (parts, signature) in [
+            (
+                vec![APP_ID, "alice@ent01", until, NONCE],
+                "e227950174c0333b762c11ad712bc894341a49f28f219c5255d8eaef81b1bd16",
+            ),
+            (
+                vec![APP_ID, "", until, NONCE],
+                "a3f9eb7ded623cec9b349637d3759299ece6a233609ea81f7973f93e7c85fec7",
+            ),
+            (
+                vec![APP_ID, "807074304", "alice@ent01", until, NONCE],
+                "bf7796af7499e268be190e8b1474a8e1b169c1b8e75a058e5f39522e7e3521d4",
+            ),
+            (
+                vec![APP_ID, "", "", until, NONCE],
+                "231cf4441dff9632c2d6b8395aa1bb5e8fd8da8af5a73b828e9f18b109ffd92f",
+            ),
+        ] {
+            assert_eq!(sign(APP_KEY, &parts), signature);
+        }
+        assert_eq!(
+            STANDARD.encode(APP_ID),
+            "ZmRiOGU0Njk5NTg2NDU4YmJkMTBjODM0ODcyZGNjNjI="
+        );
+    }
+
+    fn desk(multi_tenant: bool) -> Auth {
+        let credentials = Credentials {
+            multi_tenant,
+            ..Credentials::default()
+        };
+        Auth::new(&credentials, 1)
+    }
+
+    /// A login that is right in all parts but those that `spoil` changes after signing.
+    fn log_in(desk: &Auth, nonce: &str, spoil: impl Fn(&mut Value)) -> Result<Value, String> {
+        let until = desk.now_seconds() + 600;
+        let mut body = json!({
+            "appId": APP_ID, "clientType": 72, "expireTime": until, "nonce": nonce,
+            "userId": "alice",
+        });
+        let text = until.to_string();
+        let signature = if desk.credentials.multi_tenant {
+            body["corpId"] = json!("807");
+            sign(APP_KEY, &[APP_ID, "807", "alice", &text, nonce])
+        } else {
+            sign(APP_KEY, &[APP_ID, "alice", &text, nonce])
+        };
+        spoil(&mut body);
+        let header = format!(
+            "HMAC-SHA256 signature={},access={}",
+            signature.to_uppercase(),
+            STANDARD.encode(APP_ID)
+        );
+        desk.login(Some(&header), body.to_string().as_bytes())
+            .map_err(|reply| String::from_utf8_lossy(&reply.body).into_owned())
+    }
+
+    #[test]
+    fn a_signed_login_passes_once_in_both_modes() {
+        for mode in [false, true] {
+            let desk = desk(mode);
+            let answer = log_in(&desk, NONCE, |_| {}).unwrap();
+            let token = answer["accessToken"].as_str().unwrap();
+            assert_eq!(desk.check(Some(token)).unwrap().user, "alice");
+            let again = log_in(&desk, NONCE, |_| {}).unwrap_err();
+            assert!(again.contains("206010025"), "{again}");
+        }
+    }
+
+    #[test]
+    fn a_login_that_is_wrong_in_any_part_is_refused() {
+        type Spoil = fn(&mut Value);
+        let cases: [(Spoil, &str); 6] = [
+            (|body| body["userId"] = json!("bob"), "206010025"),
+            (|body| body["corpId"] = json!("807074304"), "206010025"),
+            (|body| body["appId"] = json!("other"), "206010025"),
+            (|body| body["expireTime"] = json!(0), "206010025"),
+            (|body| body["nonce"] = json!("short"), "200000003"),
+            (|body| body["clientType"] = Value::Null, "200000003"),
+        ];
+        for (spoil, code) in cases {
+            let error = log_in(&desk(false), NONCE, spoil).unwrap_err();
+            assert!(error.contains(code), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_signature_ages_by_the_clock_of_the_server() {
+        let mut late = desk(false);
+        late.credentials.clock_offset = 3_600;
+        let header = |nonce: &str, until: i64| {
+            let signature = sign(APP_KEY, &[APP_ID, "", &until.to_string(), nonce]);
+            format!(
+                "HMAC-SHA256 signature={signature},access={}",
+                STANDARD.encode(APP_ID)
+            )
+        };
+        let body = |until: i64| {
+            json!({"appId": APP_ID, "clientType": 72, "expireTime": until, "nonce": NONCE})
+                .to_string()
+        };
+        let until = late.now_seconds() - 3_000;
+        let refused = late.login(Some(&header(NONCE, until)), body(until).as_bytes());
+        let text = String::from_utf8_lossy(&refused.unwrap_err().body).into_owned();
+        assert!(text.contains("206010057"), "{text}");
+        let forever = late.login(Some(&header(NONCE, 0)), body(0).as_bytes());
+        assert!(forever.is_ok());
+    }
+
+    #[test]
+    fn one_token_too_many_pushes_the_oldest_out() {
+        let desk = desk(false);
+        let tokens: Vec<_> = (0..65)
+            .map(|n| log_in(&desk, &format!("{n:032}"), |_| {}).unwrap())
+            .map(|answer| answer["accessToken"].as_str().unwrap().to_owned())
+            .collect();
+        let refused = desk.check(Some(&tokens[0])).unwrap_err();
+        assert!(String::from_utf8_lossy(&refused.body).contains("USG.206020002"));
+        assert!(
+            tokens[1..]
+                .iter()
+                .all(|token| desk.check(Some(token)).is_ok())
+        );
+    }
+
+    #[test]
+    fn a_token_ends_by_logout_by_age_and_by_order() {
+        let mut desk = desk(false);
+        desk.credentials.token_life = Duration::ZERO;
+        let old = log_in(&desk, &"a".repeat(32), |_| {}).unwrap();
+        let refused = desk.check(old["accessToken"].as_str()).unwrap_err();
+        assert!(String::from_utf8_lossy(&refused.body).contains("USG.000000004"));
+        desk.credentials.token_life = Duration::from_secs(9);
+        let fresh = log_in(&desk, &"b".repeat(32), |_| {}).unwrap();
+        assert!(desk.logout(fresh["accessToken"].as_str()).is_ok());
+        assert!(desk.check(fresh["accessToken"].as_str()).is_err());
+        desk.accept("mine");
+        assert!(desk.check(Some("mine")).is_ok());
+        desk.expire_all(Refusal::TimedOut);
+        assert!(desk.check(Some("mine")).is_err());
+    }
+}
