@@ -94,7 +94,7 @@ mod tests {
             assert_eq!(take(0), Ok(1));
             assert_eq!(take(5), Ok(0));
             assert_eq!(take(6), Err(second * 4));
-            let remain = if sliding { 0 } else { 1 };
+            let remain = u32::from(!sliding);
             assert_eq!(take(10), Ok(remain));
         }
     }

@@ -299,7 +299,9 @@ mod tests {
 
     fn drifted(drifts: &[Drift]) -> Vec<u64> {
         let mut roll = Roll::new(4);
-        drifts.iter().for_each(|&drift| roll.apply(drift));
+        for &drift in drifts {
+            roll.apply(drift);
+        }
         assert_eq!(roll.count(), roll.from(0).count() as u64);
         roll.from(0).collect()
     }

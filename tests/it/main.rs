@@ -1,0 +1,10 @@
+//! Tests of the whole: against the embedded API, the file system, and other people's readers.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get ends it"
+)]
+
+mod sdk;
+mod simulator;
+mod venv;

@@ -1,0 +1,63 @@
+//! The Python that tests of other people's software run in.
+//!
+//! A virtual environment with exactly the packages of `python/requirements.txt`, made once under
+//! the target directory by `python/environment.py`. The first test that wants it waits for pip;
+//! tests that want it at the same time, in this process or another, wait with it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The interpreter of an environment that has all required packages.
+///
+/// Ends the test when there is no Python or the packages cannot be had: what a test needs is not
+/// optional.
+pub(crate) fn python() -> PathBuf {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(make).clone()
+}
+
+/// The output of a script of the tests, run in the environment; the script must succeed.
+pub(crate) fn run(name: &str, arguments: &[&str]) -> String {
+    let output = Command::new(python())
+        .arg(script(name))
+        .args(arguments)
+        .output();
+    told(name, &output.unwrap())
+}
+
+/// Where a script of the tests is.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/python")
+        .join(name)
+}
+
+fn make() -> PathBuf {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let output = Command::new("python3")
+        .arg(script("environment.py"))
+        .arg(&home)
+        .output();
+    assert!(
+        output.is_ok(),
+        "the tests need python3 with venv and pip: {output:?}"
+    );
+    told(
+        "python3 with venv and pip, which the tests need,",
+        &output.unwrap(),
+    );
+    home.join("bin/python")
+}
+
+/// What a program wrote, if it succeeded.
+fn told(name: &str, output: &Output) -> String {
+    let [stdout, stderr] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(
+        output.status.success(),
+        "{name} failed with {}:\n{stdout}{stderr}",
+        output.status
+    );
+    stdout
+}
