@@ -13,11 +13,10 @@ import sys
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkmeeting.v1 import (
     MeetingClient,
-    MeetingCredentials,
     SearchAttendanceRecordsOfHisMeetingRequest,
     SearchHisMeetingsRequest,
 )
-from huaweicloudsdkmeeting.v1.meeting_credentials import AuthTypeEnum
+from huaweicloudsdkmeeting.v1.meeting_credentials import AuthTypeEnum, MeetingCredentials
 
 PAGE = 500
 FAR_FUTURE = 4_102_444_800_000
