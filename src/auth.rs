@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -99,11 +100,7 @@ impl App {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret().as_bytes())
             .expect("a key of any length");
         mac.update(signed.as_bytes());
-        mac.finalize()
-            .into_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        format!("{:x}", Bytes::copy_from_slice(&mac.finalize().into_bytes()))
     }
 }
 
@@ -145,7 +142,7 @@ impl Grant {
     /// When to renew it, from now.
     pub(crate) fn renew_after(&self) -> Option<Duration> {
         self.life()
-            .map(|life| life - (life / 10).min(LONGEST_MARGIN))
+            .map(|life| life.saturating_sub((life / 10).min(LONGEST_MARGIN)))
     }
 }
 

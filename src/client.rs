@@ -10,7 +10,7 @@ mod failure;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use backon::{ExponentialBuilder, Retryable};
 use chrono::Utc;

@@ -1,18 +1,48 @@
 //! One run: every meeting of a list from the API into a dataset or a pipe.
+//!
+//! The run is a line of three: the pager hands out meetings, a thread of its own encodes them
+//! (`sink`), and what is encoded is committed here, while the other two go on. Each is held back
+//! by the next one through a bounded channel. It ends when all meetings are settled, when it is
+//! asked to stop, or when it cannot go on; what is whole by then is committed in any case.
 
+mod account;
+mod sink;
+
+use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::account::Account;
+use self::sink::{Batch, Sink, Word};
 use crate::auth::Credentials;
+use crate::client::Client;
 use crate::config::Config;
+use crate::dataset::{Commit, Dataset};
 use crate::error::{Error, Result};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
+use crate::pager::Pager;
+use crate::record::Provenance;
 use crate::report::Report;
+use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
+use crate::writer::{BatchWriter, PartOptions, PipeWriter};
+
+/// Pages on their way to the encoder.
+const PAGES_AHEAD: usize = 64;
+
+/// Batches on their way to their commit.
+const BATCHES_AHEAD: usize = 2;
+
+/// Passes over meetings that another run of the same dataset got in the way of.
+const PASSES: u32 = 3;
 
 /// What one run needs.
-#[derive(Debug)]
 pub struct Export {
     /// The settings.
     pub config: Config,
@@ -20,6 +50,16 @@ pub struct Export {
     pub credentials: Credentials,
     /// The meetings, in order, each once.
     pub meetings: Vec<ConfUuid>,
+    /// Where the records go when the destination is `-`.
+    pub pipe: Option<Box<dyn Write + Send>>,
+}
+
+impl fmt::Debug for Export {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Export")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a run ended.
@@ -29,4 +69,273 @@ pub struct Finished {
     pub report: Report,
     /// What stopped it, where something did.
     pub error: Option<Error>,
+}
+
+impl Export {
+    /// Exports the meetings that the dataset does not hold yet; ends early, but in good order,
+    /// when `cancel` is cancelled or the deadline passes.
+    ///
+    /// # Errors
+    ///
+    /// Settings or a destination that cannot be used, found before the first request. Whatever
+    /// goes wrong later is in [`Finished`], beside what was done.
+    pub async fn run(self, observer: Observer, cancel: CancellationToken) -> Result<Finished> {
+        let Self {
+            config,
+            credentials,
+            meetings,
+            pipe,
+        } = self;
+        config.check()?;
+        let out = config.out.clone().unwrap_or_default();
+        let started = Utc::now();
+        let run_id = run_id(started);
+        let mut destination = match pipe {
+            Some(pipe) => Destination::Pipe(Some(pipe)),
+            None if out.is_empty() || out == "-" => {
+                return Err(Error::Config("out: no destination".to_owned()));
+            }
+            None => Destination::Dataset(Box::new(
+                Dataset::open(&out, &run_id, config.format, config.compress).await?,
+            )),
+        };
+        let stop = cancel.child_token();
+        let throttle = Arc::new(Throttle::new(
+            config.rate,
+            config.burst,
+            Arc::clone(&observer),
+        ));
+        let client = Arc::new(Client::new(
+            &config,
+            credentials,
+            Arc::clone(&throttle),
+            Arc::clone(&observer),
+            stop.clone(),
+        )?);
+        let mut account = Account::new(&config, run_id, started, &meetings);
+        let mut work: Vec<_> = meetings;
+        work.retain(|meeting| !destination.holds(meeting));
+        account.already(&work);
+        (observer)(Event::Started {
+            meetings: account.requested(),
+            already: account.held(),
+        });
+
+        // Dropped, and with it its timer, at the end of the run.
+        let mut timer = JoinSet::new();
+        if let Some(deadline) = config.deadline {
+            let stop = stop.clone();
+            timer.spawn(async move {
+                tokio::time::sleep(deadline).await;
+                stop.cancel();
+            });
+        }
+        let begun = Instant::now();
+        let line = Line {
+            config: &config,
+            client: &client,
+            observer: &observer,
+            stop: &stop,
+        };
+        let mut error = None;
+        for _ in 0..PASSES {
+            let dropped = match line.pass(work, &mut destination, &mut account).await {
+                Ok(dropped) => dropped,
+                Err(stopped_by) => {
+                    error = Some(stopped_by);
+                    break;
+                }
+            };
+            work = dropped
+                .into_iter()
+                .filter(|meeting| !destination.holds(meeting))
+                .collect();
+            if work.is_empty() || stop.is_cancelled() {
+                break;
+            }
+        }
+        let elapsed = begun.elapsed();
+        if error.is_none()
+            && let Err(failed) = line.leave_readable(&mut destination, &mut account).await
+        {
+            error = Some(failed);
+        }
+        let report = account.close(
+            &client,
+            &throttle,
+            elapsed,
+            error.as_ref(),
+            stop.is_cancelled(),
+        );
+        if let Destination::Dataset(dataset) = &mut destination
+            && let Err(failed) = dataset.finish(&report).await
+        {
+            error.get_or_insert(failed);
+        }
+        Ok(Finished { report, error })
+    }
+}
+
+/// The run's name: its start, and enough chance to tell it from another of the same second.
+fn run_id(started: DateTime<Utc>) -> String {
+    let suffix: String = std::iter::repeat_with(|| fastrand::char('a'..='z'))
+        .take(6)
+        .collect();
+    format!("{}-{suffix}", started.format("%Y%m%dT%H%M%SZ"))
+}
+
+enum Destination {
+    Dataset(Box<Dataset>),
+    /// Taken by the one sink that writes to it.
+    Pipe(Option<Box<dyn Write + Send>>),
+}
+
+impl Destination {
+    fn holds(&self, meeting: &ConfUuid) -> bool {
+        match self {
+            Self::Dataset(dataset) => dataset.holds(meeting),
+            Self::Pipe(_) => false,
+        }
+    }
+}
+
+/// The line from the pager to the commit.
+struct Line<'a> {
+    config: &'a Config,
+    client: &'a Arc<Client>,
+    observer: &'a Observer,
+    stop: &'a CancellationToken,
+}
+
+impl Line<'_> {
+    /// Reads meetings, encodes and commits them; returns those of batches that another run got
+    /// in the way of.
+    async fn pass(
+        &self,
+        meetings: Vec<ConfUuid>,
+        destination: &mut Destination,
+        account: &mut Account,
+    ) -> Result<Vec<ConfUuid>> {
+        let pager = Pager::new(
+            self.config,
+            Arc::clone(self.client),
+            meetings,
+            Arc::clone(self.observer),
+            self.stop.clone(),
+        );
+        let sink = self.sink(destination)?;
+        let (outputs, taken) = mpsc::channel(PAGES_AHEAD);
+        let (words, mut heard) = mpsc::channel(BATCHES_AHEAD);
+        let mut reading = JoinSet::new();
+        reading.spawn(pager.run(outputs));
+        let writing = tokio::task::spawn_blocking(move || sink.run(taken, &words));
+        let mut dropped = vec![];
+        let mut failed = None;
+        while let Some(word) = heard.recv().await {
+            match word {
+                Word::Absent(absent) => account.absent(absent),
+                Word::Batch(batch) => match self.commit(destination, account, batch).await {
+                    Ok(conflicting) => dropped.extend(conflicting),
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                },
+            }
+        }
+        // Where this side ends first, the others find their channel closed and end too.
+        drop(heard);
+        let died = |what| move |source| Error::Task { what, source };
+        let written = writing.await.map_err(died("the encoder")).flatten();
+        let read = match reading.join_next().await {
+            Some(read) => read.map_err(died("the pager")).flatten(),
+            None => Ok(()),
+        };
+        failed.map_or(Ok(()), Err).and(written).and(read)?;
+        Ok(dropped)
+    }
+
+    fn sink(&self, destination: &mut Destination) -> Result<Sink> {
+        let options = PartOptions {
+            format: self.config.format,
+            compress: self.config.compress,
+            provenance: Provenance {
+                base_url: self.config.base_url.origin().ascii_serialization(),
+                language: self.config.language,
+            },
+            part_rows: self.config.part_rows,
+            part_bytes: self.config.part_size.as_u64(),
+        };
+        Ok(match destination {
+            Destination::Dataset(dataset) => Sink::dataset(
+                BatchWriter::new(options, dataset.staging().to_owned()),
+                self.config.part_rows,
+                self.config.commit_every,
+            ),
+            Destination::Pipe(pipe) => {
+                let pipe = pipe.take().unwrap_or_else(|| Box::new(std::io::sink()));
+                Sink::pipe(PipeWriter::new(&options, pipe)?)
+            }
+        })
+    }
+
+    /// Commits a batch; returns its meetings if another run holds some of them.
+    async fn commit(
+        &self,
+        destination: &mut Destination,
+        account: &mut Account,
+        batch: Batch,
+    ) -> Result<Vec<ConfUuid>> {
+        let Destination::Dataset(dataset) = destination else {
+            account.piped(batch);
+            return Ok(vec![]);
+        };
+        let meetings = batch.meetings.iter().map(account::committed).collect();
+        match dataset.commit(batch.parts.clone(), meetings).await? {
+            Commit::Done {
+                sequence,
+                parts,
+                meetings,
+                records,
+                bytes,
+            } => {
+                account.committed(batch);
+                (self.observer)(Event::Committed {
+                    sequence,
+                    parts,
+                    meetings,
+                    records,
+                    bytes,
+                });
+                Ok(vec![])
+            }
+            Commit::Conflict { already } => {
+                account.found(&already);
+                Ok(batch
+                    .meetings
+                    .into_iter()
+                    .map(|whole| whole.meeting)
+                    .collect())
+            }
+        }
+    }
+
+    /// A dataset without a part would fail its readers: an empty night leaves an empty part.
+    async fn leave_readable(
+        &self,
+        destination: &mut Destination,
+        account: &mut Account,
+    ) -> Result<()> {
+        if matches!(destination, Destination::Dataset(dataset) if !dataset.has_parts()) {
+            let sink = self.sink(destination)?;
+            let batch = tokio::task::spawn_blocking(move || sink.empty())
+                .await
+                .map_err(|source| Error::Task {
+                    what: "the encoder",
+                    source,
+                })??;
+            self.commit(destination, account, batch).await?;
+        }
+        Ok(())
+    }
 }

@@ -47,19 +47,26 @@ fn of_code(code: &str) -> Option<Verdict> {
     }
     let digits: u32 = number.parse().ok()?;
     Some(match digits {
-        1..=3 | 10 | 200_000_001 | 200_000_002 => Verdict::Retry,
-        111_070_003 | 111_071_001 | 111_071_002 | 111_071_008 | 111_072_049 => Verdict::Retry,
-        111_078_000 | 111_078_001 => Verdict::Retry,
+        1..=3
+        | 10
+        | 200_000_001
+        | 200_000_002
+        | 111_070_003
+        | 111_071_001
+        | 111_071_002
+        | 111_071_008
+        | 111_072_049
+        | 111_078_000
+        | 111_078_001 => Verdict::Retry,
         8 | 200_000_005 => Verdict::RetrySlowly,
-        4 | 200_000_004 | 206_020_000..=206_020_002 => Verdict::Renew,
-        118_000_000 | 118_000_001 | 111_070_004 => Verdict::Renew,
-        206_010_000 | 206_010_007 | 206_010_025 | 206_010_030 | 206_010_031 => Verdict::Run,
-        206_010_057 | 206_010_058 | 206_010_064 | 206_010_074 => Verdict::Run,
-        206_030_000 | 206_030_015 | 201_040_000 | 118_000_002 | 111_070_111 => Verdict::Run,
-        111_070_001 | 111_070_002 | 111_070_005 | 111_070_010 | 111_071_061 | 111_071_062 => {
-            Verdict::Meeting
+        4 | 200_000_004 | 206_020_000..=206_020_002 | 118_000_000 | 118_000_001 | 111_070_004 => {
+            Verdict::Renew
         }
-        112_010_004 | 115_021_002 | 200_000_003 | 206_060_011 => Verdict::Meeting,
+        206_010_000 | 206_010_007 | 206_010_025 | 206_010_030 | 206_010_031 | 206_010_057
+        | 206_010_058 | 206_010_064 | 206_010_074 | 206_030_000 | 206_030_015 | 201_040_000
+        | 118_000_002 | 111_070_111 => Verdict::Run,
+        111_070_001 | 111_070_002 | 111_070_005 | 111_070_010 | 111_071_061 | 111_071_062
+        | 112_010_004 | 115_021_002 | 200_000_003 | 206_060_011 => Verdict::Meeting,
         _ => return None,
     })
 }
@@ -68,9 +75,8 @@ fn of_status(status: u16) -> Verdict {
     match status {
         401 => Verdict::Renew,
         429 => Verdict::Throttled,
-        408 | 500 | 502..=504 | 506..=599 => Verdict::Retry,
-        // An answer that claims success and is no page: a portal, a proxy, a fault in passing.
-        200..=299 => Verdict::Retry,
+        // An answer that claims success and is no page is a fault in passing: a portal, a proxy.
+        200..=299 | 408 | 500 | 502..=504 | 506..=599 => Verdict::Retry,
         _ => Verdict::Meeting,
     }
 }
@@ -149,7 +155,7 @@ impl ErrorBody {
 }
 
 /// The wait that a `Retry-After` header asks for: seconds, or an HTTP date.
-pub fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     let header = header.trim();
     if let Ok(seconds) = header.parse() {
         return Some(Duration::from_secs(seconds));
@@ -184,6 +190,8 @@ impl Default for Patience {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -235,13 +243,13 @@ mod tests {
         ];
         let mut table = String::new();
         for status in statuses {
-            table += &format!("{status:<16}{:?}\n", Verdict::of(status, None));
+            writeln!(table, "{status:<16}{:?}", Verdict::of(status, None)).unwrap();
         }
         // A known code decides whatever the status.
         for code in codes {
             let verdict = Verdict::of(400, Some(code));
             assert_eq!(verdict, Verdict::of(200, Some(code)), "{code}");
-            table += &format!("{code:<16}{verdict:?}\n");
+            writeln!(table, "{code:<16}{verdict:?}").unwrap();
         }
         for (status, code) in [
             (400, "APIG.0201"),
@@ -251,7 +259,12 @@ mod tests {
             (400, "MMC.999999999"),
             (503, "MMC.999999999"),
         ] {
-            table += &format!("{status} {code:<14}{:?}\n", Verdict::of(status, Some(code)));
+            writeln!(
+                table,
+                "{status} {code:<14}{:?}",
+                Verdict::of(status, Some(code))
+            )
+            .unwrap();
         }
         insta::assert_snapshot!(table);
     }

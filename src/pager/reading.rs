@@ -26,6 +26,7 @@ pub(crate) struct Policy {
     /// How a meeting of several pages is proven whole.
     pub(crate) verify: Verify,
     /// What a steadily wrong `count` means.
+    #[expect(clippy::struct_field_names, reason = "the setting's name")]
     pub(crate) count_policy: CountPolicy,
     /// Walks after the first, for a meeting that moves.
     pub(crate) restarts: u32,

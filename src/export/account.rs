@@ -1,0 +1,225 @@
+//! What a run has done so far, kept until it becomes the report.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::sink::Batch;
+use crate::client::Client;
+use crate::config::Config;
+use crate::error::Error;
+use crate::ledger::CommittedMeeting;
+use crate::pager::{Absent, Whole};
+use crate::report::{
+    MeetingCounts, MeetingReport, MeetingStatus, Outcome, Quota, REPORT_VERSION, Report, Requests,
+};
+use crate::throttle::Throttle;
+use crate::uuid::ConfUuid;
+
+/// The books of one run.
+pub(super) struct Account {
+    report: Report,
+    /// The meetings asked for that no earlier run had committed, in order.
+    work: Vec<ConfUuid>,
+    settled: HashMap<ConfUuid, MeetingReport>,
+}
+
+impl Account {
+    pub(super) fn new(
+        config: &Config,
+        run_id: String,
+        started: DateTime<Utc>,
+        meetings: &[ConfUuid],
+    ) -> Self {
+        let report = Report {
+            version: REPORT_VERSION,
+            rollbook: env!("CARGO_PKG_VERSION").to_owned(),
+            run_id,
+            started,
+            finished: started,
+            outcome: Outcome::Failed,
+            error: None,
+            out: config.out.clone().unwrap_or_default(),
+            format: config.format,
+            base_url: config.base_url.origin().ascii_serialization(),
+            language: config.language,
+            meetings: MeetingCounts {
+                requested: meetings.len() as u64,
+                ..MeetingCounts::default()
+            },
+            records: 0,
+            parts: 0,
+            bytes: 0,
+            requests: Requests::default(),
+            quota: Quota {
+                asked: config.rate,
+                rate: config.rate,
+                bound_ms: 0,
+                elapsed_ms: 0,
+                paused_ms: 0,
+            },
+            anomalies: [].into(),
+            replaced_surrogates: 0,
+            per_meeting: vec![],
+        };
+        Self {
+            report,
+            work: vec![],
+            settled: HashMap::new(),
+        }
+    }
+
+    /// All meetings but these were committed by earlier runs.
+    pub(super) fn already(&mut self, work: &[ConfUuid]) {
+        self.report.meetings.already = self.requested() - work.len() as u64;
+        self.work = work.to_vec();
+    }
+
+    pub(super) fn requested(&self) -> u64 {
+        self.report.meetings.requested
+    }
+
+    pub(super) fn held(&self) -> u64 {
+        self.report.meetings.already
+    }
+
+    /// Another run committed these meetings in the meantime.
+    pub(super) fn found(&mut self, meetings: &[ConfUuid]) {
+        let found: HashSet<_> = meetings.iter().collect();
+        let before = self.work.len();
+        self.work.retain(|meeting| !found.contains(meeting));
+        self.report.meetings.already += (before - self.work.len()) as u64;
+    }
+
+    /// A batch is in the dataset.
+    pub(super) fn committed(&mut self, batch: Batch) {
+        self.report.parts += batch.parts.len() as u64;
+        self.report.bytes += batch.parts.iter().map(|part| part.bytes).sum::<u64>();
+        self.piped(batch);
+    }
+
+    /// A batch is down the pipe.
+    pub(super) fn piped(&mut self, batch: Batch) {
+        for (anomaly, records) in batch.anomalies {
+            *self.report.anomalies.entry(anomaly).or_default() += records;
+        }
+        for whole in batch.meetings {
+            self.report.records += whole.records;
+            self.report.replaced_surrogates += whole.replaced;
+            self.report.requests.minimum += whole.minimum;
+            self.report.requests.restarts += whole.restarts;
+            let counts = &mut self.report.meetings;
+            *(if whole.records == 0 {
+                &mut counts.empty
+            } else {
+                &mut counts.complete
+            }) += 1;
+            self.settle(MeetingReport {
+                conf_uuid: whole.meeting,
+                status: MeetingStatus::Complete,
+                count: Some(whole.count),
+                records: whole.records,
+                requests: whole.requests,
+                proof: Some(whole.proof),
+                cause: None,
+            });
+        }
+    }
+
+    /// A meeting could not be had whole.
+    pub(super) fn absent(&mut self, absent: Absent) {
+        self.report.meetings.incomplete += 1;
+        self.report.requests.restarts += absent.restarts;
+        self.settle(MeetingReport {
+            conf_uuid: absent.meeting,
+            status: absent.status,
+            count: absent.count,
+            records: 0,
+            requests: absent.requests,
+            proof: None,
+            cause: Some(absent.cause),
+        });
+    }
+
+    fn settle(&mut self, meeting: MeetingReport) {
+        self.settled.insert(meeting.conf_uuid.clone(), meeting);
+    }
+
+    /// The report of the run, which is over.
+    pub(super) fn close(
+        mut self,
+        client: &Client,
+        throttle: &Throttle,
+        elapsed: Duration,
+        error: Option<&Error>,
+        is_stopped: bool,
+    ) -> Report {
+        let mut report = self.report;
+        for meeting in self.work {
+            let settled = self.settled.remove(&meeting).unwrap_or_else(|| {
+                report.meetings.unfinished += 1;
+                MeetingReport {
+                    conf_uuid: meeting,
+                    status: MeetingStatus::Unfinished,
+                    count: None,
+                    records: 0,
+                    requests: 0,
+                    proof: None,
+                    cause: Some("the run stopped first".to_owned()),
+                }
+            });
+            report.per_meeting.push(settled);
+        }
+        let tally = client.tally();
+        report.requests.sent = tally.sent.load(Ordering::Relaxed);
+        report.requests.retried = tally.retried.load(Ordering::Relaxed);
+        report.requests.throttled = tally.throttled.load(Ordering::Relaxed);
+        report.quota.rate = throttle.rate();
+        report.quota.bound_ms = millis(report.quota.asked.bound(report.requests.minimum));
+        report.quota.elapsed_ms = millis(elapsed);
+        report.quota.paused_ms = millis(throttle.paused());
+        report.error = error.map(chain);
+        report.outcome = match error {
+            Some(Error::Quota { .. }) => Outcome::Incomplete,
+            Some(_) => Outcome::Failed,
+            None if report.meetings.unfinished > 0 && is_stopped => Outcome::Interrupted,
+            None if report.meetings.unfinished + report.meetings.incomplete > 0 => {
+                Outcome::Incomplete
+            }
+            None => Outcome::Complete,
+        };
+        report.finished = Utc::now();
+        report
+    }
+}
+
+/// The meeting as the ledger keeps it.
+pub(super) fn committed(whole: &Whole) -> CommittedMeeting {
+    CommittedMeeting {
+        conf_uuid: whole.meeting.clone(),
+        count: whole.count,
+        rows: whole.records,
+        requests: whole.requests,
+        first_fetch: whole.first_fetch,
+        last_fetch: whole.last_fetch,
+        status: MeetingStatus::Complete,
+        proof: whole.proof,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An error and its causes, on one line.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,234 @@
+//! The encoder's thread: what the pager hands out, into parts or down a pipe.
+//!
+//! Blocking code: it waits for pages on a thread of its own, so that encoding never holds up a
+//! request. It decides when a batch is closed; committing it is somebody else's.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray};
+use arrow::record_batch::RecordBatch;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::error::Result;
+use crate::pager::{Absent, Output, Whole};
+use crate::record::Column;
+use crate::writer::{BatchWriter, PipeWriter, StagedPart};
+
+/// A pipe's reader sees a whole meeting after this time at the latest.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// Records by anomaly.
+pub(super) type Anomalies = BTreeMap<String, u64>;
+
+/// Whole meetings, closed and ready for their commit.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) parts: Vec<StagedPart>,
+    pub(super) meetings: Vec<Whole>,
+    pub(super) anomalies: Anomalies,
+}
+
+/// What the encoder tells.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// A batch is closed.
+    Batch(Batch),
+    /// A meeting cannot be had whole.
+    Absent(Absent),
+}
+
+/// Encodes meetings and closes batches.
+pub(super) struct Sink {
+    writer: Writer,
+    /// A batch is closed at this many records.
+    batch_rows: u64,
+    /// A batch is closed this long after its first meeting.
+    batch_time: Duration,
+    batch: Batch,
+    /// When the batch at hand must be closed.
+    due: Option<Instant>,
+    /// Anomalies of slices that are not kept yet.
+    pending: Anomalies,
+    has_slices: bool,
+}
+
+enum Writer {
+    Dataset(BatchWriter),
+    Pipe(PipeWriter<Box<dyn Write + Send>>),
+}
+
+impl Sink {
+    pub(super) fn dataset(writer: BatchWriter, batch_rows: u64, batch_time: Duration) -> Self {
+        Self::new(Writer::Dataset(writer), batch_rows, batch_time)
+    }
+
+    pub(super) fn pipe(writer: PipeWriter<Box<dyn Write + Send>>) -> Self {
+        Self::new(Writer::Pipe(writer), u64::MAX, FLUSH_EVERY)
+    }
+
+    fn new(writer: Writer, batch_rows: u64, batch_time: Duration) -> Self {
+        Self {
+            writer,
+            batch_rows,
+            batch_time,
+            batch: Batch::default(),
+            due: None,
+            pending: Anomalies::new(),
+            has_slices: false,
+        }
+    }
+
+    /// Encodes until the pager ends; false endings of channels end it quietly.
+    pub(super) fn run(
+        mut self,
+        mut outputs: mpsc::Receiver<Output>,
+        words: &mpsc::Sender<Word>,
+    ) -> Result<()> {
+        loop {
+            let output = match outputs.try_recv() {
+                Ok(output) => Some(output),
+                Err(mpsc::error::TryRecvError::Disconnected) => break,
+                Err(mpsc::error::TryRecvError::Empty) => match self.wait(&mut outputs) {
+                    Waited::Output(output) => Some(output),
+                    Waited::Due => None,
+                    Waited::Ended => break,
+                },
+            };
+            if let Some(Output::Absent(absent)) = output {
+                self.void()?;
+                if words.blocking_send(Word::Absent(absent)).is_err() {
+                    return Ok(());
+                }
+            } else if let Some(output) = output {
+                self.encode(output)?;
+            }
+            let is_due = self.due.is_some_and(|due| due <= Instant::now());
+            if (is_due || self.is_full()) && !self.close(words)? {
+                return Ok(());
+            }
+        }
+        self.void()?;
+        if !self.batch.meetings.is_empty() && !self.close(words)? {
+            return Ok(());
+        }
+        if let Writer::Pipe(pipe) = self.writer {
+            pipe.finish()?;
+        }
+        Ok(())
+    }
+
+    /// A batch with a part that holds nothing but the schema.
+    pub(super) fn empty(mut self) -> Result<Batch> {
+        if let Writer::Dataset(writer) = &mut self.writer {
+            writer.empty_part()?;
+            self.batch.parts = writer.finish()?;
+        }
+        Ok(self.batch)
+    }
+
+    fn wait(&self, outputs: &mut mpsc::Receiver<Output>) -> Waited {
+        Handle::current().block_on(async {
+            let output = match self.due {
+                Some(due) => tokio::time::timeout_at(due, outputs.recv()).await,
+                None => Ok(outputs.recv().await),
+            };
+            match output {
+                Ok(Some(output)) => Waited::Output(output),
+                Ok(None) => Waited::Ended,
+                Err(_elapsed) => Waited::Due,
+            }
+        })
+    }
+
+    fn encode(&mut self, output: Output) -> Result<()> {
+        match output {
+            Output::Slice(page) => {
+                count_anomalies(&page, &mut self.pending);
+                self.has_slices = true;
+                match &mut self.writer {
+                    Writer::Dataset(writer) => writer.slice(&page),
+                    Writer::Pipe(pipe) => pipe.slice(&page),
+                }
+            }
+            Output::Void => self.void(),
+            Output::Whole(pages, whole) => self.whole(&pages, whole),
+            Output::Absent(_) => Ok(()),
+        }
+    }
+
+    fn whole(&mut self, pages: &[RecordBatch], whole: Whole) -> Result<()> {
+        for page in pages {
+            count_anomalies(page, &mut self.pending);
+        }
+        for (anomaly, records) in std::mem::take(&mut self.pending) {
+            *self.batch.anomalies.entry(anomaly).or_default() += records;
+        }
+        match (&mut self.writer, std::mem::take(&mut self.has_slices)) {
+            (Writer::Dataset(writer), false) => writer.whole(pages)?,
+            (Writer::Pipe(pipe), false) => pipe.whole(pages)?,
+            (Writer::Dataset(writer), true) => {
+                pages.iter().try_for_each(|page| writer.slice(page))?;
+                writer.keep_slices()?;
+            }
+            (Writer::Pipe(pipe), true) => {
+                pages.iter().try_for_each(|page| pipe.slice(page))?;
+                pipe.keep_slices()?;
+            }
+        }
+        self.batch.meetings.push(whole);
+        self.due
+            .get_or_insert_with(|| Instant::now() + self.batch_time);
+        Ok(())
+    }
+
+    fn void(&mut self) -> Result<()> {
+        self.pending.clear();
+        self.has_slices = false;
+        match &mut self.writer {
+            Writer::Dataset(writer) => writer.discard_slices(),
+            Writer::Pipe(pipe) => pipe.discard_slices(),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        match &self.writer {
+            Writer::Dataset(writer) => writer.is_full() || writer.rows() >= self.batch_rows,
+            Writer::Pipe(_) => false,
+        }
+    }
+
+    /// Closes the batch at hand; false if nobody commits it any more.
+    fn close(&mut self, words: &mpsc::Sender<Word>) -> Result<bool> {
+        self.due = None;
+        let mut batch = std::mem::take(&mut self.batch);
+        match &mut self.writer {
+            Writer::Dataset(writer) => batch.parts = writer.finish()?,
+            Writer::Pipe(pipe) => pipe.flush()?,
+        }
+        Ok(words.blocking_send(Word::Batch(batch)).is_ok())
+    }
+}
+
+enum Waited {
+    Output(Output),
+    Due,
+    Ended,
+}
+
+fn count_anomalies(page: &RecordBatch, anomalies: &mut Anomalies) {
+    let column = page.column(Column::Anomaly.index());
+    if column.null_count() == column.len() {
+        return;
+    }
+    for anomaly in column.as_string::<i32>().iter().flatten() {
+        if let Some(records) = anomalies.get_mut(anomaly) {
+            *records += 1;
+        } else {
+            anomalies.insert(anomaly.to_owned(), 1);
+        }
+    }
+}
