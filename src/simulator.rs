@@ -34,12 +34,16 @@ use url::Url;
 
 use crate::{ConfUuid, Language};
 
+mod armed;
 mod auth;
 mod body;
+mod call;
+mod effect;
 mod fault;
 mod guarded;
 mod history;
 mod line;
+mod listed;
 mod matching;
 mod names;
 mod options;
@@ -53,10 +57,10 @@ mod tls;
 mod windows;
 mod world;
 
-pub use fault::{
-    Answer, ClampLimit, Drip, Echo, Effect, Fault, InvalidFaults, RecordEdit, Refusal,
-    ServiceError, Throttled,
+pub use effect::{
+    Answer, ClampLimit, Drip, Echo, Effect, RecordEdit, Refusal, ServiceError, Throttled,
 };
+pub use fault::{Fault, InvalidFaults};
 pub use matching::{Endpoint, Hits, Match, MeetingMatch, OffsetMatch, Pages};
 pub use options::{
     APP_ID, APP_KEY, Credentials, MeetingSpec, Options, OverLimit, PastEnd, Quota, TOKEN,

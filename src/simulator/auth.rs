@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::fault::Refusal;
+use super::effect::Refusal;
 use super::guarded::Guarded;
 use super::options::Credentials;
 use super::record::mix;

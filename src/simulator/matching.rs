@@ -1,19 +1,15 @@
 //! Which requests a fault befalls.
 //!
-//! A [`Match`] names requests by endpoint, meeting and offset; each armed fault counts the
-//! requests that match it, and [`Hits`] says which of those it befalls.
+//! A [`Match`] names requests by endpoint, meeting and offset, and [`Hits`] says which of those
+//! that match are meant. In a file, ranges and hits are short texts: `"499.."`, `"first 2"`.
 
 use std::fmt;
 use std::ops::{RangeFrom, RangeInclusive};
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::fault::{Effect, Fault};
-use super::guarded::Guarded;
 use crate::ConfUuid;
 
 /// Which requests a fault befalls: all that agree in everything said here.
@@ -101,7 +97,7 @@ pub enum Hits {
 }
 
 impl Hits {
-    const fn includes(self, hit: u64) -> bool {
+    pub(super) const fn includes(self, hit: u64) -> bool {
         match self {
             Self::Always => true,
             Self::First(n) => hit <= n,
@@ -302,7 +298,7 @@ pub(super) struct Asked<'a> {
 }
 
 impl Match {
-    fn includes(&self, asked: &Asked<'_>) -> bool {
+    pub(super) fn includes(&self, asked: &Asked<'_>) -> bool {
         let endpoint = self.endpoint == Endpoint::Any || self.endpoint == asked.endpoint;
         let meeting = match &self.meeting {
             None => true,
@@ -323,85 +319,11 @@ impl Match {
     }
 }
 
-/// The faults in force, each with the number of requests that it matched.
-#[derive(Debug, Default)]
-pub(super) struct Faults(Guarded<Vec<Arc<Armed>>>);
-
-#[derive(Debug)]
-struct Armed {
-    fault: Fault,
-    matched: AtomicU64,
-}
-
-/// A fault that befalls a request.
-#[derive(Clone, Debug)]
-pub(super) struct Struck {
-    armed: Arc<Armed>,
-    /// Which of the requests that match this is, from 1.
-    pub(super) hit: u64,
-}
-
-impl Struck {
-    pub(super) fn effect(&self) -> &Effect {
-        &self.armed.fault.what
-    }
-}
-
-impl Faults {
-    pub(super) fn add(&self, fault: Fault) {
-        let armed = Armed {
-            fault,
-            matched: AtomicU64::new(0),
-        };
-        self.0.lock().push(Arc::new(armed));
-    }
-
-    pub(super) fn clear(&self) {
-        self.0.lock().clear();
-    }
-
-    /// The faults that befall this request, in their order.
-    pub(super) fn strike(&self, asked: &Asked<'_>) -> Vec<Struck> {
-        let armed = self.0.lock();
-        let matching = armed
-            .iter()
-            .filter(|armed| armed.fault.when.includes(asked));
-        matching
-            .map(|armed| Struck {
-                armed: Arc::clone(armed),
-                hit: armed.matched.fetch_add(1, Ordering::Relaxed) + 1,
-            })
-            .filter(|struck| struck.armed.fault.when.hits.includes(struck.hit))
-            .collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::effect::Effect;
+    use super::super::fault::Fault;
     use super::*;
-
-    fn struck(hits: Hits) -> Vec<u64> {
-        let faults = Faults::default();
-        faults.add(Fault::new(Effect::Empty).hits(hits));
-        let asked = Asked {
-            endpoint: Endpoint::Records,
-            meeting: None,
-            offset: Some(0),
-        };
-        (0..6)
-            .flat_map(|_| faults.strike(&asked))
-            .map(|struck| struck.hit)
-            .collect()
-    }
-
-    #[test]
-    fn hits_count_the_requests_that_match() {
-        assert_eq!(struck(Hits::Always), [1, 2, 3, 4, 5, 6]);
-        assert_eq!(struck(Hits::First(2)), [1, 2]);
-        assert_eq!(struck(Hits::Nth(3)), [3]);
-        assert_eq!(struck(Hits::Since(5)), [5, 6]);
-        assert_eq!(struck(Hits::Every(2)), [2, 4, 6]);
-    }
 
     #[test]
     fn a_range_of_offsets_is_read_as_in_rust() {

@@ -3,8 +3,8 @@
 //! Pages without a fault are written straight from the world; this slower way serves the rest:
 //! pages with faults, filtered lists, the history list, and indented answers.
 
-use super::fault::{ClampLimit, Echo, Effect, RecordEdit};
-use super::matching::Struck;
+use super::armed::Struck;
+use super::effect::{ClampLimit, Echo, Effect, RecordEdit};
 use super::options::PastEnd;
 use super::record::mix;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::{Compression, Crc, FlushCompress};
 use serde_json::json;
 
-use super::fault::{Answer, Refusal, Throttled};
+use super::effect::{Answer, Refusal, Throttled};
 
 /// What the gateway sends when it cannot reach the service at all.
 const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n\

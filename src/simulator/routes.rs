@@ -3,32 +3,26 @@
 //! The order is that of the real thing: the gateway counts the request against the quota, then
 //! scripted faults have their say, then the token is checked, and at last the service answers.
 
-use std::borrow::Cow;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method};
 use serde_json::Value;
 
+use super::armed::{Faults, Struck};
 use super::auth::{Auth, Caller};
-use super::fault::{Effect, Throttled};
+use super::call::{Call, Query, endpoint, header};
+use super::effect::{Effect, Throttled};
 use super::history::{self, History};
-use super::matching::{Asked, Endpoint, Faults, Struck};
+use super::listed::Listed;
+use super::matching::{Asked, Endpoint};
 use super::options::{Options, OverLimit, PastEnd};
-use super::page::{self, List, Members};
-use super::record::{Left, Origin, mix};
+use super::page;
+use super::record::mix;
 use super::reply::{Reply, Travel};
 use super::seen::{Counters, Seen};
 use super::windows::Windows;
-use super::world::{Ask, Meeting, Roll, World};
-use crate::Language;
-
-const RECORDS: &str = "/v1/mmc/management/conferences/history/confAttendeeRecord";
-const HISTORY: &str = "/v1/mmc/management/conferences/history";
-const LOGIN: &str = "/v2/usg/acs/auth/appauth";
-const TOKEN: &str = "/v1/usg/acs/token";
-const VALIDATE: &str = "/v1/usg/acs/token/validate";
+use super::world::{Ask, World};
 
 /// Everything behind the connections.
 pub(super) struct Api {
@@ -39,80 +33,7 @@ pub(super) struct Api {
     pub(super) counters: Counters,
     windows: Option<Windows>,
     started: Instant,
-}
-
-/// The parameters of a query, decoded.
-struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
-
-impl<'a> Query<'a> {
-    fn new(parts: &'a Parts) -> Self {
-        let text = parts.uri.query().unwrap_or_default();
-        Self(url::form_urlencoded::parse(text.as_bytes()).collect())
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(is, _)| is == name);
-        found.map(|(_, value)| &**value)
-    }
-
-    fn integer(&self, name: &str, default: i64) -> Result<i64, Reply> {
-        let Some(text) = self.text(name).filter(|text| !text.is_empty()) else {
-            return Ok(default);
-        };
-        text.parse().map_err(|_| Reply::bad_parameter(name))
-    }
-
-    /// A negative offset counts as 0.
-    fn offset(&self) -> Result<u64, Reply> {
-        Ok(u64::try_from(self.integer("offset", 0)?).unwrap_or(0))
-    }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-fn endpoint(parts: &Parts) -> Endpoint {
-    match (&parts.method, parts.uri.path()) {
-        (&Method::GET, RECORDS) => Endpoint::Records,
-        (&Method::GET, HISTORY) => Endpoint::History,
-        (&Method::POST, LOGIN) => Endpoint::Login,
-        (&Method::PUT, TOKEN) => Endpoint::Refresh,
-        (&Method::DELETE, TOKEN) => Endpoint::Logout,
-        (&Method::POST, VALIDATE) => Endpoint::Validate,
-        _ => Endpoint::Any,
-    }
-}
-
-/// A request and what is known of it already.
-struct Call<'a> {
-    parts: &'a Parts,
-    body: &'a [u8],
-    query: Query<'a>,
-    endpoint: Endpoint,
-    struck: Vec<Struck>,
-    request_id: String,
-}
-
-impl Call<'_> {
-    fn token(&self) -> Option<&str> {
-        header(&self.parts.headers, "x-access-token")
-    }
-
-    fn language(&self) -> Language {
-        let asked = header(&self.parts.headers, "accept-language").unwrap_or_default();
-        if asked.trim_start().starts_with("en") {
-            Language::EnUs
-        } else {
-            Language::ZhCn
-        }
-    }
-
-    fn is_page_altered(&self) -> bool {
-        self.struck
-            .iter()
-            .any(|strike| page::is_of_page(strike.effect()))
-    }
+    answered: AtomicU64,
 }
 
 impl Api {
@@ -126,6 +47,7 @@ impl Api {
             counters: Counters::default(),
             windows: options.quota.map(Windows::new),
             started: Instant::now(),
+            answered: AtomicU64::new(0),
             options,
         }
     }
@@ -133,7 +55,7 @@ impl Api {
     /// Answers one request.
     pub(super) fn answer(&self, parts: &Parts, body: &[u8]) -> Reply {
         let now = Instant::now();
-        let number = self.counters.requests.load(Ordering::Relaxed);
+        let number = self.answered.fetch_add(1, Ordering::Relaxed);
         let seed = self.options.seed;
         let mut call = Call {
             parts,
@@ -179,7 +101,7 @@ impl Api {
             path: call.parts.uri.path().to_owned(),
             meeting: owned(call.query.text("confUUID")),
             offset: call.query.offset().ok().filter(|_| is_list),
-            limit: owned(call.query.text("limit")),
+            limit: call.query.text("limit").and_then(|text| text.parse().ok()),
             search_key: owned(call.query.text("searchKey")),
             status: (!matches!(reply.travel, Travel::Hang | Travel::Reset)).then_some(reply.status),
             accept_language: owned(header(&call.parts.headers, "accept-language")),
@@ -393,69 +315,4 @@ fn whole_answer(effect: &Effect, request_id: &str) -> Option<Reply> {
         Effect::Reset => silent(Travel::Reset),
         _ => return None,
     })
-}
-
-/// A meeting's records as a list, all or those that a search key finds.
-struct Listed {
-    origin: Origin,
-    roll: Roll,
-    found: Option<Vec<u64>>,
-    language: Language,
-}
-
-impl Listed {
-    fn new(meeting: &Meeting, key: Option<&str>, language: Language) -> Self {
-        let (origin, roll) = (meeting.origin, meeting.roll());
-        let is_found = |id: &u64, key: &str| {
-            let record = origin.row(*id).record(language);
-            record.display_name.contains(key) || record.call_number.contains(key)
-        };
-        let found = key.map(|key| roll.from(0).filter(|id| is_found(id, key)).collect());
-        Self {
-            origin,
-            roll,
-            found,
-            language,
-        }
-    }
-}
-
-impl List for Listed {
-    fn count(&self) -> u64 {
-        match &self.found {
-            Some(found) => found.len() as u64,
-            None => self.roll.count(),
-        }
-    }
-
-    fn row(&self, index: u64) -> Members {
-        let id = match &self.found {
-            Some(found) => usize::try_from(index)
-                .ok()
-                .and_then(|at| found.get(at).copied()),
-            None => self.roll.at(index),
-        };
-        let Some(row) = id.map(|id| self.origin.row(id)) else {
-            return Members::new();
-        };
-        let record = row.record(self.language);
-        let quoted = |text: &str| Value::from(text).to_string();
-        let left = match row.left() {
-            Left::At(time) => Some(time.to_string()),
-            Left::Null => Some("null".to_owned()),
-            Left::Missing => None,
-        };
-        [
-            ("displayName", Some(quoted(&record.display_name))),
-            ("callNumber", Some(quoted(&record.call_number))),
-            ("deviceType", Some(quoted(&record.device_type))),
-            ("joinTime", Some(record.join_time.to_string())),
-            ("leftTime", left),
-            ("mediaType", Some(quoted(&record.media_type))),
-            ("deptName", record.dept_name.as_deref().map(quoted)),
-        ]
-        .into_iter()
-        .filter_map(|(name, json)| Some((name.to_owned(), json?)))
-        .collect()
-    }
 }

@@ -21,8 +21,8 @@ pub struct Seen {
     pub meeting: Option<String>,
     /// The offset asked for; 0 where a list was asked for without one.
     pub offset: Option<u64>,
-    /// The limit as asked for.
-    pub limit: Option<String>,
+    /// The limit asked for, if any.
+    pub limit: Option<u64>,
     /// The search key.
     pub search_key: Option<String>,
     /// The status answered; `None` when no answer began.
