@@ -191,6 +191,52 @@ mod tests {
     }
 
     #[test]
+    fn every_effect_can_be_written_in_a_file() {
+        let effects = r#"
+            { status = 503 }
+            { error = { status = 200, code = "MMC.200000001", message = "BUSY" } }
+            { answer = { status = 503, body = "later", retry_after_date = 2 } }
+            { answer = { content_type = "text/html", headers = { Server = "portal" } } }
+            { throttled = { limit = 5, per = "1 minute", policy = "ip", retry_after = 1 } }
+            { redirect = "http://127.0.0.2/" }
+            { bytes = [123, 255] }
+            { nested = 200000 }
+            { gzip_bomb = 1073741824 }
+            "hang"
+            "reset"
+            { reset_after = 100 }
+            { truncate = 100 }
+            { drip = { pause = "5ms" } }
+            { pad = 100000000 }
+            { delay = "1s 500ms" }
+            { headers = { X-Apig-Ratelimit-Api = "remain:0,limit:5,time:1 minute" } }
+            { expire_tokens = "timed_out" }
+            { drift = { remove_front = 1, insert_front = 2, remove_end = 3, append = 4 } }
+            { clamp_limit = { to = 100, echoed = true } }
+            { short = 1 }
+            { longer = 1 }
+            "empty"
+            "null_data"
+            { ignore_offset = "asked" }
+            "last_page"
+            { echo_offset = 0 }
+            { echo_limit = 20 }
+            { count = -1 }
+            { count_off = -1 }
+            "no_count"
+            "numbers_as_text"
+            "shuffle"
+            { record = { at = 0, replace = "42" } }
+            { record = { set = { leftTime = "0" }, unset = ["deptName"] } }
+        "#;
+        for what in effects.lines().filter(|line| !line.trim().is_empty()) {
+            let faults = Fault::list_from_toml(&format!("[[fault]]\nwhat = {what}")).unwrap();
+            let json = serde_json::to_string(&faults).unwrap();
+            assert_eq!(faults, Fault::list_from_json(&json).unwrap(), "{what}");
+        }
+    }
+
+    #[test]
     fn a_fault_that_cannot_be_read_says_what_is_wrong() {
         for (text, part) in [
             ("[[fault]]\nwhat = \"explode\"", "explode"),
