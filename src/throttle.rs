@@ -220,7 +220,7 @@ mod tests {
             let throttle = throttle(&format!("{rate}/s"), 1);
             let times = times(&throttle, 3 * rate as usize).await;
             for window in times.windows(rate as usize + 1) {
-                let span = window[rate as usize] - window[0];
+                let span = window[rate as usize].abs_diff(window[0]);
                 assert!(span >= Duration::from_secs(1), "{rate}/s: {span:?}");
             }
             let bound = Rate::per_minute(60 * rate).bound(times.len() as u64);

@@ -5,6 +5,7 @@
     reason = "what a test needs and does not get ends it"
 )]
 
+mod export;
 mod sdk;
 mod simulator;
 mod venv;

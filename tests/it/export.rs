@@ -1,0 +1,85 @@
+//! A run as its user sees it: settings and a list in, a dataset and a report out.
+
+use std::path::Path;
+
+use rollbook::simulator::{APP_ID, APP_KEY, Options, Simulator, TOKEN};
+use rollbook::{
+    App, ConfUuid, Config, Credentials, Export, Finished, Outcome, Rate, silent, verify,
+};
+use tokio_util::sync::CancellationToken;
+
+fn config(simulator: &Simulator, out: &Path) -> Config {
+    Config {
+        base_url: simulator.base_url(),
+        out: Some(out.to_str().unwrap().to_owned()),
+        rate: Rate::Unlimited,
+        ..Config::default()
+    }
+}
+
+async fn export(config: Config, meetings: Vec<ConfUuid>) -> Finished {
+    let credentials = Credentials::Token(TOKEN.into());
+    let export = Export {
+        config,
+        credentials,
+        meetings,
+        pipe: None,
+    };
+    export
+        .run(silent(), CancellationToken::new())
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_meetings_becomes_a_sound_dataset_with_the_least_requests() {
+    let sizes = [0, 1, 499, 500, 501, 999, 1000, 1700, 3];
+    let simulator = Simulator::start(Options::sizes(&sizes)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let finished = export(config(&simulator, folder.path()), simulator.meetings()).await;
+    assert!(finished.error.is_none(), "{:?}", finished.error);
+    let report = finished.report;
+    assert_eq!(report.outcome, Outcome::Complete, "{report:#?}");
+    assert_eq!(report.records, sizes.iter().sum::<u64>());
+    assert_eq!(report.requests.sent, report.requests.minimum);
+    assert_eq!(report.requests.sent, simulator.request_count());
+    assert_eq!(report.meetings.empty, 1);
+    let verification = verify(folder.path().to_str().unwrap()).await.unwrap();
+    assert!(verification.is_sound(), "{verification:?}");
+
+    let again = export(config(&simulator, folder.path()), simulator.meetings()).await;
+    assert_eq!(again.report.outcome, Outcome::Complete);
+    assert_eq!(again.report.requests.sent, 0);
+    assert_eq!(again.report.meetings.already, sizes.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_id_logs_in_once_for_all() {
+    let simulator = Simulator::start(Options::meetings_of(40, 1..=1200))
+        .await
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let app = App {
+        id: APP_ID.into(),
+        key: APP_KEY.into(),
+        user_id: None,
+        corp_id: None,
+    };
+    let export = Export {
+        config: config(&simulator, folder.path()),
+        credentials: Credentials::App(app),
+        meetings: simulator.meetings(),
+        pipe: None,
+    };
+    let finished = export
+        .run(silent(), CancellationToken::new())
+        .await
+        .unwrap();
+    assert_eq!(
+        finished.report.outcome,
+        Outcome::Complete,
+        "{:?}",
+        finished.error
+    );
+    assert_eq!(simulator.logins(), 1);
+}
