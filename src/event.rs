@@ -30,7 +30,7 @@ pub enum Event {
     },
     /// A page arrived and was decoded.
     Page {
-        /// Its records, seams included.
+        /// The records in it that had not come before.
         rows: u64,
     },
     /// A request is tried again.

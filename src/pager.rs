@@ -335,7 +335,10 @@ impl Pager {
                 return Ok(());
             }
         };
-        let (rows, count) = (page.records.num_rows() as u64, page.count);
+        // All pages but the first begin with a record that is here already.
+        let seam = u64::from(answer.request.ask.offset > 0);
+        let rows = (page.records.num_rows() as u64).saturating_sub(seam);
+        let count = page.count;
         if !std::mem::replace(&mut entry.is_counted, true) {
             (self.observer)(Event::Counted {
                 meeting: entry.meeting.clone(),
