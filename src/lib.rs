@@ -10,6 +10,7 @@ mod event;
 mod export;
 mod folder;
 mod ledger;
+mod meetings;
 mod pager;
 mod rate;
 mod record;
@@ -32,6 +33,7 @@ pub use error::{Error, Result};
 pub use event::{Event, Observer, silent};
 pub use export::{Export, Finished};
 pub use ledger::CommittedMeeting;
+pub use meetings::MeetingList;
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
 pub use report::{
