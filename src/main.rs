@@ -1,3 +1,10 @@
-//! The `rollbook` command.
+//! The `rollbook` command: what the library does, said in flags and shown on a terminal.
 
-fn main() {}
+mod cli;
+mod terminal;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,191 @@
+//! The command line: what is asked for, from flags, environment and config file.
+//!
+//! Each command is a file that parses its arguments and hands them to the library. Only here and
+//! in `terminal` live clap, anyhow, signals and the environment. Secrets are never arguments.
+
+mod completions;
+mod config;
+mod credentials;
+mod demo;
+mod exit;
+mod export;
+mod man;
+mod report_file;
+mod schema;
+mod settings;
+mod signals;
+mod simulate;
+mod status;
+mod verify;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use rollbook::LogFormat;
+
+use self::exit::Exit;
+use crate::terminal::Terminal;
+
+const AFTER_HELP: &str = "\
+Examples:
+  rollbook demo                               see it work, without an account
+  rollbook export --meetings list.txt --out attendance
+  rollbook verify attendance
+
+Exit codes:
+  0    everything that was asked for is complete
+  1    internal or I/O failure, or a damaged dataset
+  2    usage, or a meeting list that cannot be read
+  3    configuration or credentials
+  4    some meetings are incomplete; the report names each with its cause
+  130  interrupted; the same command goes on from there";
+
+/// Exports every participant record of historical Huawei Cloud Meeting meetings, provably whole.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Action,
+    #[command(flatten)]
+    voice: Voice,
+}
+
+/// How much the command says, and in which form.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
+pub(crate) struct Voice {
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Form of the log on standard error [default: text]
+    #[arg(long, global = true, value_name = "FORM", value_parser = settings::choice::<LogFormat>())]
+    #[arg(env = "ROLLBOOK_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+impl Voice {
+    /// Opens the terminal and the log.
+    fn terminal(&self, config: &rollbook::Config) -> anyhow::Result<Terminal> {
+        let format = self.log_format.unwrap_or(config.log_format);
+        let filter = std::env::var("ROLLBOOK_LOG").ok();
+        Terminal::open(self.quiet, self.verbose, format, config.progress, filter)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Export the records of meetings into a dataset or a pipe
+    Export(Box<export::ExportArgs>),
+    /// Run the simulator, export all of it and look at the data
+    Demo(demo::DemoArgs),
+    /// Run the API, embedded, with faults on demand
+    Simulate(simulate::SimulateArgs),
+    /// Show what a dataset's ledger holds
+    Status(status::StatusArgs),
+    /// Recount and rehash a dataset against its ledger
+    Verify(verify::VerifyArgs),
+    /// Print the schema of a record, or the DDL of a table for it
+    Schema(schema::SchemaArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page
+    Man(man::ManArgs),
+}
+
+/// The whole command, as help, completions and manual show it.
+pub(crate) fn command() -> Command {
+    hide_environment(Cli::command())
+}
+
+/// The value of a variable may be private, and its name follows from the flag's.
+fn hide_environment(command: Command) -> Command {
+    command
+        .mut_args(|arg| arg.hide_env(true))
+        .mut_subcommands(hide_environment)
+}
+
+/// Runs the command and turns its end into an exit code.
+pub(crate) fn main() -> ExitCode {
+    private_files();
+    let parsed = command()
+        .try_get_matches()
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let result = match parsed {
+        Ok((cli, matches)) => run(cli, &matches),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::fail(&error).into(),
+    }
+}
+
+fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
+    let voice = &cli.voice;
+    match cli.command {
+        Action::Export(args) => {
+            let given = matches.subcommand_matches("export").unwrap_or(matches);
+            args.run(voice, given)
+        }
+        Action::Demo(args) => args.run(voice),
+        Action::Simulate(args) => args.run(voice),
+        Action::Status(args) => args.run(),
+        Action::Verify(args) => args.run(),
+        Action::Schema(args) => args.run(),
+        Action::Completions(args) => args.run(),
+        Action::Man(args) => args.run(),
+    }
+}
+
+/// Writes a command's result to standard output in one go.
+fn answer(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// The runtime for the commands that talk to somebody.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    use anyhow::Context as _;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+/// Attendance is personal data: what is written is for its owner alone.
+fn private_files() {
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn no_flag_takes_a_secret() {
+        let commands: Vec<_> = command().get_subcommands().cloned().collect();
+        for arg in commands.iter().flat_map(Command::get_arguments) {
+            let long = arg.get_long().unwrap_or_default();
+            let names_a_place = long.ends_with("-file") || long.ends_with("-env");
+            for secret in ["token", "key", "password", "secret"] {
+                let says_so = long.split('-').any(|word| word == secret);
+                assert!(
+                    !says_so || names_a_place || long == "search-key",
+                    "--{long}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Where secrets come from: variables and files, never arguments.
+//!
+//! Each place has a rank (said as a flag, in the environment, in the config file); the highest
+//! rank wins, and two places of one rank are refused rather than guessed between. A secret goes
+//! from its place into a `SecretString` and is shown nowhere, in no error either.
+
+use std::env;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use rollbook::{App, Config, Credentials, Error, Result};
+use secrecy::SecretString;
+
+/// Longest secret that is read; tokens have a few hundred characters.
+const LONGEST: u64 = 64 * 1024;
+
+const TOKEN: &str = "ROLLBOOK_ACCESS_TOKEN";
+const KEY: &str = "ROLLBOOK_APP_KEY";
+
+const MISSING: &str = "no credentials: set ROLLBOOK_ACCESS_TOKEN, or ROLLBOOK_APP_ID and \
+    ROLLBOOK_APP_KEY; or name their files with access_token_file, or app_id and app_key_file, in \
+    the config file";
+
+/// Who said something; the later wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    File,
+    Environment,
+    Flag,
+}
+
+/// What a secret is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Token,
+    Key,
+}
+
+/// Where a secret lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Variable(String),
+    File(PathBuf),
+}
+
+/// A place that somebody named, and as what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    rank: Rank,
+    setting: &'static str,
+    kind: Kind,
+    place: Place,
+}
+
+/// Reads the credentials of a run.
+///
+/// # Errors
+///
+/// None are named, two are, or the place does not hold one; the message says what to set.
+pub(crate) fn read(config: &Config, given: &ArgMatches) -> Result<Credentials> {
+    let rank = |id: &str| match given.value_source(id) {
+        Some(ValueSource::CommandLine) => Rank::Flag,
+        Some(ValueSource::EnvVariable) => Rank::Environment,
+        _ => Rank::File,
+    };
+    let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let named = choose(places(config, rank, set))?;
+    let secret = named.read()?;
+    match named.kind {
+        Kind::Token => Ok(Credentials::Token(secret)),
+        Kind::Key => {
+            let id = config.app_id.clone().filter(|id| !id.is_empty());
+            let id = id.ok_or_else(|| {
+                let setting = named.setting;
+                refuse(format!(
+                    "{setting} is set, but no App ID: set ROLLBOOK_APP_ID or app_id as well"
+                ))
+            })?;
+            Ok(Credentials::App(App {
+                id,
+                key: secret,
+                user_id: config.user_id.clone(),
+                corp_id: config.corp_id.clone(),
+            }))
+        }
+    }
+}
+
+/// Every place that was named.
+fn places(
+    config: &Config,
+    rank: impl Fn(&str) -> Rank,
+    is_set: impl Fn(&str) -> bool,
+) -> Vec<Named> {
+    let mut named = Vec::new();
+    for (setting, kind) in [(TOKEN, Kind::Token), (KEY, Kind::Key)] {
+        if is_set(setting) {
+            let place = Place::Variable(setting.to_owned());
+            named.push(Named {
+                rank: Rank::Environment,
+                setting,
+                kind,
+                place,
+            });
+        }
+    }
+    let files = [
+        ("access_token_file", Kind::Token, &config.access_token_file),
+        ("app_key_file", Kind::Key, &config.app_key_file),
+    ];
+    let variables = [
+        ("access_token_env", Kind::Token, &config.access_token_env),
+        ("app_key_env", Kind::Key, &config.app_key_env),
+    ];
+    let files = files
+        .into_iter()
+        .filter_map(|(setting, kind, path)| Some((setting, kind, Place::File(path.clone()?))));
+    let variables = variables
+        .into_iter()
+        .filter_map(|(setting, kind, name)| Some((setting, kind, Place::Variable(name.clone()?))));
+    named.extend(files.chain(variables).map(|(setting, kind, place)| Named {
+        rank: rank(setting),
+        setting,
+        kind,
+        place,
+    }));
+    named
+}
+
+/// The place of the highest rank; a second one of that rank is one too many.
+fn choose(named: Vec<Named>) -> Result<Named> {
+    let Some(highest) = named.iter().map(|place| place.rank).max() else {
+        return Err(refuse(MISSING.to_owned()));
+    };
+    let mut candidates = named.into_iter().filter(|place| place.rank == highest);
+    match (candidates.next(), candidates.next()) {
+        (Some(place), None) => Ok(place),
+        (Some(one), Some(other)) => Err(refuse(format!(
+            "both {} and {} are set, and one is enough: unset the other",
+            one.setting, other.setting
+        ))),
+        (None, _) => Err(refuse(MISSING.to_owned())),
+    }
+}
+
+impl Named {
+    fn read(&self) -> Result<SecretString> {
+        match &self.place {
+            Place::Variable(name) => read_variable(name),
+            Place::File(path) => self.read_file(path),
+        }
+    }
+
+    fn read_file(&self, path: &PathBuf) -> Result<SecretString> {
+        let name = format!("{} ({})", path.display(), self.setting);
+        let unreadable =
+            |error: std::io::Error| refuse(format!("cannot read the secret file {name}: {error}"));
+        let file = File::open(path).map_err(unreadable)?;
+        if is_shared(&file).map_err(unreadable)? {
+            return Err(refuse(format!(
+                "the secret file {name} is open to other users: chmod 600 it"
+            )));
+        }
+        let mut text = String::new();
+        file.take(LONGEST)
+            .read_to_string(&mut text)
+            .map_err(unreadable)?;
+        secret(&text, &name)
+    }
+}
+
+fn read_variable(name: &str) -> Result<SecretString> {
+    match env::var(name) {
+        Ok(text) => secret(&text, name),
+        Err(env::VarError::NotPresent) => Err(refuse(format!("the variable {name} is not set"))),
+        Err(env::VarError::NotUnicode(_)) => Err(refuse(format!("{name} is not a text"))),
+    }
+}
+
+/// A secret without the line break that editors leave; `place` stands for it in messages.
+fn secret(text: &str, place: &str) -> Result<SecretString> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(refuse(format!("{place} is empty")));
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(refuse(format!(
+            "{place} holds more than one word: it must hold the secret alone"
+        )));
+    }
+    Ok(SecretString::from(text))
+}
+
+/// Whether others than its owner may use a file.
+#[cfg(unix)]
+fn is_shared(file: &File) -> std::io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(file.metadata()?.permissions().mode() & 0o077 != 0)
+}
+
+/// Whether others than its owner may use a file; told by Unix alone.
+#[cfg(not(unix))]
+fn is_shared(_file: &File) -> std::io::Result<bool> {
+    Ok(false)
+}
+
+fn refuse(reason: String) -> Error {
+    Error::Credentials { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(config: &Config, rank: Rank, set: &[&str]) -> Result<Named> {
+        choose(places(config, |_| rank, |name| set.contains(&name)))
+    }
+
+    fn with_token_file() -> Config {
+        Config {
+            access_token_file: Some("token".into()),
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn without_any_the_message_says_what_to_set() {
+        let error = chosen(&Config::default(), Rank::File, &[]).unwrap_err();
+        for name in [TOKEN, "ROLLBOOK_APP_ID", KEY, "access_token_file"] {
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_variable_wins_over_the_config_file_and_a_flag_over_both() {
+        let config = with_token_file();
+        let from_env = chosen(&config, Rank::File, &[KEY]).unwrap();
+        assert_eq!(from_env.kind, Kind::Key);
+        let from_flag = chosen(&config, Rank::Flag, &[KEY]).unwrap();
+        assert_eq!(from_flag.place, Place::File("token".into()));
+    }
+
+    #[test]
+    fn two_of_one_rank_are_refused_by_name() {
+        let error = chosen(&Config::default(), Rank::File, &[TOKEN, KEY]).unwrap_err();
+        assert!(error.to_string().contains(TOKEN) && error.to_string().contains(KEY));
+        let config = Config {
+            app_key_env: Some("KEY".into()),
+            ..with_token_file()
+        };
+        assert!(chosen(&config, Rank::File, &[]).is_err());
+    }
+
+    #[test]
+    fn a_secret_that_is_none_is_refused_without_being_shown() {
+        assert!(secret(" \n", "place").is_err());
+        let error = secret("hunter2\nX-Other: 1", "place").unwrap_err();
+        assert!(!format!("{error:?}").contains("hunter2"));
+        let fine = secret("hunter2\r\n", "place").unwrap();
+        assert!(!format!("{fine:?}").contains("hunter2"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_file_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "hunter2\n").unwrap();
+        let named = Named {
+            rank: Rank::File,
+            setting: "access_token_file",
+            kind: Kind::Token,
+            place: Place::File(file.path().to_owned()),
+        };
+        named.read().unwrap();
+        let readable = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(file.path(), readable).unwrap();
+        let error = named.read().unwrap_err().to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+    }
+}

@@ -1,0 +1,137 @@
+//! How a command ends: the exit codes, which schedulers rely on, and the last words on the way.
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Error;
+use rollbook::Outcome;
+
+use crate::terminal;
+
+/// Each end that a command can come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything asked for is complete.
+    Complete,
+    /// Internal or I/O failure, or a damaged dataset.
+    Failed,
+    /// A usage error, or a meeting list that cannot be read.
+    Usage,
+    /// Configuration or credentials.
+    Setup,
+    /// Some meetings are not in the dataset, for their own fault or for the deadline's.
+    Incomplete,
+    /// Stopped by a signal.
+    Interrupted,
+}
+
+impl Exit {
+    /// The code, as documented in `--help`.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Complete => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Setup => 3,
+            Self::Incomplete => 4,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// The end of a run that went as far as its report; a deadline interrupts without a signal.
+    pub(crate) const fn of(outcome: Outcome, signalled: bool) -> Self {
+        match (outcome, signalled) {
+            (Outcome::Complete, _) => Self::Complete,
+            (Outcome::Interrupted, true) => Self::Interrupted,
+            (Outcome::Incomplete, _) | (Outcome::Interrupted, false) => Self::Incomplete,
+            (Outcome::Failed, _) => Self::Failed,
+        }
+    }
+
+    /// The end that an error means.
+    pub(crate) fn of_error(error: &Error) -> Self {
+        if has_closed_pipe(error) {
+            return Self::Complete;
+        }
+        if let Some(usage) = error.downcast_ref::<clap::Error>() {
+            return if usage.use_stderr() {
+                Self::Usage
+            } else {
+                Self::Complete
+            };
+        }
+        match error.chain().find_map(|cause| cause.downcast_ref()) {
+            Some(rollbook::Error::MeetingList { .. }) => Self::Usage,
+            Some(rollbook::Error::Config(_) | rollbook::Error::Credentials { .. }) => Self::Setup,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Says why a command failed, once, and how it ends.
+pub(crate) fn fail(error: &Error) -> Exit {
+    let exit = Exit::of_error(error);
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        // Where nobody listens, the exit code still speaks.
+        drop(usage.print());
+    } else if exit != Exit::Complete {
+        terminal::print_error(error, next_step(exit));
+    }
+    exit
+}
+
+/// What to do about it, where the message does not say so itself.
+const fn next_step(exit: Exit) -> Option<&'static str> {
+    match exit {
+        Exit::Usage => Some("mend the list and run the command again; nothing was requested"),
+        Exit::Failed => Some("what the ledger holds stands; the same command goes on from there"),
+        Exit::Complete | Exit::Setup | Exit::Incomplete | Exit::Interrupted => None,
+    }
+}
+
+/// A reader that has had enough is no failure.
+fn has_closed_pipe(error: &Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_signal_means_130() {
+        assert_eq!(Exit::of(Outcome::Interrupted, true).code(), 130);
+        assert_eq!(Exit::of(Outcome::Interrupted, false).code(), 4);
+        assert_eq!(Exit::of(Outcome::Complete, true).code(), 0);
+        assert_eq!(Exit::of(Outcome::Incomplete, true).code(), 4);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_success_wherever_it_is_noticed() {
+        let closed = io::Error::from(io::ErrorKind::BrokenPipe);
+        let error = Error::from(closed).context("cannot write records");
+        assert_eq!(Exit::of_error(&error), Exit::Complete);
+    }
+
+    #[test]
+    fn errors_of_the_user_are_told_apart_from_failures() {
+        let list = rollbook::Error::MeetingList {
+            list: "a".into(),
+            line: 1,
+            reason: "b".into(),
+        };
+        assert_eq!(Exit::of_error(&list.into()), Exit::Usage);
+        let config = Error::from(rollbook::Error::Config("a".into())).context("b");
+        assert_eq!(Exit::of_error(&config), Exit::Setup);
+        assert_eq!(Exit::of_error(&anyhow::anyhow!("a")), Exit::Failed);
+    }
+}

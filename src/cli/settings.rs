@@ -1,0 +1,278 @@
+//! One flag and one variable for each key of the config file.
+//!
+//! Every flag is optional, so that what was not said leaves the config file's value, or the
+//! default, as it is. `--some-key` is `ROLLBOOK_SOME_KEY` and `some_key`.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::Args;
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use rollbook::{
+    Compress, Config, CountPolicy, Format, Language, LogFormat, PageSize, Rate, Verify, When,
+};
+use url::Url;
+
+/// The settings of `export` as flags; `None` is what was not said.
+#[expect(
+    clippy::doc_markdown,
+    reason = "shown as help, where nothing reads Markdown"
+)]
+#[derive(Debug, Default, Args)]
+pub(crate) struct Settings {
+    /// Meeting list: UUIDs, NDJSON or CSV; `-` is standard input
+    #[arg(short, long, value_name = "FILE", env = "ROLLBOOK_MEETINGS")]
+    meetings: Option<PathBuf>,
+    /// Destination: a folder, or `-` for standard output
+    #[arg(short, long, value_name = "DEST", env = "ROLLBOOK_OUT")]
+    out: Option<String>,
+    /// Format of the parts: parquet, ndjson or arrow [default: parquet]
+    #[arg(short, long, value_name = "FORMAT", env = "ROLLBOOK_FORMAT")]
+    #[arg(value_parser = choice::<Format>(), hide_possible_values = true)]
+    format: Option<Format>,
+    /// Compression of NDJSON: none, zstd or gzip [default: none]
+    #[arg(long, value_name = "KIND", env = "ROLLBOOK_COMPRESS")]
+    #[arg(value_parser = choice::<Compress>(), hide_possible_values = true)]
+    compress: Option<Compress>,
+    /// Where the report goes, as JSON
+    #[arg(long, value_name = "FILE", env = "ROLLBOOK_REPORT")]
+    report: Option<PathBuf>,
+    /// When to show progress: auto, always or never [default: auto]
+    #[arg(long, value_name = "WHEN", env = "ROLLBOOK_PROGRESS")]
+    #[arg(value_parser = choice::<When>(), hide_possible_values = true)]
+    progress: Option<When>,
+
+    /// Requests a time: N/s, N/min, N/h or unlimited [default: 60/min]
+    #[arg(long, env = "ROLLBOOK_RATE", help_heading = QUOTA)]
+    rate: Option<Rate>,
+    /// Requests that may be sent at once after a silence [default: 1]
+    #[arg(long, value_name = "N", env = "ROLLBOOK_BURST", help_heading = QUOTA)]
+    burst: Option<NonZeroU32>,
+    /// Requests in flight at once [default: 16]
+    #[arg(long, value_name = "N", env = "ROLLBOOK_CONCURRENCY", help_heading = QUOTA)]
+    concurrency: Option<NonZeroU32>,
+    /// Records a request, 1 to 500 [default: 500]
+    #[arg(long, value_name = "N", env = "ROLLBOOK_PAGE_SIZE", help_heading = QUOTA)]
+    page_size: Option<PageSize>,
+    /// Attempts after the first, for one page [default: 8]
+    #[arg(long, value_name = "N", env = "ROLLBOOK_RETRIES", help_heading = QUOTA)]
+    retries: Option<u32>,
+    /// For one attempt, to the last byte [default: 30s]
+    #[arg(long, value_name = "TIME", env = "ROLLBOOK_TIMEOUT", help_heading = QUOTA)]
+    #[arg(value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// For the whole run; what is whole by then is kept [default: none]
+    #[arg(long, value_name = "TIME", env = "ROLLBOOK_DEADLINE", help_heading = QUOTA)]
+    #[arg(value_parser = humantime::parse_duration)]
+    deadline: Option<Duration>,
+
+    /// How a meeting of several pages is proven: seams or twice [default: seams]
+    #[arg(long, value_name = "HOW", env = "ROLLBOOK_VERIFY", help_heading = PROOF)]
+    #[arg(value_parser = choice::<Verify>(), hide_possible_values = true)]
+    verify: Option<Verify>,
+    /// A count that is steadily wrong: fail the meeting, or trust its end [default: fail]
+    #[arg(long, value_name = "fail|end", env = "ROLLBOOK_COUNT_POLICY", help_heading = PROOF)]
+    #[arg(value_parser = choice::<CountPolicy>(), hide_possible_values = true)]
+    count_policy: Option<CountPolicy>,
+    /// Walks after the first, for a meeting that changes [default: 5]
+    #[arg(long, value_name = "N", env = "ROLLBOOK_RESTARTS", help_heading = PROOF)]
+    restarts: Option<u32>,
+    /// Before the first restart; doubles with each [default: 1s]
+    #[arg(long, value_name = "TIME", env = "ROLLBOOK_RESTART_DELAY", help_heading = PROOF)]
+    #[arg(value_parser = humantime::parse_duration)]
+    restart_delay: Option<Duration>,
+    /// Stop at the first meeting that fails
+    #[arg(long, value_name = "BOOL", env = "ROLLBOOK_FAIL_FAST", help_heading = PROOF)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    fail_fast: Option<bool>,
+    /// Go on with the others (the default)
+    #[arg(long, help_heading = PROOF, overrides_with = "fail_fast")]
+    keep_going: bool,
+
+    /// The API's site [default: https://api.meeting.huaweicloud.com]
+    #[arg(long, value_name = "URL", env = "ROLLBOOK_BASE_URL", help_heading = API)]
+    base_url: Option<Url>,
+    /// Language of the labels: en-US or zh-CN [default: en-US]
+    #[arg(long, value_name = "TAG", env = "ROLLBOOK_LANGUAGE", help_heading = API)]
+    language: Option<Language>,
+    /// Only records that match, as the API's searchKey
+    #[arg(long, value_name = "TEXT", env = "ROLLBOOK_SEARCH_KEY", help_heading = API)]
+    search_key: Option<String>,
+    /// Certificates (PEM) to trust beside the system's
+    #[arg(long, value_name = "FILE", env = "ROLLBOOK_CA_FILE", help_heading = API)]
+    ca_file: Option<PathBuf>,
+    /// Accept http:// to other hosts than this machine
+    #[arg(long, value_name = "BOOL", env = "ROLLBOOK_ALLOW_HTTP", help_heading = API)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    allow_http: Option<bool>,
+
+    /// App ID to log in with; its key is never an argument
+    #[arg(long, value_name = "ID", env = "ROLLBOOK_APP_ID", help_heading = LOGIN)]
+    app_id: Option<String>,
+    /// File that holds the app key
+    #[arg(long, value_name = "FILE", env = "ROLLBOOK_APP_KEY_FILE", help_heading = LOGIN)]
+    app_key_file: Option<PathBuf>,
+    /// Variable that holds the app key [default: ROLLBOOK_APP_KEY]
+    #[arg(long, value_name = "NAME", env = "ROLLBOOK_APP_KEY_ENV", help_heading = LOGIN)]
+    app_key_env: Option<String>,
+    /// Third-party user to log in as [default: the enterprise's administrator]
+    #[arg(long, value_name = "ID", env = "ROLLBOOK_USER_ID", help_heading = LOGIN)]
+    user_id: Option<String>,
+    /// Enterprise, for a service provider's App ID only
+    #[arg(long, value_name = "ID", env = "ROLLBOOK_CORP_ID", help_heading = LOGIN)]
+    corp_id: Option<String>,
+    /// File that holds an access token
+    #[arg(long, value_name = "FILE", env = "ROLLBOOK_ACCESS_TOKEN_FILE", help_heading = LOGIN)]
+    access_token_file: Option<PathBuf>,
+    /// Variable that holds an access token [default: ROLLBOOK_ACCESS_TOKEN]
+    #[arg(long, value_name = "NAME", env = "ROLLBOOK_ACCESS_TOKEN_ENV", help_heading = LOGIN)]
+    access_token_env: Option<String>,
+
+    /// Whole meetings are committed at least this often [default: 5m]
+    #[arg(long, value_name = "TIME", env = "ROLLBOOK_COMMIT_EVERY", help_heading = TUNING)]
+    #[arg(value_parser = humantime::parse_duration)]
+    commit_every: Option<Duration>,
+    /// A part is closed at this size [default: 128MiB]
+    #[arg(long, value_name = "SIZE", env = "ROLLBOOK_PART_SIZE", help_heading = TUNING)]
+    part_size: Option<ByteSize>,
+    /// A part is closed at this many records [default: 8000000]
+    #[arg(long, value_name = "N", env = "ROLLBOOK_PART_ROWS", help_heading = TUNING)]
+    part_rows: Option<u64>,
+    /// Records held in memory until their meetings are whole [default: 100000]
+    #[arg(long, value_name = "N", env = "ROLLBOOK_BUFFER_ROWS", help_heading = TUNING)]
+    buffer_rows: Option<u64>,
+    /// Largest answer that is read, after decompression [default: 64MiB]
+    #[arg(long, value_name = "SIZE", env = "ROLLBOOK_MAX_BODY", help_heading = TUNING)]
+    max_body: Option<ByteSize>,
+}
+
+const QUOTA: &str = "Quota and time";
+const PROOF: &str = "Completeness";
+const API: &str = "API";
+const LOGIN: &str = "Login";
+const TUNING: &str = "Tuning";
+
+impl Settings {
+    /// Puts what was said over what the config file says.
+    pub(crate) fn overlay(self, config: &mut Config, log_format: Option<LogFormat>) {
+        fn set<T>(place: &mut T, said: Option<T>) {
+            if let Some(said) = said {
+                *place = said;
+            }
+        }
+        fn set_some<T>(place: &mut Option<T>, said: Option<T>) {
+            if said.is_some() {
+                *place = said;
+            }
+        }
+        let Self {
+            meetings,
+            out,
+            format,
+            compress,
+            report,
+            progress,
+            rate,
+            burst,
+            concurrency,
+            page_size,
+            retries,
+            timeout,
+            deadline,
+            verify,
+            count_policy,
+            restarts,
+            restart_delay,
+            fail_fast,
+            keep_going,
+            base_url,
+            language,
+            search_key,
+            ca_file,
+            allow_http,
+            app_id,
+            app_key_file,
+            app_key_env,
+            user_id,
+            corp_id,
+            access_token_file,
+            access_token_env,
+            commit_every,
+            part_size,
+            part_rows,
+            buffer_rows,
+            max_body,
+        } = self;
+        set_some(&mut config.meetings, meetings);
+        set_some(&mut config.out, out);
+        set(&mut config.format, format);
+        set(&mut config.compress, compress);
+        set_some(&mut config.report, report);
+        set(&mut config.progress, progress);
+        set(&mut config.log_format, log_format);
+        set(&mut config.rate, rate);
+        set(&mut config.burst, burst);
+        set(&mut config.concurrency, concurrency);
+        set(&mut config.page_size, page_size);
+        set(&mut config.retries, retries);
+        set(&mut config.timeout, timeout);
+        set_some(&mut config.deadline, deadline);
+        set(&mut config.verify, verify);
+        set(&mut config.count_policy, count_policy);
+        set(&mut config.restarts, restarts);
+        set(&mut config.restart_delay, restart_delay);
+        set(&mut config.fail_fast, fail_fast);
+        set(&mut config.fail_fast, keep_going.then_some(false));
+        set(&mut config.base_url, base_url);
+        set(&mut config.language, language);
+        set_some(&mut config.search_key, search_key);
+        set_some(&mut config.ca_file, ca_file);
+        set(&mut config.allow_http, allow_http);
+        set_some(&mut config.app_id, app_id);
+        set_some(&mut config.app_key_file, app_key_file);
+        set_some(&mut config.app_key_env, app_key_env);
+        set_some(&mut config.user_id, user_id);
+        set_some(&mut config.corp_id, corp_id);
+        set_some(&mut config.access_token_file, access_token_file);
+        set_some(&mut config.access_token_env, access_token_env);
+        set(&mut config.commit_every, commit_every);
+        set(&mut config.part_size, part_size);
+        set(&mut config.part_rows, part_rows);
+        set(&mut config.buffer_rows, buffer_rows);
+        set(&mut config.max_body, max_body);
+    }
+}
+
+/// Choices that the library spells.
+pub(crate) trait Choice: FromStr<Err = String> + Copy + Send + Sync + 'static {
+    /// Every choice.
+    const ALL: &'static [Self];
+
+    /// The choice as flags and files spell it.
+    fn spelt(self) -> &'static str;
+}
+
+macro_rules! choices {
+    ($($name:ident),+) => {
+        $(impl Choice for $name {
+            const ALL: &'static [Self] = $name::ALL;
+
+            fn spelt(self) -> &'static str {
+                self.as_str()
+            }
+        })+
+    };
+}
+
+choices!(Format, Compress, Verify, CountPolicy, LogFormat, When);
+
+/// A parser that knows every choice, so that completions and messages do too.
+pub(crate) fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(T::ALL.iter().map(|choice| choice.spelt()))
+        .try_map(|text| text.parse::<T>())
+}

@@ -1,0 +1,178 @@
+//! How a run goes on: a bar on a terminal, else a line of log every ten seconds.
+//!
+//! The observer only counts, under a lock that is held for nanoseconds, and hands warnings to
+//! the log. A task of its own draws what was counted.
+
+mod tally;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{HumanCount, ProgressBar};
+use rollbook::{Event, Observer, PageSize};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use self::tally::{Status, Tally};
+use super::{Terminal, Voice, plain};
+
+/// Between two looks at the tally.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Between two lines where there is no bar.
+const LINE: Duration = Duration::from_secs(10);
+
+/// Steps of the bar.
+const STEPS: u64 = 10_000;
+
+/// The progress of one run.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    tally: Arc<Mutex<Tally>>,
+    bar: Option<ProgressBar>,
+    task: JoinHandle<()>,
+}
+
+impl Progress {
+    /// Begins to show progress; needs a runtime.
+    pub(crate) fn start(terminal: &Terminal, page_size: PageSize) -> Self {
+        let tally = Arc::new(Mutex::new(Tally::new(page_size, Instant::now())));
+        let bar = terminal.bar(STEPS);
+        let task = tokio::spawn(show(Arc::clone(&tally), bar.clone(), terminal.voice));
+        Self { tally, bar, task }
+    }
+
+    /// Counts and logs each event.
+    pub(crate) fn observer(&self) -> Observer {
+        let tally = Arc::clone(&self.tally);
+        Arc::new(move |event| {
+            log(&event);
+            locked(&tally).count(&event, Instant::now());
+        })
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(self) {
+        self.task.abort();
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+async fn show(tally: Arc<Mutex<Tally>>, bar: Option<ProgressBar>, voice: Voice) {
+    let mut ticks = tokio::time::interval(TICK);
+    let mut next_line = Instant::now() + LINE;
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        let status = locked(&tally).status(now);
+        if let Some(bar) = &bar {
+            bar.set_position(status.steps(STEPS));
+            bar.set_message(sentence(&status));
+        } else if now >= next_line && voice != Voice::Quiet {
+            next_line = now + LINE;
+            line(&status, voice);
+        }
+    }
+}
+
+fn line(status: &Status, voice: Voice) {
+    if voice == Voice::Json {
+        tracing::info!(
+            meetings = status.done,
+            meetings_asked = status.asked,
+            incomplete = status.incomplete,
+            records = status.rows,
+            records_per_second = status.rows_per_second,
+            requests_per_minute = status.pages_per_minute,
+            retries = status.retries,
+            remaining_seconds = status.remaining.map(|time| time.as_secs()),
+            "progress"
+        );
+    } else {
+        tracing::info!("{}", sentence(status));
+    }
+}
+
+/// The state of a run in a line.
+fn sentence(status: &Status) -> String {
+    let mut parts = Vec::new();
+    if let Some((time, cause)) = &status.pause {
+        parts.push(format!("waiting {}: {cause}", seconds(*time)));
+    }
+    let (done, asked) = (HumanCount(status.done), HumanCount(status.asked));
+    parts.push(format!("{done}/{asked} meetings"));
+    parts.push(format!("{} records", HumanCount(status.rows)));
+    if status.incomplete > 0 {
+        parts.push(format!("{} incomplete", HumanCount(status.incomplete)));
+    }
+    parts.push(format!("{}/s", HumanCount(status.rows_per_second)));
+    let requests = HumanCount(status.pages_per_minute);
+    parts.push(match &status.quota {
+        Some(quota) => format!("{requests} requests/min of {quota}"),
+        None => format!("{requests} requests/min"),
+    });
+    if let Some(remaining) = status.remaining {
+        parts.push(format!("{} left", seconds(remaining)));
+    }
+    parts.join(", ")
+}
+
+/// A duration as people say it, to the second.
+fn seconds(time: Duration) -> String {
+    let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    humantime::format_duration(Duration::from_secs(whole)).to_string()
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::Started { meetings, already } if *already > 0 => {
+            tracing::info!("{already} of {meetings} meetings are in the dataset already");
+        }
+        Event::Retrying {
+            meeting,
+            offset,
+            delay,
+            cause,
+        } => {
+            let (delay, cause) = (seconds(*delay), plain(cause));
+            tracing::info!(%meeting, offset, "trying again in {delay}: {cause}");
+        }
+        Event::Restarted {
+            meeting,
+            cause,
+            delay,
+            ..
+        } => {
+            let (delay, cause) = (seconds(*delay), plain(cause));
+            tracing::warn!(%meeting, "reading the meeting again in {delay}: {cause}");
+        }
+        Event::Paused { delay, cause } => {
+            let (delay, cause) = (seconds(*delay), plain(cause));
+            tracing::info!("nobody sends for {delay}: {cause}");
+        }
+        Event::QuotaLearned { rate } => tracing::info!("the server's quota is {rate}"),
+        Event::LoggedIn { life } => {
+            tracing::debug!("logged in, for {}", seconds(*life));
+        }
+        Event::Incomplete { meeting, cause, .. } => {
+            tracing::warn!(%meeting, "incomplete: {}", plain(cause));
+        }
+        Event::Committed {
+            sequence,
+            parts,
+            meetings,
+            records,
+            bytes,
+        } => {
+            tracing::debug!(sequence, parts, meetings, records, bytes, "committed");
+        }
+        _ => {}
+    }
+}
+
+fn locked(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    // Counting does not panic; if it did, half a count is still worth showing.
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,346 @@
+//! The last thing a run shows: what became of the meetings, what it cost, and what to do next.
+
+use std::time::Duration;
+
+use console::Style;
+use indicatif::{HumanBytes, HumanCount};
+use rollbook::{Format, MeetingReport, MeetingStatus, Outcome, Report};
+
+use super::table::{Align, Table, plain, shortened};
+
+/// Meetings that are named with their cause; the report has them all.
+const NAMED: usize = 10;
+
+/// Columns that a cause may take.
+const CAUSE: usize = 160;
+
+/// The summary for a log of JSON lines.
+pub(super) fn log(report: &Report) {
+    tracing::info!(
+        outcome = ?report.outcome,
+        run_id = report.run_id,
+        meetings = report.meetings.requested,
+        already = report.meetings.already,
+        complete = report.meetings.complete,
+        empty = report.meetings.empty,
+        incomplete = report.meetings.incomplete,
+        unfinished = report.meetings.unfinished,
+        records = report.records,
+        parts = report.parts,
+        bytes = report.bytes,
+        requests = report.requests.sent,
+        requests_minimum = report.requests.minimum,
+        elapsed_ms = report.quota.elapsed_ms,
+        bound_ms = report.quota.bound_ms,
+        anomalies = report.anomalies.values().sum::<u64>(),
+        "finished"
+    );
+}
+
+/// The summary for people.
+pub(super) fn render(report: &Report, is_coloured: bool) -> String {
+    let mut text = format!("\n{}\n\n", headline(report, is_coloured));
+    text.push_str(&figures(report).render());
+    let absent: Vec<_> = report
+        .per_meeting
+        .iter()
+        .filter(|meeting| {
+            matches!(
+                meeting.status,
+                MeetingStatus::Unstable | MeetingStatus::Failed
+            )
+        })
+        .collect();
+    if !absent.is_empty() {
+        text.push_str("\nnot in the dataset, since they could not be had whole:\n");
+        text.push_str(&causes(&absent).render());
+    }
+    text.push('\n');
+    text.push_str(&next_step(report));
+    text.push('\n');
+    text
+}
+
+fn headline(report: &Report, is_coloured: bool) -> String {
+    let style = Style::new().force_styling(is_coloured).bold();
+    let (style, word) = match report.outcome {
+        Outcome::Complete => (style.green(), "complete"),
+        Outcome::Incomplete => (style.yellow(), "incomplete"),
+        Outcome::Interrupted => (style.yellow(), "interrupted"),
+        Outcome::Failed => (style.red(), "failed"),
+    };
+    let held = report.meetings.already + report.meetings.complete + report.meetings.empty;
+    let (held, asked) = (HumanCount(held), HumanCount(report.meetings.requested));
+    let place = match report.out.as_str() {
+        "-" => "written to standard output".to_owned(),
+        out => format!("in {}", plain(out)),
+    };
+    let word = style.apply_to(format!("{word}:"));
+    format!("{word} {held} of {asked} meetings are {place}")
+}
+
+fn figures(report: &Report) -> Table {
+    let mut table = Table::new(&[Align::Left, Align::Right, Align::Left]);
+    let meetings = &report.meetings;
+    let mut meeting_row = |name: &str, count: u64, note: &str| {
+        if count > 0 {
+            table.row([
+                name.to_owned(),
+                HumanCount(count).to_string(),
+                note.to_owned(),
+            ]);
+        }
+    };
+    meeting_row("already there", meetings.already, "not asked again");
+    meeting_row("complete", meetings.complete, &proofs(report));
+    meeting_row("empty", meetings.empty, "complete, without any record");
+    meeting_row("incomplete", meetings.incomplete, "see below");
+    meeting_row("unfinished", meetings.unfinished, "the run stopped first");
+    let count = |count: u64| HumanCount(count).to_string();
+    table.row([
+        "records".to_owned(),
+        count(report.records),
+        anomalies(report),
+    ]);
+    table.row([
+        "requests".to_owned(),
+        count(report.requests.sent),
+        requests(report),
+    ]);
+    table.row([
+        "time".to_owned(),
+        seconds(report.quota.elapsed_ms),
+        quota(report),
+    ]);
+    if report.out != "-" {
+        let size = HumanBytes(report.bytes);
+        let parts = format!("{size} of {}", report.format);
+        table.row(["parts".to_owned(), count(report.parts), parts]);
+    }
+    table
+}
+
+fn proofs(report: &Report) -> String {
+    let mut by_proof = std::collections::BTreeMap::new();
+    for meeting in &report.per_meeting {
+        if let (MeetingStatus::Complete, Some(proof)) = (meeting.status, meeting.proof) {
+            *by_proof.entry(proof).or_insert(0_u64) += 1;
+        }
+    }
+    let proofs: Vec<_> = by_proof
+        .into_iter()
+        .map(|(proof, meetings)| format!("{} by {}", HumanCount(meetings), proof.as_str()))
+        .collect();
+    if proofs.is_empty() {
+        String::new()
+    } else {
+        format!("proven whole: {}", proofs.join(", "))
+    }
+}
+
+fn anomalies(report: &Report) -> String {
+    let mut odd: Vec<_> = report
+        .anomalies
+        .iter()
+        .filter(|(_, records)| **records > 0)
+        .map(|(anomaly, records)| format!("{} {}", HumanCount(*records), plain(anomaly)))
+        .collect();
+    if report.replaced_surrogates > 0 {
+        let replaced = HumanCount(report.replaced_surrogates);
+        odd.push(format!("{replaced} lone surrogates replaced"));
+    }
+    if odd.is_empty() {
+        "no anomalies".to_owned()
+    } else {
+        odd.join(", ")
+    }
+}
+
+fn requests(report: &Report) -> String {
+    let requests = &report.requests;
+    let mut notes = vec![format!(
+        "{} is the least possible",
+        HumanCount(requests.minimum)
+    )];
+    for (count, what) in [
+        (requests.retried, "retried"),
+        (requests.throttled, "refused for the quota"),
+        (requests.restarts, "meetings read again"),
+    ] {
+        if count > 0 {
+            notes.push(format!("{} {what}", HumanCount(count)));
+        }
+    }
+    notes.join(", ")
+}
+
+fn quota(report: &Report) -> String {
+    let quota = &report.quota;
+    let bound = match quota.asked {
+        rollbook::Rate::Unlimited => "no quota".to_owned(),
+        asked @ rollbook::Rate::Limited { .. } => {
+            format!("{asked} allows {} at best", seconds(quota.bound_ms))
+        }
+    };
+    let mut notes = vec![bound];
+    if quota.rate != quota.asked {
+        notes.push(format!("slowed down to {}", quota.rate));
+    }
+    if quota.paused_ms > 0 {
+        notes.push(format!("paused {}", seconds(quota.paused_ms)));
+    }
+    notes.join(", ")
+}
+
+fn causes(absent: &[&MeetingReport]) -> Table {
+    let mut table = Table::new(&[Align::Left, Align::Left]);
+    for meeting in absent.iter().take(NAMED) {
+        let cause = meeting.cause.as_deref().unwrap_or("no cause is known");
+        table.row([meeting.conf_uuid.to_string(), shortened(cause, CAUSE)]);
+    }
+    if let Some(more) = absent.len().checked_sub(NAMED).filter(|&more| more > 0) {
+        table.row([format!("and {more} more, all named in the report")]);
+    }
+    table
+}
+
+fn next_step(report: &Report) -> String {
+    match report.outcome {
+        Outcome::Complete => read_step(report),
+        Outcome::Incomplete => {
+            "next: the same command asks again for the incomplete meetings alone".to_owned()
+        }
+        Outcome::Interrupted => "next: the same command goes on from here".to_owned(),
+        Outcome::Failed => "next: mend the cause; the same command goes on from here".to_owned(),
+    }
+}
+
+fn read_step(report: &Report) -> String {
+    if report.out == "-" {
+        return "next: nothing, the records are on their way".to_owned();
+    }
+    let folder = plain(report.out.trim_end_matches('/'));
+    match report.format {
+        Format::Parquet => {
+            format!("next: duckdb -c \"SELECT * FROM '{folder}/part-*.parquet' LIMIT 10\"")
+        }
+        Format::Ndjson | Format::Arrow => format!("next: rollbook verify {folder}"),
+    }
+}
+
+/// Milliseconds as people say them.
+fn seconds(ms: u64) -> String {
+    let time = Duration::from_millis(ms);
+    if ms < 60_000 {
+        format!("{:.1} s", time.as_secs_f64())
+    } else {
+        humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::DateTime;
+    use rollbook::{Language, MeetingCounts, Proof, Quota, Rate, Requests};
+
+    use super::*;
+
+    fn report() -> Report {
+        let meeting = |uuid: &str, proof| MeetingReport {
+            conf_uuid: uuid.parse().unwrap(),
+            status: MeetingStatus::Complete,
+            count: Some(3),
+            records: 3,
+            requests: 1,
+            proof: Some(proof),
+            cause: None,
+        };
+        Report {
+            version: 1,
+            rollbook: "0.1.0".into(),
+            run_id: "run".into(),
+            started: DateTime::UNIX_EPOCH,
+            finished: DateTime::UNIX_EPOCH,
+            outcome: Outcome::Complete,
+            error: None,
+            out: "attendance/".into(),
+            format: Format::Parquet,
+            base_url: "https://example.com".into(),
+            language: Language::EnUs,
+            meetings: MeetingCounts {
+                requested: 205,
+                already: 2,
+                complete: 195,
+                empty: 8,
+                ..MeetingCounts::default()
+            },
+            records: 45_123,
+            parts: 3,
+            bytes: 1_234_567,
+            requests: Requests {
+                sent: 312,
+                minimum: 312,
+                ..Requests::default()
+            },
+            quota: Quota {
+                asked: Rate::per_minute(100),
+                rate: Rate::per_minute(100),
+                bound_ms: 186_600,
+                elapsed_ms: 187_104,
+                paused_ms: 0,
+            },
+            anomalies: BTreeMap::new(),
+            replaced_surrogates: 0,
+            per_meeting: vec![
+                meeting("a1", Proof::SinglePage),
+                meeting("b2", Proof::Seams),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_complete_run_says_where_the_data_is() {
+        insta::assert_snapshot!(render(&report(), false));
+    }
+
+    #[test]
+    fn an_incomplete_run_names_the_meetings_and_their_causes() {
+        let mut report = report();
+        report.outcome = Outcome::Incomplete;
+        report.meetings.incomplete = 12;
+        report.meetings.complete = 183;
+        report.anomalies = [("missing_left".to_owned(), 12)].into();
+        report.requests.retried = 4;
+        report.requests.throttled = 2;
+        report.requests.sent = 318;
+        report.quota.rate = Rate::per_minute(60);
+        report.quota.paused_ms = 31_500;
+        for n in 0..12 {
+            report.per_meeting.push(MeetingReport {
+                conf_uuid: format!("f{n}").parse().unwrap(),
+                status: MeetingStatus::Failed,
+                count: Some(7),
+                records: 0,
+                requests: 9,
+                proof: None,
+                cause: Some("answered 500\u{1b}[2J, 9 times".to_owned()),
+            });
+        }
+        insta::assert_snapshot!(render(&report, false));
+    }
+
+    #[test]
+    fn an_interrupted_run_says_that_it_goes_on() {
+        let mut report = report();
+        report.outcome = Outcome::Interrupted;
+        report.meetings.unfinished = 100;
+        report.meetings.complete = 95;
+        let text = render(&report, false);
+        assert!(
+            text.contains("unfinished") && text.contains("goes on from here"),
+            "{text}"
+        );
+    }
+}
