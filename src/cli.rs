@@ -61,9 +61,9 @@ pub(crate) struct Voice {
     /// Say more; twice: everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// Form of the log on standard error [default: text]
-    #[arg(long, global = true, value_name = "FORM", value_parser = settings::choice::<LogFormat>())]
-    #[arg(env = "ROLLBOOK_LOG_FORMAT")]
+    /// Form of the log on standard error: text or json [default: text]
+    #[arg(long, global = true, value_name = "FORM", env = "ROLLBOOK_LOG_FORMAT")]
+    #[arg(value_parser = settings::choice::<LogFormat>(), hide_possible_values = true)]
     log_format: Option<LogFormat>,
 }
 
@@ -114,13 +114,16 @@ pub(crate) fn main() -> ExitCode {
     let parsed = command()
         .try_get_matches()
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let result = match parsed {
-        Ok((cli, matches)) => run(cli, &matches),
-        Err(error) => Err(error.into()),
+    let (result, is_resumable) = match parsed {
+        Ok((cli, matches)) => {
+            let is_resumable = matches!(cli.command, Action::Export(_) | Action::Demo(_));
+            (run(cli, &matches), is_resumable)
+        }
+        Err(error) => (Err(error.into()), false),
     };
     match result {
         Ok(exit) => exit.into(),
-        Err(error) => exit::fail(&error).into(),
+        Err(error) => exit::fail(&error, is_resumable).into(),
     }
 }
 

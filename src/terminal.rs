@@ -68,8 +68,8 @@ impl Terminal {
             (false, LogFormat::Text) => Voice::Lines,
         };
         let target = if voice == Voice::Bar {
-            // Not `stderr()`, which hides itself without a terminal even where one insists.
-            ProgressDrawTarget::term(stderr, FRAMES)
+            // Not `term`, which hides itself without a terminal even where one insists.
+            ProgressDrawTarget::term_like_with_hz(Box::new(stderr), FRAMES)
         } else {
             ProgressDrawTarget::hidden()
         };

@@ -74,24 +74,26 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says why a command failed, once, and how it ends.
-pub(crate) fn fail(error: &Error) -> Exit {
+/// Says why a command failed, once, and how it ends; a run `is_resumable`.
+pub(crate) fn fail(error: &Error, is_resumable: bool) -> Exit {
     let exit = Exit::of_error(error);
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
         // Where nobody listens, the exit code still speaks.
         drop(usage.print());
     } else if exit != Exit::Complete {
-        terminal::print_error(error, next_step(exit));
+        terminal::print_error(error, next_step(exit, is_resumable));
     }
     exit
 }
 
 /// What to do about it, where the message does not say so itself.
-const fn next_step(exit: Exit) -> Option<&'static str> {
+const fn next_step(exit: Exit, is_resumable: bool) -> Option<&'static str> {
     match exit {
         Exit::Usage => Some("mend the list and run the command again; nothing was requested"),
-        Exit::Failed => Some("what the ledger holds stands; the same command goes on from there"),
-        Exit::Complete | Exit::Setup | Exit::Incomplete | Exit::Interrupted => None,
+        Exit::Failed if is_resumable => {
+            Some("what the ledger holds stands; the same command goes on from there")
+        }
+        Exit::Failed | Exit::Complete | Exit::Setup | Exit::Incomplete | Exit::Interrupted => None,
     }
 }
 

@@ -18,19 +18,41 @@ use crate::terminal::{Progress, Terminal};
 
 const AFTER_HELP: &str = "\
 Credentials come from ROLLBOOK_ACCESS_TOKEN, or ROLLBOOK_APP_ID and ROLLBOOK_APP_KEY, or from \
-files; never from a flag. Each --some-flag is also ROLLBOOK_SOME_FLAG, and some_flag in the config \
-file. A flag wins over the environment, the environment over the file.
+files; never from a flag.
 
 Examples:
   rollbook export --meetings list.txt --out attendance
-  rollbook export 9a0fa6d10a5b11eaae5e191763c22c0e --out - --format ndjson | jq .
   rollbook export --config nightly.toml --report report.json --deadline 4h
+  rollbook export 9a0fa6d10a5b11eaae5e191763c22c0e --out - --format ndjson | jq .";
 
-Exit codes: 0 complete, 1 I/O, 2 usage, 3 configuration or credentials, 4 some meetings are
-incomplete, 130 interrupted. The same command goes on where the last one ended.";
+const AFTER_LONG_HELP: &str = "\
+Credentials come from ROLLBOOK_ACCESS_TOKEN, or ROLLBOOK_APP_ID and ROLLBOOK_APP_KEY (and \
+ROLLBOOK_USER_ID, ROLLBOOK_CORP_ID), or from files; never from a flag. A file that holds a secret \
+must be its owner's alone (chmod 600).
+
+Each --some-flag is also ROLLBOOK_SOME_FLAG in the environment and some_flag in the config file: a \
+flag wins over the environment, the environment over the file. ROLLBOOK_LOG filters the log, as in \
+ROLLBOOK_LOG=rollbook=debug.
+
+A meeting list has one UUID a line, with blanks and # comments; or JSON objects with a confUUID \
+member, one a line; or CSV with a confUUID column. The same command run again skips the meetings \
+that the dataset holds already, and asks nothing for them.
+
+Examples:
+  rollbook export --meetings list.txt --out attendance
+  rollbook export --config nightly.toml --report report.json --deadline 4h
+  rollbook export 9a0fa6d10a5b11eaae5e191763c22c0e --out - --format ndjson | jq .
+
+Exit codes:
+  0    every meeting asked for is in the dataset, whole
+  1    internal or I/O failure
+  2    usage, or a meeting list that cannot be read
+  3    configuration or credentials
+  4    some meetings are incomplete, or unfinished at the deadline; the report names each
+  130  interrupted by a signal; the same command goes on from there";
 
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
 pub(crate) struct ExportArgs {
     /// Meetings by their confUUID
     #[arg(value_name = "CONF_UUID")]
@@ -137,6 +159,7 @@ fn meetings(named: Vec<ConfUuid>, list: Option<&Path>) -> Result<Vec<ConfUuid>> 
 
 fn missing(message: &str) -> anyhow::Error {
     let mut command = super::command();
+    command.build();
     let export = command.find_subcommand_mut("export");
     match export {
         Some(export) => export

@@ -10,6 +10,7 @@ use super::exit::Exit;
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
     /// The command to describe; without it, rollbook itself
+    #[arg(value_parser = known)]
     command: Option<String>,
 }
 
@@ -21,12 +22,22 @@ impl ManArgs {
             None => command,
             Some(name) => command
                 .find_subcommand(name)
-                .with_context(|| format!("rollbook has no command {name}; see rollbook --help"))?
+                .with_context(|| format!("no command {name}"))?
                 .clone(),
         };
         let mut text = Vec::new();
         Man::new(page).render(&mut text)?;
         answer(&String::from_utf8_lossy(&text))?;
         Ok(Exit::Complete)
+    }
+}
+
+fn known(name: &str) -> Result<String, String> {
+    let command = super::command();
+    let mut names = command.get_subcommands().map(clap::Command::get_name);
+    if names.any(|known| known == name) {
+        Ok(name.to_owned())
+    } else {
+        Err("no such command; see rollbook --help".to_owned())
     }
 }

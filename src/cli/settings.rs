@@ -50,6 +50,7 @@ pub(crate) struct Settings {
     rate: Option<Rate>,
     /// Requests that may be sent at once after a silence [default: 1]
     #[arg(long, value_name = "N", env = "ROLLBOOK_BURST", help_heading = QUOTA)]
+    #[arg(hide_short_help = true)]
     burst: Option<NonZeroU32>,
     /// Requests in flight at once [default: 16]
     #[arg(long, value_name = "N", env = "ROLLBOOK_CONCURRENCY", help_heading = QUOTA)]
@@ -59,38 +60,44 @@ pub(crate) struct Settings {
     page_size: Option<PageSize>,
     /// Attempts after the first, for one page [default: 8]
     #[arg(long, value_name = "N", env = "ROLLBOOK_RETRIES", help_heading = QUOTA)]
+    #[arg(hide_short_help = true)]
     retries: Option<u32>,
     /// For one attempt, to the last byte [default: 30s]
     #[arg(long, value_name = "TIME", env = "ROLLBOOK_TIMEOUT", help_heading = QUOTA)]
     #[arg(value_parser = humantime::parse_duration)]
+    #[arg(hide_short_help = true)]
     timeout: Option<Duration>,
     /// For the whole run; what is whole by then is kept [default: none]
     #[arg(long, value_name = "TIME", env = "ROLLBOOK_DEADLINE", help_heading = QUOTA)]
     #[arg(value_parser = humantime::parse_duration)]
     deadline: Option<Duration>,
 
-    /// How a meeting of several pages is proven: seams or twice [default: seams]
+    /// Proof of a meeting of several pages: seams or twice [default: seams]
     #[arg(long, value_name = "HOW", env = "ROLLBOOK_VERIFY", help_heading = PROOF)]
     #[arg(value_parser = choice::<Verify>(), hide_possible_values = true)]
     verify: Option<Verify>,
-    /// A count that is steadily wrong: fail the meeting, or trust its end [default: fail]
-    #[arg(long, value_name = "fail|end", env = "ROLLBOOK_COUNT_POLICY", help_heading = PROOF)]
+    /// Where a count is steadily wrong: fail, or trust the end [default: fail]
+    #[arg(long, value_name = "POLICY", env = "ROLLBOOK_COUNT_POLICY", help_heading = PROOF)]
     #[arg(value_parser = choice::<CountPolicy>(), hide_possible_values = true)]
+    #[arg(hide_short_help = true)]
     count_policy: Option<CountPolicy>,
     /// Walks after the first, for a meeting that changes [default: 5]
     #[arg(long, value_name = "N", env = "ROLLBOOK_RESTARTS", help_heading = PROOF)]
+    #[arg(hide_short_help = true)]
     restarts: Option<u32>,
     /// Before the first restart; doubles with each [default: 1s]
     #[arg(long, value_name = "TIME", env = "ROLLBOOK_RESTART_DELAY", help_heading = PROOF)]
     #[arg(value_parser = humantime::parse_duration)]
+    #[arg(hide_short_help = true)]
     restart_delay: Option<Duration>,
     /// Stop at the first meeting that fails
     #[arg(long, value_name = "BOOL", env = "ROLLBOOK_FAIL_FAST", help_heading = PROOF)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = BoolishValueParser::new())]
+    #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     fail_fast: Option<bool>,
     /// Go on with the others (the default)
     #[arg(long, help_heading = PROOF, overrides_with = "fail_fast")]
+    #[arg(hide_short_help = true)]
     keep_going: bool,
 
     /// The API's site [default: https://api.meeting.huaweicloud.com]
@@ -101,53 +108,68 @@ pub(crate) struct Settings {
     language: Option<Language>,
     /// Only records that match, as the API's searchKey
     #[arg(long, value_name = "TEXT", env = "ROLLBOOK_SEARCH_KEY", help_heading = API)]
+    #[arg(hide_short_help = true)]
     search_key: Option<String>,
     /// Certificates (PEM) to trust beside the system's
     #[arg(long, value_name = "FILE", env = "ROLLBOOK_CA_FILE", help_heading = API)]
+    #[arg(hide_short_help = true)]
     ca_file: Option<PathBuf>,
     /// Accept http:// to other hosts than this machine
     #[arg(long, value_name = "BOOL", env = "ROLLBOOK_ALLOW_HTTP", help_heading = API)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = BoolishValueParser::new())]
+    #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    #[arg(hide_short_help = true)]
     allow_http: Option<bool>,
 
     /// App ID to log in with; its key is never an argument
     #[arg(long, value_name = "ID", env = "ROLLBOOK_APP_ID", help_heading = LOGIN)]
+    #[arg(hide_short_help = true)]
     app_id: Option<String>,
     /// File that holds the app key
     #[arg(long, value_name = "FILE", env = "ROLLBOOK_APP_KEY_FILE", help_heading = LOGIN)]
+    #[arg(hide_short_help = true)]
     app_key_file: Option<PathBuf>,
     /// Variable that holds the app key [default: ROLLBOOK_APP_KEY]
     #[arg(long, value_name = "NAME", env = "ROLLBOOK_APP_KEY_ENV", help_heading = LOGIN)]
+    #[arg(hide_short_help = true)]
     app_key_env: Option<String>,
-    /// Third-party user to log in as [default: the enterprise's administrator]
+    /// Third-party user to log in as [default: the administrator]
     #[arg(long, value_name = "ID", env = "ROLLBOOK_USER_ID", help_heading = LOGIN)]
+    #[arg(hide_short_help = true)]
     user_id: Option<String>,
     /// Enterprise, for a service provider's App ID only
     #[arg(long, value_name = "ID", env = "ROLLBOOK_CORP_ID", help_heading = LOGIN)]
+    #[arg(hide_short_help = true)]
     corp_id: Option<String>,
     /// File that holds an access token
     #[arg(long, value_name = "FILE", env = "ROLLBOOK_ACCESS_TOKEN_FILE", help_heading = LOGIN)]
+    #[arg(hide_short_help = true)]
     access_token_file: Option<PathBuf>,
     /// Variable that holds an access token [default: ROLLBOOK_ACCESS_TOKEN]
     #[arg(long, value_name = "NAME", env = "ROLLBOOK_ACCESS_TOKEN_ENV", help_heading = LOGIN)]
+    #[arg(hide_short_help = true)]
     access_token_env: Option<String>,
 
     /// Whole meetings are committed at least this often [default: 5m]
     #[arg(long, value_name = "TIME", env = "ROLLBOOK_COMMIT_EVERY", help_heading = TUNING)]
     #[arg(value_parser = humantime::parse_duration)]
+    #[arg(hide_short_help = true)]
     commit_every: Option<Duration>,
     /// A part is closed at this size [default: 128MiB]
     #[arg(long, value_name = "SIZE", env = "ROLLBOOK_PART_SIZE", help_heading = TUNING)]
+    #[arg(hide_short_help = true)]
     part_size: Option<ByteSize>,
     /// A part is closed at this many records [default: 8000000]
     #[arg(long, value_name = "N", env = "ROLLBOOK_PART_ROWS", help_heading = TUNING)]
+    #[arg(hide_short_help = true)]
     part_rows: Option<u64>,
     /// Records held in memory until their meetings are whole [default: 100000]
     #[arg(long, value_name = "N", env = "ROLLBOOK_BUFFER_ROWS", help_heading = TUNING)]
+    #[arg(hide_short_help = true)]
     buffer_rows: Option<u64>,
     /// Largest answer that is read, after decompression [default: 64MiB]
     #[arg(long, value_name = "SIZE", env = "ROLLBOOK_MAX_BODY", help_heading = TUNING)]
+    #[arg(hide_short_help = true)]
     max_body: Option<ByteSize>,
 }
 

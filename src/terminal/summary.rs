@@ -53,7 +53,7 @@ pub(super) fn render(report: &Report, is_coloured: bool) -> String {
         .collect();
     if !absent.is_empty() {
         text.push_str("\nnot in the dataset, since they could not be had whole:\n");
-        text.push_str(&causes(&absent).render());
+        text.push_str(&causes(&absent));
     }
     text.push('\n');
     text.push_str(&next_step(report));
@@ -129,12 +129,12 @@ fn proofs(report: &Report) -> String {
     }
     let proofs: Vec<_> = by_proof
         .into_iter()
-        .map(|(proof, meetings)| format!("{} by {}", HumanCount(meetings), proof.as_str()))
+        .map(|(proof, meetings)| format!("{} {}", HumanCount(meetings), proof.as_str()))
         .collect();
     if proofs.is_empty() {
         String::new()
     } else {
-        format!("proven whole: {}", proofs.join(", "))
+        format!("proof: {}", proofs.join(", "))
     }
 }
 
@@ -192,16 +192,17 @@ fn quota(report: &Report) -> String {
     notes.join(", ")
 }
 
-fn causes(absent: &[&MeetingReport]) -> Table {
+fn causes(absent: &[&MeetingReport]) -> String {
     let mut table = Table::new(&[Align::Left, Align::Left]);
     for meeting in absent.iter().take(NAMED) {
         let cause = meeting.cause.as_deref().unwrap_or("no cause is known");
         table.row([meeting.conf_uuid.to_string(), shortened(cause, CAUSE)]);
     }
-    if let Some(more) = absent.len().checked_sub(NAMED).filter(|&more| more > 0) {
-        table.row([format!("and {more} more, all named in the report")]);
+    let text = table.render();
+    match absent.len().saturating_sub(NAMED) {
+        0 => text,
+        more => format!("{text}  and {more} more; the report names them all\n"),
     }
-    table
 }
 
 fn next_step(report: &Report) -> String {

@@ -5,7 +5,11 @@
     reason = "what a test needs and does not get ends it"
 )]
 
+mod cli;
+mod config;
 mod export;
 mod sdk;
 mod simulator;
 mod venv;
+
+//! The crate and the command from outside, against nothing but this machine.
