@@ -8,6 +8,7 @@
 mod cli;
 mod config;
 mod export;
+mod readers;
 mod sdk;
 mod simulator;
 mod venv;

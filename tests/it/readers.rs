@@ -1,0 +1,185 @@
+//! Other people's readers see exactly what was committed, with times in UTC.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use rollbook::{
+    BatchWriter, Commit, CommittedMeeting, Compress, Dataset, Format, Language, MeetingStatus,
+    PartOptions, Proof, Provenance, Stay, TIME_ZONE, schema,
+};
+use serde_json::{Value, json};
+
+use crate::venv;
+
+const FIRST_JOIN: i64 = 1_574_119_877_872;
+
+/// What the readers must find.
+#[derive(Debug, Default)]
+struct Truth {
+    rows: u64,
+    duration_ms: i64,
+}
+
+/// A page of a meeting with every kind of time, and names that need care.
+fn page(meeting: &str, from: i64, rows: i64, truth: &mut Truth) -> RecordBatch {
+    let stays: Vec<Stay> = (from..from + rows)
+        .map(|i| {
+            let join = FIRST_JOIN + i * 1_001;
+            match i % 10 {
+                7 => Stay::new(Some(join), None),
+                8 => Stay::new(Some(join), Some(join - 1)),
+                9 => Stay::new(Some(0), Some(join)),
+                _ => Stay::new(Some(join), Some(join + i)),
+            }
+        })
+        .collect();
+    truth.rows += stays.len() as u64;
+    truth.duration_ms += stays.iter().filter_map(|stay| stay.duration).sum::<i64>();
+    let names = [
+        "王伟",
+        "O\"Hara\\",
+        "line\nbreak",
+        "\u{202e}עברית",
+        "😀",
+        "",
+    ];
+    let text =
+        |value: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![value; stays.len()])) };
+    let times = |of: fn(&Stay) -> Option<i64>| -> ArrayRef {
+        let array: TimestampMillisecondArray = stays.iter().map(of).collect();
+        Arc::new(array.with_timezone(TIME_ZONE))
+    };
+    let names: StringArray = names.iter().cycle().take(stays.len()).map(Some).collect();
+    let anomalies: StringArray = stays
+        .iter()
+        .map(|stay| stay.anomaly.map(rollbook::Anomaly::as_str))
+        .collect();
+    let columns: Vec<ArrayRef> = vec![
+        text(Some(meeting)),
+        Arc::new((from..from + rows).collect::<Int64Array>()),
+        Arc::new(names),
+        text(Some("+991117")),
+        text(Some("Windows client")),
+        text(Some("Video")),
+        text(None),
+        times(|stay| stay.join),
+        times(|stay| stay.left),
+        Arc::new(
+            stays
+                .iter()
+                .map(|stay| stay.duration)
+                .collect::<Int64Array>(),
+        ),
+        Arc::new(anomalies),
+        text(Some("{\"new\":[1,null]}")),
+    ];
+    RecordBatch::try_new(schema(), columns).unwrap()
+}
+
+/// A dataset of a large meeting in two parts, a small one, and one without records.
+async fn dataset(dest: &Path, format: Format) -> Truth {
+    let dest = dest.to_str().unwrap();
+    let mut dataset = Dataset::open(dest, "run", format, Compress::None)
+        .await
+        .unwrap();
+    let options = PartOptions {
+        format,
+        compress: Compress::None,
+        provenance: Provenance {
+            base_url: "https://meeting.example.com".to_owned(),
+            language: Language::EnUs,
+        },
+        part_rows: 3_000,
+        part_bytes: 1 << 30,
+    };
+    let mut truth = Truth::default();
+    let mut writer = BatchWriter::new(options, dataset.staging().to_owned());
+    for from in (0..5_000).step_by(500) {
+        writer.slice(&page("large", from, 500, &mut truth)).unwrap();
+    }
+    writer.keep_slices().unwrap();
+    writer.whole(&[page("small", 0, 60, &mut truth)]).unwrap();
+    let meetings = [("large", 5_000), ("small", 60), ("empty", 0)].map(|(name, rows)| {
+        let at = chrono::DateTime::UNIX_EPOCH;
+        CommittedMeeting {
+            conf_uuid: name.parse().unwrap(),
+            count: rows,
+            rows,
+            requests: 1,
+            first_fetch: at,
+            last_fetch: at,
+            status: MeetingStatus::Complete,
+            proof: Proof::Seams,
+        }
+    });
+    let parts = writer.finish().unwrap();
+    let done = dataset.commit(parts, meetings.to_vec()).await.unwrap();
+    assert!(matches!(done, Commit::Done { parts: 3, .. }), "{done:?}");
+    truth
+}
+
+async fn read_back(format: Format, readers: &[(&str, &str)]) {
+    let home = tempfile::tempdir().unwrap();
+    let truth = dataset(home.path(), format).await;
+    let output = Command::new(venv::python())
+        .arg(venv::script("read_back.py"))
+        .arg(home.path())
+        .arg(format.as_str())
+        .args(readers.iter().map(|(reader, _)| reader))
+        // Far from UTC: a reader that takes the times for local ones is found out.
+        .env("TZ", "Asia/Shanghai")
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (reader, time) in readers {
+        let expected = json!({
+            "rows": truth.rows,
+            "keys": truth.rows,
+            "duration_ms": truth.duration_ms,
+            "first_join": FIRST_JOIN,
+            "names": 6,
+            "types": [time, time],
+        });
+        assert_eq!(seen[reader], expected, "{reader}");
+    }
+}
+
+#[tokio::test]
+async fn parquet_is_read_by_duckdb_polars_and_pyarrow() {
+    let readers = [
+        ("duckdb", "TIMESTAMP WITH TIME ZONE"),
+        ("polars", "Datetime(time_unit='ms', time_zone='UTC')"),
+        ("pyarrow", "timestamp[ms, tz=UTC]"),
+    ];
+    read_back(Format::Parquet, &readers).await;
+}
+
+#[tokio::test]
+async fn parquet_is_read_by_spark() {
+    // Spark's `timestamp` is an instant; what has no zone would be `timestamp_ntz`.
+    read_back(Format::Parquet, &[("spark", "timestamp")]).await;
+}
+
+#[tokio::test]
+async fn arrow_is_read_by_duckdb_polars_and_pyarrow() {
+    let readers = [
+        ("duckdb", "TIMESTAMP WITH TIME ZONE"),
+        ("polars", "Datetime(time_unit='ms', time_zone='UTC')"),
+        ("pyarrow", "timestamp[ms, tz=UTC]"),
+    ];
+    read_back(Format::Arrow, &readers).await;
+}
+
+#[tokio::test]
+async fn ndjson_is_read_by_duckdb_polars_and_pyarrow() {
+    let readers = [
+        ("duckdb", "TIMESTAMP WITH TIME ZONE"),
+        ("polars", "Datetime(time_unit='ms', time_zone='UTC')"),
+        ("pyarrow", "timestamp[ms, tz=UTC]"),
+    ];
+    read_back(Format::Ndjson, &readers).await;
+}
