@@ -85,7 +85,7 @@ impl Terminal {
                 (false, _) => "info,rollbook=trace",
             }),
         };
-        log(filter, format, IndicatifWriter::new(screen.clone()));
+        log(filter, voice, format, IndicatifWriter::new(screen.clone()));
         Ok(Self { screen, voice })
     }
 
@@ -111,7 +111,7 @@ impl Terminal {
         }
         let bar = self.screen.add(ProgressBar::new(length));
         // The template is a constant; without it the default one does.
-        if let Ok(style) = ProgressStyle::with_template("{bar:24.cyan} {percent:>3}% {wide_msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:16.cyan} {percent:>3}% {wide_msg}") {
             bar.set_style(style.progress_chars("━╸ "));
         }
         Some(bar)
@@ -148,14 +148,16 @@ fn is_coloured() -> bool {
     std::io::stderr().is_terminal() && console::colors_enabled_stderr()
 }
 
-fn log(filter: EnvFilter, format: LogFormat, writer: IndicatifWriter<Stderr>) {
+fn log(filter: EnvFilter, voice: Voice, format: LogFormat, writer: IndicatifWriter<Stderr>) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
         .with_ansi(is_coloured());
     // A log that stands already, as in tests, is as good.
-    drop(match format {
-        LogFormat::Text => log.with_target(false).compact().try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    drop(match (format, voice) {
+        (LogFormat::Json, _) => log.json().flatten_event(true).try_init(),
+        // Who watches a bar knows what time it is.
+        (LogFormat::Text, Voice::Bar) => log.with_target(false).compact().without_time().try_init(),
+        (LogFormat::Text, _) => log.with_target(false).compact().try_init(),
     });
 }

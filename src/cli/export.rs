@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
-use rollbook::{ConfUuid, Config, Export, Format, MeetingList, Report};
+use rollbook::{ConfUuid, Config, Export, Format, MeetingList};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
@@ -103,24 +103,19 @@ pub(super) async fn carry_out(
     report: Option<&ReportFile>,
 ) -> Result<Exit> {
     let stop = CancellationToken::new();
-    signals::watch(stop.clone(), terminal);
+    signals::watch(stop.clone(), terminal, "stopping where everything is whole");
     let progress = Progress::start(terminal, export.config.page_size);
     let finished = export.run(progress.observer(), stop.clone()).await;
     progress.finish();
     let finished = finished?;
+    terminal.summarise(&finished.report);
+    let written = report.map_or(Ok(()), |file| file.write(&finished.report));
+    // What stopped the run is said last, where it does not scroll away.
     if let Some(error) = finished.error {
-        // Ahead of the summary, the cause would scroll away: main says it last.
-        terminal.summarise(&finished.report);
-        write_report(report, &finished.report)?;
         return Err(error.into());
     }
-    terminal.summarise(&finished.report);
-    write_report(report, &finished.report)?;
+    written?;
     Ok(Exit::of(finished.report.outcome, stop.is_cancelled()))
-}
-
-fn write_report(file: Option<&ReportFile>, report: &Report) -> Result<()> {
-    file.map_or(Ok(()), |file| file.write(report))
 }
 
 /// Standard output, where the destination is `-`.

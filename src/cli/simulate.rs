@@ -106,13 +106,13 @@ impl SimulateArgs {
             if let (Some(path), Some(pem)) = (&certificate, simulator.certificate_pem()) {
                 write(path, pem)?;
             }
+            let stop = CancellationToken::new();
+            signals::watch(stop.clone(), &terminal, "stopping");
             answer(&invitation(
                 &simulator,
                 list.as_deref(),
                 certificate.as_deref(),
             ))?;
-            let stop = CancellationToken::new();
-            signals::watch(stop.clone(), &terminal);
             stop.cancelled().await;
             simulator.shutdown().await;
             // Being stopped is how it ends.
@@ -145,7 +145,10 @@ impl SimulateArgs {
 /// What to set so that `rollbook export` finds the simulator, as lines for a shell.
 fn invitation(simulator: &Simulator, list: Option<&Path>, certificate: Option<&Path>) -> String {
     let mut lines = vec![
-        format!("export ROLLBOOK_BASE_URL={}", simulator.base_url()),
+        format!(
+            "export ROLLBOOK_BASE_URL={}",
+            simulator.base_url().as_str().trim_end_matches('/')
+        ),
         format!("export ROLLBOOK_ACCESS_TOKEN={}", simulator::TOKEN),
     ];
     let path = |name: &str, path: &Path| format!("export {name}={}", path.display());

@@ -103,6 +103,9 @@ fn sentence(status: &Status) -> String {
     }
     let (done, asked) = (HumanCount(status.done), HumanCount(status.asked));
     parts.push(format!("{done}/{asked} meetings"));
+    if let Some(remaining) = status.remaining {
+        parts.push(format!("{} left", seconds(remaining)));
+    }
     parts.push(format!("{} records", HumanCount(status.rows)));
     if status.incomplete > 0 {
         parts.push(format!("{} incomplete", HumanCount(status.incomplete)));
@@ -113,9 +116,6 @@ fn sentence(status: &Status) -> String {
         Some(quota) => format!("{requests} requests/min of {quota}"),
         None => format!("{requests} requests/min"),
     });
-    if let Some(remaining) = status.remaining {
-        parts.push(format!("{} left", seconds(remaining)));
-    }
     parts.join(", ")
 }
 

@@ -17,7 +17,7 @@ const CAUSE: usize = 160;
 /// The summary for a log of JSON lines.
 pub(super) fn log(report: &Report) {
     tracing::info!(
-        outcome = ?report.outcome,
+        outcome = word(report.outcome),
         run_id = report.run_id,
         meetings = report.meetings.requested,
         already = report.meetings.already,
@@ -63,11 +63,10 @@ pub(super) fn render(report: &Report, is_coloured: bool) -> String {
 
 fn headline(report: &Report, is_coloured: bool) -> String {
     let style = Style::new().force_styling(is_coloured).bold();
-    let (style, word) = match report.outcome {
-        Outcome::Complete => (style.green(), "complete"),
-        Outcome::Incomplete => (style.yellow(), "incomplete"),
-        Outcome::Interrupted => (style.yellow(), "interrupted"),
-        Outcome::Failed => (style.red(), "failed"),
+    let style = match report.outcome {
+        Outcome::Complete => style.green(),
+        Outcome::Incomplete | Outcome::Interrupted => style.yellow(),
+        Outcome::Failed => style.red(),
     };
     let held = report.meetings.already + report.meetings.complete + report.meetings.empty;
     let (held, asked) = (HumanCount(held), HumanCount(report.meetings.requested));
@@ -75,8 +74,17 @@ fn headline(report: &Report, is_coloured: bool) -> String {
         "-" => "written to standard output".to_owned(),
         out => format!("in {}", plain(out)),
     };
-    let word = style.apply_to(format!("{word}:"));
+    let word = style.apply_to(format!("{}:", word(report.outcome)));
     format!("{word} {held} of {asked} meetings are {place}")
+}
+
+const fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Complete => "complete",
+        Outcome::Incomplete => "incomplete",
+        Outcome::Interrupted => "interrupted",
+        Outcome::Failed => "failed",
+    }
 }
 
 fn figures(report: &Report) -> Table {

@@ -313,3 +313,51 @@ fn a_report_that_cannot_be_written_is_found_out_before_the_run() {
     let cause = "cannot write the report no-such/r.json";
     assert!(text.contains(cause), "{text}");
 }
+
+#[cfg(unix)]
+#[test]
+fn the_simulator_says_how_to_reach_it_and_ends_when_asked() {
+    use std::io::{BufRead as _, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list.txt");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_rollbook"))
+        .args(["simulate", "-q", "--meetings", "3", "--list"])
+        .arg(&list)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said: Vec<_> = lines
+        .map_while(Result::ok)
+        .take_while(|line| line != "# Ctrl-C stops it")
+        .collect();
+    assert!(
+        said[0].starts_with("export ROLLBOOK_BASE_URL=http://127.0.0.1:"),
+        "{said:?}"
+    );
+    assert!(
+        said[1].starts_with("export ROLLBOOK_ACCESS_TOKEN="),
+        "{said:?}"
+    );
+    assert_eq!(std::fs::read_to_string(&list).unwrap().lines().count(), 3);
+    // It listens for signals before it answers: the last line is out, so this one is heard.
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .ok();
+    assert!(kill.is_ok());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[rstest]
+#[case::verify("verify")]
+#[case::status("status")]
+fn a_folder_that_is_no_dataset_is_named(#[case] command: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let (code, text) = failure(rollbook(&[command, path]));
+    assert_eq!(code, 1);
+    assert!(
+        text.contains(path) && text.contains("not a dataset"),
+        "{text}"
+    );
+}

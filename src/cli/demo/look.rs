@@ -185,3 +185,51 @@ fn duration(batch: &RecordBatch, row: usize) -> String {
         seconds % 60
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        ArrayRef, Int64Array, StringArray, TimestampMillisecondArray, new_null_array,
+    };
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    fn column(column: Column) -> ArrayRef {
+        let times = |left| {
+            let times = TimestampMillisecondArray::from(vec![Some(1_574_119_917_872), left]);
+            Arc::new(times.with_timezone(rollbook::TIME_ZONE))
+        };
+        match column {
+            Column::ConfUuid => Arc::new(StringArray::from(vec!["9a0fa6d10a5b11ea"; 2])),
+            Column::RecordIndex => Arc::new(Int64Array::from(vec![0, 1])),
+            Column::DisplayName => Arc::new(StringArray::from(vec![
+                "李雷",
+                "Han\u{1b}[2J Meimei of the long name",
+            ])),
+            Column::JoinTime => times(Some(1_574_119_917_872)),
+            Column::LeftTime => times(None),
+            Column::DurationMs => Arc::new(Int64Array::from(vec![Some(7_384_000), None])),
+            Column::Anomaly => Arc::new(StringArray::from(vec![None, Some("missing_left")])),
+            other => new_null_array(&other.data_type(), 2),
+        }
+    }
+
+    #[test]
+    fn a_dataset_is_described_at_a_glance() {
+        let folder = tempfile::tempdir().unwrap();
+        let columns = Column::ALL.map(column).to_vec();
+        let batch = RecordBatch::try_new(rollbook::schema(), columns).unwrap();
+        let file = File::create(folder.path().join("part-1-0.parquet")).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        let bytes = writer.into_inner().unwrap().metadata().unwrap().len();
+        let text = describe(folder.path()).unwrap();
+        let text = text
+            .replace(&folder.path().display().to_string(), "DEST")
+            .replace(&HumanBytes(bytes).to_string(), "SIZE");
+        insta::assert_snapshot!(text);
+    }
+}
