@@ -98,14 +98,22 @@ enum Action {
 
 /// The whole command, as help, completions and manual show it.
 pub(crate) fn command() -> Command {
-    hide_environment(Cli::command())
+    with_environment(Cli::command())
 }
 
-/// The value of a variable may be private, and its name follows from the flag's.
-fn hide_environment(command: Command) -> Command {
+/// Help shows no variables: their values may be private, and their names follow from the flags'.
+/// One that is set to nothing is not set: schedulers write them so.
+fn with_environment(command: Command) -> Command {
     command
-        .mut_args(|arg| arg.hide_env(true))
-        .mut_subcommands(hide_environment)
+        .mut_args(|arg| {
+            let is_empty = arg
+                .get_env()
+                .and_then(std::env::var_os)
+                .is_some_and(|value| value.is_empty());
+            let arg = arg.hide_env(true);
+            if is_empty { arg.env(None) } else { arg }
+        })
+        .mut_subcommands(with_environment)
 }
 
 /// Runs the command and turns its end into an exit code.

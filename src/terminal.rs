@@ -98,7 +98,7 @@ impl Terminal {
     /// Shows what came of a run.
     pub(crate) fn summarise(&self, report: &Report) {
         match self.voice {
-            Voice::Quiet => {}
+            Voice::Quiet => summary::complain(report),
             Voice::Json => summary::log(report),
             Voice::Bar | Voice::Lines => write(&summary::render(report, is_coloured())),
         }
@@ -136,6 +136,11 @@ pub(crate) fn print_error(error: &anyhow::Error, next_step: Option<&str>) {
         text.push('\n');
     }
     write(&text);
+}
+
+/// Adds a line to what was said.
+pub(crate) fn print_note(text: &str) {
+    write(&format!("{}\n", plain(text)));
 }
 
 /// Writes to standard error in one go; where nobody listens, nothing is lost.

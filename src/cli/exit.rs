@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::Error;
+use clap::error::{ContextKind, ContextValue};
 use rollbook::Outcome;
 
 use crate::terminal;
@@ -80,10 +81,29 @@ pub(crate) fn fail(error: &Error, is_resumable: bool) -> Exit {
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
         // Where nobody listens, the exit code still speaks.
         drop(usage.print());
+        if let Some(name) = variable_at_fault(usage) {
+            terminal::print_note(&format!("the value comes from the variable {name}"));
+        }
     } else if exit != Exit::Complete {
         terminal::print_error(error, next_step(exit, is_resumable));
     }
     exit
+}
+
+/// The variable that holds the refused value, where a flag did not give it.
+fn variable_at_fault(error: &clap::Error) -> Option<String> {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let flag = context(ContextKind::InvalidArg)?
+        .split(['=', '[', ' '])
+        .next()?;
+    let name = flag.strip_prefix("--")?.replace('-', "_").to_uppercase();
+    let name = format!("ROLLBOOK_{name}");
+    let holds_it = std::env::var(&name).ok().as_deref() == context(ContextKind::InvalidValue);
+    let is_argument = std::env::args().any(|given| given.starts_with(flag));
+    (holds_it && !is_argument).then_some(name)
 }
 
 /// What to do about it, where the message does not say so itself.

@@ -37,6 +37,13 @@ pub(super) fn log(report: &Report) {
     );
 }
 
+/// A word in the log where something is absent, for those who want to hear nothing else.
+pub(super) fn complain(report: &Report) {
+    if report.outcome != Outcome::Complete {
+        tracing::error!("{}", headline(report, false));
+    }
+}
+
 /// The summary for people.
 pub(super) fn render(report: &Report, is_coloured: bool) -> String {
     let mut text = format!("\n{}\n\n", headline(report, is_coloured));

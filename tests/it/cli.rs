@@ -291,6 +291,26 @@ fn every_setting_is_a_variable_too() {
 }
 
 #[test]
+fn a_variable_that_is_set_to_nothing_is_not_set() {
+    let mut command = rollbook(&["export"]);
+    command
+        .env("ROLLBOOK_RATE", "")
+        .env("ROLLBOOK_MEETINGS", "");
+    let in_force = settings(command);
+    assert_eq!(in_force["rate"].as_str(), Some("60/min"));
+    assert!(!in_force.contains_key("meetings"));
+}
+
+#[test]
+fn a_refused_value_names_the_variable_that_it_came_from() {
+    let mut command = rollbook(&["export", "--print-config"]);
+    command.env("ROLLBOOK_PAGE_SIZE", "501");
+    let (code, text) = failure(command);
+    assert_eq!(code, 2);
+    assert!(text.contains("the variable ROLLBOOK_PAGE_SIZE"), "{text}");
+}
+
+#[test]
 fn a_reader_that_leaves_early_is_no_failure() {
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_rollbook"))
         .args(["completions", "zsh"])

@@ -65,9 +65,10 @@ pub(super) fn describe(folder: &Path) -> Result<String> {
         }
     }
     let found = format!(
-        "\n{} records in {} parts, {}; the first:\n\n",
+        "\n{} records in {} {}, {}; the first:\n\n",
         HumanCount(sums.records),
         parts.len(),
+        if parts.len() == 1 { "part" } else { "parts" },
         HumanBytes(bytes),
     );
     let to_go_on = format!(
