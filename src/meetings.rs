@@ -276,6 +276,12 @@ mod tests {
     }
 
     #[test]
+    fn a_stray_quote_is_found_out_within_bounds() {
+        let list = format!("s,confUUID\n\"{}", "x,a1\n".repeat(500_000));
+        assert!(refused(list).contains("line 2: a quote is never closed"));
+    }
+
+    #[test]
     fn a_hundred_thousand_lines_keep_their_order() {
         let lines: Vec<_> = (0..100_000).map(|n| format!("{n:032x}\r\n")).collect();
         let read = read(lines.concat()).unwrap();

@@ -26,7 +26,12 @@ impl Header {
     /// The header that this line is; `None` where no column has the name.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         [b',', b';', b'\t'].into_iter().find_map(|delimiter| {
-            let fields = split(line, delimiter)?;
+            let mut header = Fields::new(delimiter);
+            header.take(line);
+            if header.is_quoted {
+                return None;
+            }
+            let fields = header.taken;
             let named = |field: &Vec<u8>| {
                 let field = field.trim_ascii();
                 field.eq_ignore_ascii_case(b"confUUID") || field.eq_ignore_ascii_case(b"conf_uuid")
@@ -83,59 +88,78 @@ impl Row {
         if let Err(reason) = header.column() {
             return Err(lines.refuse(reason));
         }
-        let mut text: Vec<u8> = Vec::new();
-        let mut first = 0;
+        let mut fields = Fields::new(header.delimiter);
+        let (mut first, mut length) = (0, 0);
         while let Some(line) = lines.next()? {
-            if text.is_empty() {
+            if first == 0 {
                 let start = line.trim_ascii();
                 if start.is_empty() || (start.starts_with(b"#") && header.has_comments()) {
                     continue;
                 }
             } else {
-                text.push(b'\n');
+                fields.take(b"\n");
             }
-            text.extend_from_slice(line);
+            fields.take(line);
+            length += line.len() + 1;
             if first == 0 {
                 first = lines.number();
             }
-            if let Some(fields) = split(&text, header.delimiter) {
+            if !fields.is_quoted {
+                let fields = fields.taken;
                 return Ok(Some(Self {
                     line: first,
                     fields,
                 }));
             }
-            if text.len() > LONGEST {
+            if length > LONGEST {
                 break;
             }
         }
-        if text.is_empty() {
+        if first == 0 {
             return Ok(None);
         }
         Err(lines.refuse_at(first, "a quote is never closed".to_owned()))
     }
 }
 
-/// The fields of a row; `None` where a quote is still open at its end.
-fn split(row: &[u8], delimiter: u8) -> Option<Vec<Vec<u8>>> {
-    let mut fields = vec![Vec::new()];
-    let mut quoted = false;
-    let mut bytes = row.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        let field = fields.last_mut()?;
-        if quoted {
-            match byte {
-                b'"' if bytes.peek() == Some(&b'"') => field.extend(bytes.next()),
-                b'"' => quoted = false,
-                _ => field.push(byte),
-            }
-        } else if byte == b'"' && field.trim_ascii().is_empty() {
-            field.clear();
-            quoted = true;
-        } else if byte == delimiter {
-            fields.push(Vec::new());
-        } else {
-            field.push(byte);
+/// The fields of a row, taken in line by line.
+#[derive(Debug)]
+struct Fields {
+    taken: Vec<Vec<u8>>,
+    delimiter: u8,
+    is_quoted: bool,
+}
+
+impl Fields {
+    fn new(delimiter: u8) -> Self {
+        Self {
+            taken: vec![Vec::new()],
+            delimiter,
+            is_quoted: false,
         }
     }
-    (!quoted).then_some(fields)
+
+    /// Takes a line in; a quote that is open at its end goes on in the next.
+    fn take(&mut self, line: &[u8]) {
+        let mut bytes = line.iter().copied().peekable();
+        while let Some(byte) = bytes.next() {
+            let Some(field) = self.taken.last_mut() else {
+                return;
+            };
+            if self.is_quoted {
+                match byte {
+                    b'"' if bytes.peek() == Some(&b'"') => field.extend(bytes.next()),
+                    b'"' => self.is_quoted = false,
+                    _ => field.push(byte),
+                }
+            } else if byte == b'"' && field.trim_ascii().is_empty() {
+                field.clear();
+                self.is_quoted = true;
+            } else if byte == self.delimiter {
+                self.taken.push(Vec::new());
+            } else {
+                field.push(byte);
+            }
+        }
+    }
 }
