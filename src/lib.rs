@@ -26,19 +26,24 @@ mod writer;
 
 pub use auth::{App, Credentials};
 pub use config::{Compress, Config, CountPolicy, Format, LogFormat, PageSize, Verify, When};
-pub use dataset::{Commit, Damage, Dataset, Recovery, RunStatus, STATUS_VERSION, Status, Unfinished, status};
+pub use dataset::{
+    Commit, Damage, Dataset, Recovery, RunStatus, STATUS_VERSION, Status, Unfinished, status,
+};
 pub use decode::{DecodeError, Page};
 pub use error::{Error, Result};
 pub use event::{Event, Observer, silent};
 pub use export::{Export, Finished};
-pub use ledger::{CommittedMeeting};
-pub use meetings::{MeetingList};
+pub use ledger::CommittedMeeting;
+pub use meetings::MeetingList;
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
-pub use report::{MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota, REPORT_VERSION, Report, Requests};
+pub use report::{
+    MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota, REPORT_VERSION, Report,
+    Requests,
+};
 pub use retry::{ErrorBody, Patience, Verdict};
 pub use schema::{Warehouse, arrow_listing};
-pub use throttle::{Throttle};
+pub use throttle::Throttle;
 pub use uuid::{ConfUuid, InvalidConfUuid};
 pub use verify::{Finding, VERIFICATION_VERSION, Verification, verify};
 pub use writer::{BatchWriter, PartOptions, PipeWriter, StagedPart};

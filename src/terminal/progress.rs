@@ -154,7 +154,8 @@ fn log(event: &Event) {
         }
         Event::QuotaLearned { rate } => tracing::info!("the server's quota is {rate}"),
         Event::LoggedIn { life } => {
-            tracing::debug!("logged in, for {}", seconds(*life));
+            let life = life.map(|life| format!(" for {}", seconds(life)));
+            tracing::debug!("logged in{}", life.unwrap_or_default());
         }
         Event::Incomplete { meeting, cause, .. } => {
             tracing::warn!(%meeting, "incomplete: {}", plain(cause));

@@ -1,4 +1,5 @@
-//! Tests of the whole: against the embedded API, the file system, and other people's readers.
+//! Tests of the whole: against the embedded API, the file system, the command line and other
+//! people's readers, on nothing but this machine.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,5 +13,3 @@ mod readers;
 mod sdk;
 mod simulator;
 mod venv;
-
-//! The crate and the command from outside, against nothing but this machine.
