@@ -88,6 +88,11 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Whether the reader of the output stream has gone: no fault, nobody wants more.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// A failed file operation, ready for `map_err`.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

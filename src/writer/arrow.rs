@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::record::Provenance;
 
-use super::encoder::{Encoder, Fault};
+use super::encoder::{BATCH_ROWS, Encoder, Fault};
 
 pub(super) struct ArrowEncoder<W: Write> {
     writer: StreamWriter<BufWriter<W>>,
@@ -24,6 +24,10 @@ impl<W: Write> ArrowEncoder<W> {
 }
 
 impl<W: Write + Send> Encoder<W> for ArrowEncoder<W> {
+    fn batch_rows(&self) -> Option<usize> {
+        Some(BATCH_ROWS)
+    }
+
     fn write(&mut self, batch: &RecordBatch) -> Result<(), Fault> {
         Ok(self.writer.write(batch)?)
     }

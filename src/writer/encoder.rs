@@ -1,7 +1,7 @@
 //! The seam between records and formats: one [`Encoder`] for each, chosen in one place.
 //!
-//! Pages are small and encoders like large batches, so [`Gathering`] collects records until a
-//! batch is worth encoding. Batches are cut at fixed counts of records: where the pages ended
+//! Pages are small and most encoders like large batches, so [`Gathering`] collects records until
+//! a batch is worth encoding. Batches are cut at fixed counts of records: where the pages ended
 //! does not show in the output.
 
 use std::fmt;
@@ -23,10 +23,14 @@ use super::parquet::ParquetEncoder;
 
 /// Records encoded at once: large enough to cost no more than larger ones, small enough to hold
 /// two of them (measured on batches of 500 to 65,536).
-const BATCH_ROWS: usize = 32_768;
+pub(super) const BATCH_ROWS: usize = 32_768;
 
 /// Turns batches into the bytes of one format.
 pub(super) trait Encoder<W>: Send {
+    /// The records that it wants at once; less only at the end. An encoder that works record by
+    /// record, so that no cut shows, wants none and is given pages as they come.
+    fn batch_rows(&self) -> Option<usize>;
+
     /// Encodes a batch of the record schema.
     fn write(&mut self, batch: &RecordBatch) -> Result<(), Fault>;
 
@@ -110,14 +114,18 @@ impl<W: Write + Send + 'static> Gathering<W> {
 
     /// Adds the records of a page.
     pub(super) fn push(&mut self, page: &RecordBatch) -> Result<(), Fault> {
+        let Some(batch_rows) = self.encoder.batch_rows() else {
+            self.rows += page.num_rows() as u64;
+            return self.encoder.write(page);
+        };
         let mut offset = 0;
         while offset < page.num_rows() {
-            let rows = (BATCH_ROWS - self.gathered).min(page.num_rows() - offset);
+            let rows = (batch_rows - self.gathered).min(page.num_rows() - offset);
             self.pages.push(page.slice(offset, rows));
             self.gathered += rows;
             self.rows += rows as u64;
             offset += rows;
-            if self.gathered == BATCH_ROWS {
+            if self.gathered == batch_rows {
                 self.encode()?;
             }
         }

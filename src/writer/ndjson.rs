@@ -40,29 +40,38 @@ impl<W: Write> NdjsonEncoder<W> {
             lines: Lines::new(),
         })
     }
-}
 
-impl<W: Write + Send> Encoder<W> for NdjsonEncoder<W> {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), Fault> {
-        let columns = Columns::of(batch)?;
-        for row in 0..batch.num_rows() {
-            self.lines.push(&columns, row)?;
-            if self.lines.text.len() >= CHUNK {
-                self.sink.as_write().write_all(&self.lines.text)?;
-                self.lines.text.clear();
-            }
-        }
+    fn push_out(&mut self) -> Result<(), Fault> {
         self.sink.as_write().write_all(&self.lines.text)?;
         self.lines.text.clear();
         Ok(())
     }
+}
+
+impl<W: Write + Send> Encoder<W> for NdjsonEncoder<W> {
+    fn batch_rows(&self) -> Option<usize> {
+        None
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), Fault> {
+        let columns = Columns::of(batch)?;
+        for row in 0..batch.num_rows() {
+            self.lines.push(&columns, row)?;
+            // Only here, never at the end of a batch: a compressor may show where it was fed.
+            if self.lines.text.len() >= CHUNK {
+                self.push_out()?;
+            }
+        }
+        Ok(())
+    }
 
     fn flush(&mut self) -> Result<(), Fault> {
+        self.push_out()?;
         Ok(self.sink.as_write().flush()?)
     }
 
     fn buffered(&self) -> u64 {
-        0
+        self.lines.text.len() as u64
     }
 
     fn sink(&self) -> &W {
@@ -73,7 +82,8 @@ impl<W: Write + Send> Encoder<W> for NdjsonEncoder<W> {
         }
     }
 
-    fn finish(self: Box<Self>) -> Result<W, Fault> {
+    fn finish(mut self: Box<Self>) -> Result<W, Fault> {
+        self.push_out()?;
         Ok(match self.sink {
             Compressed::Not(sink) => sink,
             Compressed::Zstd(encoder) => encoder.finish()?,

@@ -15,7 +15,7 @@ use parquet::schema::types::ColumnPath;
 
 use crate::record::{Column, Provenance, schema};
 
-use super::encoder::{Encoder, Fault};
+use super::encoder::{BATCH_ROWS, Encoder, Fault};
 
 /// Records of a row group: small enough that one group stays in memory, large enough that each
 /// repeated text is stored once.
@@ -39,6 +39,10 @@ impl<W: Write + Send> ParquetEncoder<W> {
 }
 
 impl<W: Write + Send> Encoder<W> for ParquetEncoder<W> {
+    fn batch_rows(&self) -> Option<usize> {
+        Some(BATCH_ROWS)
+    }
+
     fn write(&mut self, batch: &RecordBatch) -> Result<(), Fault> {
         Ok(self.writer.write(batch)?)
     }

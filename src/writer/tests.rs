@@ -372,6 +372,15 @@ fn a_full_disk_is_told_with_the_path() {
 }
 
 #[test]
+fn a_reader_that_has_gone_is_told_from_a_fault() {
+    let (reader, out) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut pipe = PipeWriter::new(&options(Format::Ndjson, Compress::None), out).unwrap();
+    pipe.whole(&[page("m1", 0, 10)]).unwrap();
+    assert!(pipe.finish().unwrap_err().is_closed_pipe());
+}
+
+#[test]
 fn a_pipe_carries_whole_meetings_only() {
     for (format, compress) in KINDS.into_iter().skip(1) {
         let mut pipe = PipeWriter::new(&options(format, compress), Vec::new()).unwrap();
@@ -395,27 +404,23 @@ fn parquet_does_not_go_through_a_pipe() {
     assert!(error.to_string().contains("use ndjson or arrow"));
 }
 
-/// Run by the test below in processes of their own, so that each has its own hash seeds.
-#[test]
-#[ignore = "a child of the next test"]
-fn print_hashes() {
-    for kind in KINDS {
-        let home = tempfile::tempdir().unwrap();
-        let part = write(kind, &[page("m1", 0, 2_000)], home.path());
-        println!("sha256 {} {}", part.extension, part.sha256);
-    }
-}
-
 #[test]
 fn parts_are_the_same_in_every_process() {
+    const CHILD: &str = "ROLLBOOK_TEST_PRINTS_HASHES";
+    if std::env::var_os(CHILD).is_some() {
+        for kind in KINDS {
+            let home = tempfile::tempdir().unwrap();
+            let part = write(kind, &[page("m1", 0, 2_000)], home.path());
+            println!("sha256 {} {}", part.extension, part.sha256);
+        }
+        return;
+    }
+    // A process of its own has hash seeds of its own.
     let hashes = || {
         let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "writer::tests::print_hashes",
-                "--ignored",
-                "--nocapture",
-            ])
+            .args(["--exact", "--nocapture"])
+            .arg("writer::tests::parts_are_the_same_in_every_process")
+            .env(CHILD, "1")
             .output()
             .unwrap();
         let text = String::from_utf8(child.stdout).unwrap();
