@@ -11,7 +11,9 @@ mod value;
 use std::fmt;
 
 use arrow::record_batch::RecordBatch;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
 use self::columns::Columns;
 use self::value::{Integer, Key};
@@ -91,6 +93,7 @@ impl Page {
             limit: None,
             count: None,
             has_data: false,
+            is_error: false,
         };
         let mut json = serde_json::Deserializer::from_str(text);
         let outcome = Object(&mut envelope)
@@ -118,6 +121,9 @@ impl Page {
             error: DecodeError::NotAPage(reason.to_owned()),
             is_syntax: false,
         };
+        if envelope.is_error {
+            return Err(not_a_page("it has an error code"));
+        }
         let count = envelope
             .count
             .ok_or_else(|| not_a_page("it has no count"))?;
@@ -159,6 +165,8 @@ struct Envelope {
     limit: Option<i64>,
     count: Option<i64>,
     has_data: bool,
+    /// It has an error code, whatever else it has.
+    is_error: bool,
 }
 
 struct Object<'a>(&'a mut Envelope);
@@ -185,10 +193,15 @@ impl<'de> Visitor<'de> for Object<'_> {
             limit,
             count,
             has_data,
+            is_error,
         } = self.0;
         while let Some(key) = map.next_key_seed(Key(columns.texts()))? {
             match key.as_ref() {
+                "data" if *has_data => return Err(A::Error::custom("data twice")),
                 "data" => *has_data = map.next_value_seed(Data(columns))?,
+                "error_code" | "errorCode" => {
+                    *is_error |= map.next_value::<Option<IgnoredAny>>()?.is_some();
+                }
                 "offset" => *offset = small(map.next_value_seed(Integer)?),
                 "limit" => *limit = small(map.next_value_seed(Integer)?),
                 "count" => *count = small(map.next_value_seed(Integer)?),
@@ -224,7 +237,7 @@ impl<'de> Visitor<'de> for Data<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<bool, E> {
-        Ok(true)
+        Ok(false)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
@@ -451,6 +464,9 @@ mod tests {
             r#"{"data":[],"count":"many"}"#,
             r#"{"data":{},"count":0}"#,
             r#"{"offset":0,"limit":500,"count":3}"#,
+            r#"{"data":null,"offset":0,"limit":500,"count":3}"#,
+            r#"{"data":[],"data":[],"count":0}"#,
+            r#"{"error_code":"MMC.111070003","count":0,"data":[],"offset":0}"#,
             r#"{"data":[{"displayName":"a"}],"count":1} x"#,
             r#"{"data":[{"displayName":"a"#,
         ] {

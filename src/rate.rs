@@ -81,7 +81,7 @@ impl fmt::Display for Rate {
             MINUTE => write!(f, "{requests}/min"),
             HOUR => write!(f, "{requests}/h"),
             DAY => write!(f, "{requests}/day"),
-            other => write!(f, "{requests} in {}", humantime::format_duration(other)),
+            other => write!(f, "{requests}/{}", humantime::format_duration(other)),
         }
     }
 }
@@ -105,12 +105,15 @@ impl FromStr for Rate {
             "m" | "min" | "minute" => MINUTE,
             "h" | "hour" => HOUR,
             "d" | "day" => DAY,
-            _ => return Err(InvalidRate),
+            other => humantime::parse_duration(other).map_err(|_| InvalidRate)?,
         };
         let requests = requests
             .trim()
             .parse()
             .map_err(|_: std::num::ParseIntError| InvalidRate)?;
+        if window.is_zero() {
+            return Err(InvalidRate);
+        }
         Ok(Self::Limited { requests, window })
     }
 }
@@ -135,7 +138,15 @@ mod tests {
 
     #[test]
     fn reads_back_what_it_writes() {
-        for text in ["1/s", "60/min", "3600/h", "1000/day", "unlimited"] {
+        for text in [
+            "1/s",
+            "60/min",
+            "3600/h",
+            "1000/day",
+            "100/2s",
+            "5/1m 30s",
+            "unlimited",
+        ] {
             assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
         }
     }
@@ -147,7 +158,8 @@ mod tests {
             "5",
             "0/s",
             "-1/s",
-            "5/week",
+            "5/fortnight",
+            "5/0s",
             "1.5/s",
             "/s",
             "4294967296/s",

@@ -96,20 +96,20 @@ impl ErrorBody {
     /// Reads the error object of a body; anything else is an error without code or message.
     pub fn parse(body: &[u8]) -> Self {
         // Members beside each other rather than aliases, so that an object with two forms at
-        // once is still read.
+        // once is still read. A code may be a bare number.
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Raw {
-            error_code: Option<String>,
+            error_code: Option<serde_json::Value>,
             error_msg: Option<String>,
             #[serde(rename = "errorCode")]
-            camel_code: Option<String>,
+            camel_code: Option<serde_json::Value>,
             #[serde(rename = "errorMsg")]
             camel_message: Option<String>,
-            code: Option<String>,
+            code: Option<serde_json::Value>,
             message: Option<String>,
             #[serde(rename = "returnCode")]
-            return_code: Option<String>,
+            return_code: Option<serde_json::Value>,
             #[serde(rename = "returnDesc")]
             return_message: Option<String>,
             request_id: Option<String>,
@@ -122,7 +122,12 @@ impl ErrorBody {
                 .error_code
                 .or(raw.camel_code)
                 .or(raw.code)
-                .or(raw.return_code),
+                .or(raw.return_code)
+                .and_then(|code| match code {
+                    serde_json::Value::String(code) => Some(code),
+                    serde_json::Value::Number(code) => Some(code.to_string()),
+                    _ => None,
+                }),
             message: raw
                 .error_msg
                 .or(raw.camel_message)
@@ -171,7 +176,7 @@ pub struct Patience {
     pub retries: u32,
     /// Before the second attempt; doubles with each.
     pub first_delay: Duration,
-    /// The longest wait between two attempts.
+    /// The longest wait between two attempts; up to as much again is added by chance.
     pub longest_delay: Duration,
     /// The longest that the server may ask to wait; beyond it the run ends and says so.
     pub longest_pause: Duration,
@@ -282,7 +287,9 @@ mod tests {
             assert_eq!(error.message.as_deref(), Some("m"));
             assert_eq!(error.request_id.as_deref(), Some("r"));
         }
-        for body in ["", "<html>", "[]", "5", r#"{"error_code":5}"#] {
+        let bare = ErrorBody::parse(br#"{"code":200000001}"#);
+        assert_eq!(Verdict::of(500, bare.code.as_deref()), Verdict::Retry);
+        for body in ["", "<html>", "[]", "5", r#"{"error_code":[]}"#] {
             assert_eq!(
                 ErrorBody::parse(body.as_bytes()),
                 ErrorBody::default(),
@@ -306,7 +313,7 @@ mod tests {
                 .quota()
                 .unwrap()
                 .to_string(),
-            "100 in 2s"
+            "100/2s"
         );
         for odd in [
             "",

@@ -77,9 +77,13 @@ impl Throttle {
         self.state().rate
     }
 
-    /// Time in which the server had asked for silence.
+    /// Time spent so far in silence that the server had asked for.
     pub fn paused(&self) -> Duration {
-        self.state().paused
+        let state = self.state();
+        let to_come = state
+            .silent_until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        state.paused.saturating_sub(to_come.unwrap_or_default())
     }
 
     /// Waits until one request may be sent.

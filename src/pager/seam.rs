@@ -1,6 +1,7 @@
 //! The record that two neighbouring answers share, and what it proves.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::datatypes::TimestampMillisecondType;
@@ -29,7 +30,12 @@ pub(super) enum Seam {
     Broken,
 }
 
-/// Compares the last record of `before` with the first of `after`.
+/// Compares two answers, the second of which begins with the last record of the first.
+///
+/// Records that stand in both, the shared one aside, are taken as a sign of a list that is not
+/// in one order: of ties that a server sorts anew for each answer, or of twins that could hide
+/// a shift. What it cannot see: an equal pair of which each answer holds one, while the list
+/// loses a record before it and gains one behind it.
 pub(super) fn between(before: &RecordBatch, after: &RecordBatch) -> Seam {
     let Some(last) = before.num_rows().checked_sub(1) else {
         return Seam::Broken;
@@ -37,9 +43,36 @@ pub(super) fn between(before: &RecordBatch, after: &RecordBatch) -> Seam {
     if after.num_rows() == 0 || !is_same_record(before, last, after, 0) {
         return Seam::Broken;
     }
-    let has_twin = (0..last).any(|row| is_same_record(before, row, before, last))
-        || (1..after.num_rows()).any(|row| is_same_record(after, row, after, 0));
-    if has_twin { Seam::Weak } else { Seam::Firm }
+    if have_twins(before, after) {
+        Seam::Weak
+    } else {
+        Seam::Firm
+    }
+}
+
+/// Whether a record of one page equals one of the next, the shared one aside.
+fn have_twins(before: &RecordBatch, after: &RecordBatch) -> bool {
+    let joins = |page: &RecordBatch, rows: Range<usize>| -> Vec<(Option<i64>, usize)> {
+        rows.map(|row| (time_at(page, Column::JoinTime, row), row))
+            .collect()
+    };
+    let mut early = joins(before, 0..before.num_rows());
+    let mut late = joins(after, 0..after.num_rows());
+    // Most lists are nearly in the order of joining: few records are left to compare.
+    let (Some(from), Some(to)) = (late.iter().min().copied(), early.iter().max().copied()) else {
+        return false;
+    };
+    early.retain(|(join, _)| *join >= from.0);
+    late.retain(|(join, _)| *join <= to.0);
+    late.sort_unstable();
+    let seam = (before.num_rows() - 1, 0);
+    early.into_iter().any(|(join, row)| {
+        let begin = late.partition_point(|(other, _)| *other < join);
+        late[begin..]
+            .iter()
+            .take_while(|(other, _)| *other == join)
+            .any(|&(_, other)| (row, other) != seam && is_same_record(before, row, after, other))
+    })
 }
 
 /// Whether two rows hold the same record in every member. Times are compared first: they

@@ -2,8 +2,8 @@
 //!
 //! A pure state machine: it is told each answer and says what to ask; it sends nothing, waits
 //! for nothing and knows no clock. Answers may come in any order. Its promise: the records it
-//! releases are one state of the server's list from the first to the last, or it ends with a
-//! [`Drift`].
+//! releases stand in the server's list side by side, from the first to the last, or it ends with
+//! a [`Drift`]. A record that changes in place between two answers is not seen by one walk.
 //!
 //! Pages overlap by one record, the seam. Offsets are planned so that the last page has room
 //! to spare: its end is seen, not assumed.
@@ -42,6 +42,9 @@ pub(crate) struct Ask {
 pub(crate) struct Manner {
     /// Records a request.
     pub(crate) limit: u64,
+    /// Records of the first request: fewer, where the pages are to end elsewhere than those of
+    /// the walk before.
+    pub(crate) first_limit: u64,
     /// Stretches asked for or held at once.
     pub(crate) window: usize,
     /// What a steadily wrong `count` means.
@@ -65,7 +68,7 @@ pub(crate) enum Drift {
         /// Where.
         offset: u64,
     },
-    /// Two neighbouring answers agree on a record that is not the only one of its kind.
+    /// Two neighbouring answers share more records than the one they should.
     SeamWeak {
         /// Where.
         offset: u64,
@@ -117,11 +120,6 @@ impl Drift {
     pub(crate) fn is_wrong_count(&self) -> bool {
         matches!(self, Self::CountTooHigh { .. } | Self::CountTooLow { .. })
     }
-
-    /// Whether, after this, only two equal walks prove a meeting.
-    pub(crate) fn casts_doubt(&self) -> bool {
-        matches!(self, Self::SeamBroken { .. } | Self::SeamWeak { .. })
-    }
 }
 
 impl fmt::Display for Drift {
@@ -133,7 +131,7 @@ impl fmt::Display for Drift {
             }
             Self::SeamWeak { offset } => write!(
                 f,
-                "the record at offset {offset} is repeated near by, so two pages prove nothing"
+                "the pages around offset {offset} share more than one record"
             ),
             Self::WrongOffset {
                 asked,
@@ -203,6 +201,7 @@ impl Stretch {
 pub(crate) struct Walk {
     manner: Manner,
     limit: u64,
+    first_limit: u64,
     count: Option<u64>,
     /// From the first that is not released yet.
     stretches: VecDeque<Stretch>,
@@ -225,8 +224,10 @@ pub(crate) struct Walk {
 impl Walk {
     /// A walk that has not begun.
     pub(crate) fn new(manner: Manner) -> Self {
+        let limit = manner.limit.max(SMALLEST_LIMIT);
         Self {
-            limit: manner.limit.max(SMALLEST_LIMIT),
+            limit,
+            first_limit: manner.first_limit.clamp(SMALLEST_LIMIT, limit),
             manner,
             count: None,
             stretches: VecDeque::from([Stretch::new(0, UNKNOWN)]),
@@ -290,6 +291,11 @@ impl Walk {
         self.stretches.is_empty() && end == Some(self.released)
     }
 
+    /// Whether the records were seen to end elsewhere than at `count`.
+    pub(crate) fn has_seen_end(&self) -> bool {
+        self.seen_end.is_some()
+    }
+
     /// Takes the records that stand in order, each once.
     pub(crate) fn take_ready(&mut self) -> Vec<RecordBatch> {
         self.ready_rows = 0;
@@ -311,9 +317,10 @@ impl Walk {
         });
         if let Some(stretch) = short {
             stretch.is_asked = true;
+            let is_first = stretch.offset == 0 && stretch.received == 0;
             return Some(Ask {
                 offset: stretch.next_offset(),
-                limit,
+                limit: if is_first { self.first_limit } else { limit },
                 stretch: stretch.offset,
             });
         }
@@ -375,14 +382,21 @@ impl Walk {
             .and_then(|limit| u64::try_from(limit).ok())
             .filter(|&limit| 0 < limit && limit < ask.limit);
         if self.planned.is_none() && self.stretches[position].end == UNKNOWN && self.answers == 1 {
-            if let Some(limit) = clamp {
+            // A server may echo the number of records it gives: where that is all there are, it
+            // says nothing about the size of a page.
+            if let Some(limit) = clamp.filter(|&limit| limit < count) {
                 if limit < SMALLEST_LIMIT {
                     return Err(Drift::Clamped { limit });
                 }
                 self.limit = limit;
+                self.first_limit = limit;
             }
-            self.stretches[position].end = self.limit.min(count);
+            self.stretches[position].end = self.first_limit.min(count);
         }
+        // The first stretch is the last one, too, where it reaches `count` with room to spare.
+        let is_last = position + 1 == self.stretches.len()
+            && (self.is_planned
+                || self.stretches[position].end == count && count < self.first_limit);
         let stretch = &mut self.stretches[position];
         stretch.is_asked = false;
         if got > 0
@@ -411,7 +425,7 @@ impl Walk {
             return self.release();
         }
         let mut room = stretch.end - stretch.offset - stretch.received;
-        if fresh > room && stretch.end == count {
+        if fresh > room && is_last {
             let shown = stretch.offset + stretch.received + fresh;
             if self.manner.count_policy == CountPolicy::Fail {
                 return Err(Drift::CountTooLow { count, shown });
@@ -455,7 +469,7 @@ impl Walk {
         }
         if first.is_filled() {
             self.planned = Some(first.end);
-            self.is_planned = first.end == count && first.end < self.limit;
+            self.is_planned = first.end == count && first.end < self.first_limit;
         }
     }
 
