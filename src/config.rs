@@ -46,6 +46,9 @@ pub struct Config {
     pub page_size: PageSize,
     /// Attempts after the first, for one page.
     pub retries: u32,
+    /// Before the second attempt; doubles with each.
+    #[serde(with = "humantime_serde")]
+    pub retry_delay: Duration,
     /// For one attempt, from connecting to the last byte.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
@@ -115,6 +118,7 @@ impl Default for Config {
             concurrency: const { NonZeroU32::new(16).unwrap() },
             page_size: PageSize::MAX,
             retries: 8,
+            retry_delay: Duration::from_millis(500),
             timeout: Duration::from_secs(30),
             deadline: None,
             language: Language::default(),
@@ -161,9 +165,12 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         let url = &self.base_url;
         let refuse = |reason: String| Err(Error::Config(reason));
+        if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
+            return refuse("base_url: expected scheme, host and port, without credentials".into());
+        }
         match url.scheme() {
             "https" => {}
-            "http" if self.allow_http || is_loopback(url) => {}
+            "http" if self.allow_http || self.is_local() => {}
             "http" => {
                 return refuse(format!(
                     "base_url {url}: http would send the access token in the clear; \
@@ -171,9 +178,6 @@ impl Config {
                 ));
             }
             other => return refuse(format!("base_url {url}: {other} is not http or https")),
-        }
-        if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
-            return refuse("base_url: expected scheme, host and port, without credentials".into());
         }
         if url.query().is_some() || url.fragment().is_some() {
             return refuse("base_url: expected no query and no fragment".into());
@@ -186,20 +190,21 @@ impl Config {
         }
         Ok(())
     }
+
+    /// Whether the site is on this machine.
+    pub fn is_local(&self) -> bool {
+        match self.base_url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        }
+    }
 }
 
 #[expect(clippy::expect_used, reason = "a constant, parsed by a test")]
 fn default_site() -> Url {
     Url::parse("https://api.meeting.huaweicloud.com").expect("a well-formed URL")
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
 }
 
 /// Records a request: 1 to 500.
@@ -413,7 +418,11 @@ mod tests {
 
     #[test]
     fn a_base_url_never_carries_credentials_or_a_query() {
-        for url in ["https://me:secret@example.com", "https://example.com/?a=b"] {
+        for url in [
+            "https://me:secret@example.com",
+            "http://me:secret@example.com",
+            "https://example.com/?a=b",
+        ] {
             let error = with_base_url(url).check().unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }

@@ -68,6 +68,12 @@ pub enum Error {
         /// What was refused, and what to do.
         reason: String,
     },
+    /// No login came to an answer.
+    #[error("cannot log in: {reason}")]
+    Login {
+        /// What the last attempt met with.
+        reason: String,
+    },
     /// A task of the run died: a defect of rollbook.
     #[error("{what} died, which is a defect of rollbook")]
     Task {

@@ -138,18 +138,20 @@ impl Export {
             stop: &stop,
         };
         let mut error = None;
-        for _ in 0..PASSES {
-            let dropped = match line.pass(work, &mut destination, &mut account).await {
+        for number in 0..PASSES {
+            let pass = line.pass(number, work, &mut destination, &mut account);
+            let dropped = match pass.await {
                 Ok(dropped) => dropped,
                 Err(stopped_by) => {
                     error = Some(stopped_by);
                     break;
                 }
             };
-            work = dropped
+            let (held, missing): (Vec<_>, _) = dropped
                 .into_iter()
-                .filter(|meeting| !destination.holds(meeting))
-                .collect();
+                .partition(|meeting| destination.holds(meeting));
+            account.found(&held);
+            work = missing;
             if work.is_empty() || stop.is_cancelled() {
                 break;
             }
@@ -212,6 +214,7 @@ impl Line<'_> {
     /// in the way of.
     async fn pass(
         &self,
+        number: u32,
         meetings: Vec<ConfUuid>,
         destination: &mut Destination,
         account: &mut Account,
@@ -223,7 +226,7 @@ impl Line<'_> {
             Arc::clone(self.observer),
             self.stop.clone(),
         );
-        let sink = self.sink(destination)?;
+        let sink = self.sink(number, destination)?;
         let (outputs, taken) = mpsc::channel(PAGES_AHEAD);
         let (words, mut heard) = mpsc::channel(BATCHES_AHEAD);
         let mut reading = JoinSet::new();
@@ -243,11 +246,18 @@ impl Line<'_> {
                 },
             }
         }
-        // Where this side ends first, the others find their channel closed and end too.
+        // Where the end comes from this side, nobody needs more pages.
         drop(heard);
+        if failed.is_some() {
+            reading.abort_all();
+        }
         let died = |what| move |source| Error::Task { what, source };
         let written = writing.await.map_err(died("the encoder")).flatten();
+        if written.is_err() {
+            reading.abort_all();
+        }
         let read = match reading.join_next().await {
+            Some(Err(error)) if error.is_cancelled() => Ok(()),
             Some(read) => read.map_err(died("the pager")).flatten(),
             None => Ok(()),
         };
@@ -255,7 +265,7 @@ impl Line<'_> {
         Ok(dropped)
     }
 
-    fn sink(&self, destination: &mut Destination) -> Result<Sink> {
+    fn sink(&self, series: u32, destination: &mut Destination) -> Result<Sink> {
         let options = PartOptions {
             format: self.config.format,
             compress: self.config.compress,
@@ -268,12 +278,14 @@ impl Line<'_> {
         };
         Ok(match destination {
             Destination::Dataset(dataset) => Sink::dataset(
-                BatchWriter::new(options, dataset.staging().to_owned()),
+                BatchWriter::new(options, dataset.staging().to_owned()).in_series(series),
                 self.config.part_rows,
                 self.config.commit_every,
+                dataset.has_parts(),
             ),
             Destination::Pipe(pipe) => {
-                let pipe = pipe.take().unwrap_or_else(|| Box::new(std::io::sink()));
+                let used = || Error::Config("the pipe is used up".to_owned());
+                let pipe = pipe.take().ok_or_else(used)?;
                 Sink::pipe(PipeWriter::new(&options, pipe)?)
             }
         })
@@ -327,7 +339,7 @@ impl Line<'_> {
         account: &mut Account,
     ) -> Result<()> {
         if matches!(destination, Destination::Dataset(dataset) if !dataset.has_parts()) {
-            let sink = self.sink(destination)?;
+            let sink = self.sink(PASSES, destination)?;
             let batch = tokio::task::spawn_blocking(move || sink.empty())
                 .await
                 .map_err(|source| Error::Task {

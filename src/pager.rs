@@ -35,6 +35,9 @@ use crate::uuid::ConfUuid;
 /// Meetings at hand at once, those that wait for one before them included.
 const LONGEST_DESK: usize = 2048;
 
+/// Requests under way at once, those that wait for another try included.
+const MOST_TASKS: usize = 1024;
+
 /// What the pager hands out. Everything between two ends belongs to the meeting at hand.
 #[derive(Debug)]
 pub(crate) enum Output {
@@ -42,8 +45,10 @@ pub(crate) enum Output {
     Slice(RecordBatch),
     /// The slices of the meeting at hand are void; it begins again.
     Void,
-    /// The meeting at hand is whole; its records, but for slices handed out before.
-    Whole(Vec<RecordBatch>, Whole),
+    /// Further records of a meeting that is whole.
+    Page(RecordBatch),
+    /// The meeting at hand is whole, with all that was handed out of it.
+    Whole(Whole),
     /// The meeting at hand cannot be had whole; its slices are void.
     Absent(Absent),
 }
@@ -167,7 +172,7 @@ impl Pager {
         observer: Observer,
         cancel: CancellationToken,
     ) -> Self {
-        // Twice as many tasks as slots: the others wait for a permit or for another try.
+        // Twice as many tasks as slots, so that a slot never waits for its next user.
         let tasks_at_once = config.concurrency.get() as usize * 2;
         let policy = Policy {
             page_size: config.page_size.get().into(),
@@ -222,16 +227,16 @@ impl Pager {
                 () = tokio::time::sleep_until(wakes.unwrap_or_else(Instant::now)), if wakes.is_some() => {
                     self.wake();
                 }
+                () = self.client.naps().begun(), if !self.is_stopping => {}
                 () = self.cancel.cancelled(), if !self.is_stopping => self.is_stopping = true,
             }
         }
         // What became whole behind a meeting that did not is not lost.
-        if let Some(front) = self.desk.front_mut() {
-            front.is_void |= front.has_slices && front.reading.proof().is_none();
-            self.hand_out(&out).await;
-            self.desk
-                .retain(|entry| entry.reading.proof().is_some() || entry.absent.is_some());
-            self.hand_out(&out).await;
+        while let Some(entry) = self.desk.pop_front() {
+            let is_void = entry.is_void || entry.has_slices && entry.reading.proof().is_none();
+            if is_void && out.send(Output::Void).await.is_err() || !self.close(entry, &out).await {
+                break;
+            }
         }
         outcome
     }
@@ -240,7 +245,8 @@ impl Pager {
     fn fill(&mut self) {
         let held: u64 = self.desk.iter().map(Entry::held).sum();
         let mut position = 0;
-        while self.tasks.len() < self.tasks_at_once {
+        let places = self.tasks_at_once + self.client.naps().count();
+        while self.tasks.len() < places.min(MOST_TASKS) {
             // Each request in flight may bring a full page.
             let load = held + (self.tasks.len() as u64 + 1) * self.policy.page_size;
             if position > 0 && load > self.buffer_rows {
@@ -265,7 +271,6 @@ impl Pager {
                 position += 1;
                 continue;
             };
-            entry.first_fetch.get_or_insert_with(Utc::now);
             let (client, meeting) = (Arc::clone(&self.client), entry.meeting.clone());
             let (number, sent) = (self.front + position, Arc::clone(&entry.sent));
             entry.tasks.retain(|task| !task.is_finished());
@@ -284,10 +289,8 @@ impl Pager {
 
     /// Whether a meeting is too large to be held: it is read on when it is first in line.
     fn is_large(&self, position: usize) -> bool {
-        self.desk[position]
-            .reading
-            .count()
-            .is_some_and(|count| count > self.buffer_rows / 2)
+        let entry = &self.desk[position];
+        entry.reading.count().unwrap_or(0).max(entry.held()) > self.buffer_rows / 2
     }
 
     /// Meetings whose delay is over may be asked again.
@@ -318,10 +321,11 @@ impl Pager {
         let Some(entry) = position.and_then(|position| self.desk.get_mut(position)) else {
             return Ok(());
         };
-        entry.last_fetch = Utc::now();
-        if entry.absent.is_some() {
+        if entry.absent.is_some() || !entry.reading.expects(&answer.request) {
             return Ok(());
         }
+        entry.last_fetch = Utc::now();
+        entry.first_fetch.get_or_insert(entry.last_fetch);
         let page = match answer.outcome {
             Ok(page) => page,
             Err(Failure::Cancelled) => {
@@ -395,7 +399,7 @@ impl Pager {
                 let Some(entry) = self.desk.pop_front() else {
                     return true;
                 };
-                if out.send(self.settled(entry)).await.is_err() {
+                if !self.close(entry, out).await {
                     return false;
                 }
             } else if !front.pages.is_empty() && self.is_large(0) {
@@ -413,7 +417,21 @@ impl Pager {
         true
     }
 
-    fn settled(&self, entry: Entry) -> Output {
+    /// Hands out the rest of a meeting and what became of it.
+    async fn close(&self, mut entry: Entry, out: &mpsc::Sender<Output>) -> bool {
+        let pages = std::mem::take(&mut entry.pages);
+        let end = self.end_of(entry);
+        if matches!(end, Output::Whole(_)) {
+            for page in pages {
+                if out.send(Output::Page(page)).await.is_err() {
+                    return false;
+                }
+            }
+        }
+        out.send(end).await.is_ok()
+    }
+
+    fn end_of(&self, entry: Entry) -> Output {
         let requests = entry.sent();
         let restarts = entry.reading.restarts().into();
         match (entry.absent, entry.reading.proof()) {
@@ -425,7 +443,7 @@ impl Pager {
                     records,
                     proof,
                 });
-                let whole = Whole {
+                Output::Whole(Whole {
                     meeting,
                     count: entry.reading.count().unwrap_or(records),
                     records,
@@ -436,19 +454,20 @@ impl Pager {
                     replaced: entry.reading.replaced(),
                     first_fetch: entry.first_fetch.unwrap_or(entry.last_fetch),
                     last_fetch: entry.last_fetch,
-                };
-                Output::Whole(entry.pages, whole)
+                })
             }
             (absent, _) => {
                 let (status, cause) = absent.unwrap_or_else(|| {
-                    (MeetingStatus::Unfinished, "the run was stopped".to_owned())
+                    (
+                        MeetingStatus::Unfinished,
+                        "the run stopped first".to_owned(),
+                    )
                 });
-                let count = entry.reading.count();
                 Output::Absent(Absent {
                     meeting: entry.meeting,
                     status,
                     cause,
-                    count,
+                    count: entry.reading.count(),
                     requests,
                     restarts,
                 })

@@ -116,7 +116,7 @@ pub struct Quota {
     pub rate: Rate,
     /// The least time that the minimum of requests takes at the rate asked for, in milliseconds.
     pub bound_ms: u64,
-    /// The time from the first request to the last answer, in milliseconds.
+    /// The time from the beginning of the run to its last commit, in milliseconds.
     pub elapsed_ms: u64,
     /// Of that, pauses that the server asked for, in milliseconds.
     pub paused_ms: u64,

@@ -67,6 +67,7 @@ pub struct BatchWriter {
     options: PartOptions,
     staging: PathBuf,
     /// Number of the next staged file; never reused, so that a name means one content.
+    series: u32,
     next_file: u64,
     shared: Option<OpenPart>,
     slice: Option<OpenPart>,
@@ -82,12 +83,21 @@ impl BatchWriter {
         Self {
             options,
             staging,
+            series: 0,
             next_file: 0,
             shared: None,
             slice: None,
             slices: Vec::new(),
             kept: Vec::new(),
         }
+    }
+
+    /// The writer for a further series of parts in the same folder: no two have a name in
+    /// common.
+    #[must_use]
+    pub fn in_series(mut self, series: u32) -> Self {
+        self.series = series;
+        self
     }
 
     /// Adds one whole meeting to the shared part.
@@ -176,7 +186,12 @@ impl BatchWriter {
     }
 
     fn open(&mut self) -> Result<OpenPart> {
-        let name = format!("{:08}.{}", self.next_file, self.options.extension());
+        let name = format!(
+            "{}-{:08}.{}",
+            self.series,
+            self.next_file,
+            self.options.extension()
+        );
         self.next_file += 1;
         OpenPart::create(&self.options, self.staging.join(name))
     }

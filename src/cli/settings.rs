@@ -62,6 +62,11 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "N", env = "ROLLBOOK_RETRIES", help_heading = QUOTA)]
     #[arg(hide_short_help = true)]
     retries: Option<u32>,
+    /// Before the second attempt; doubles with each
+    #[arg(long, value_name = "TIME", env = "ROLLBOOK_RETRY_DELAY", help_heading = QUOTA)]
+    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(hide_short_help = true)]
+    retry_delay: Option<Duration>,
     /// For one attempt, to the last byte [default: 30s]
     #[arg(long, value_name = "TIME", env = "ROLLBOOK_TIMEOUT", help_heading = QUOTA)]
     #[arg(value_parser = humantime::parse_duration)]
@@ -204,6 +209,7 @@ impl Settings {
             concurrency,
             page_size,
             retries,
+            retry_delay,
             timeout,
             deadline,
             verify,
@@ -242,6 +248,7 @@ impl Settings {
         set(&mut config.concurrency, concurrency);
         set(&mut config.page_size, page_size);
         set(&mut config.retries, retries);
+        set(&mut config.retry_delay, retry_delay);
         set(&mut config.timeout, timeout);
         set_some(&mut config.deadline, deadline);
         set(&mut config.verify, verify);

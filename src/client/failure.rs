@@ -1,14 +1,20 @@
 //! Why a page did not come, and what that means for its meeting and for the run.
 
 use std::error::Error as _;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use crate::auth;
 use crate::error::Error;
 use crate::retry::{ErrorBody, Verdict};
 
-/// Longest text of the server that is told on.
+/// Longest text of the server that is told on, in characters.
 const LONGEST_TEXT: usize = 200;
+
+/// Longest request id that is told on, in characters.
+const LONGEST_ID: usize = 64;
+
+/// The code for "meeting authentication failed".
+const MEETING_REFUSED: &str = "111070004";
 
 /// Why a page did not come.
 #[derive(Debug)]
@@ -18,41 +24,32 @@ pub(crate) enum Failure {
     /// Nothing can be had any more.
     Run(Error),
     /// An answer, or none, that is no page.
-    Answer {
-        /// What it means.
-        verdict: Verdict,
-        /// What happened, in words.
-        cause: String,
-        /// The error code, where there was one.
-        code: Option<String>,
-        /// The server's name for the request.
-        request_id: Option<String>,
-    },
+    Refused(Refusal),
+}
+
+/// An answer, or none, that is no page.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    verdict: Verdict,
+    cause: String,
+    code: Option<String>,
+    /// The server's name for the request.
+    request_id: Option<String>,
 }
 
 impl Failure {
     /// Something that may pass.
-    pub(crate) fn transient(cause: String) -> Self {
-        Self::Answer {
-            verdict: Verdict::Retry,
-            cause,
-            code: None,
-            request_id: None,
-        }
+    pub(super) fn transient(cause: String) -> Self {
+        Self::new(Verdict::Retry, cause, None)
     }
 
     /// Something that is wrong with this meeting for good.
-    pub(crate) fn meeting(cause: String) -> Self {
-        Self::Answer {
-            verdict: Verdict::Meeting,
-            cause,
-            code: None,
-            request_id: None,
-        }
+    pub(super) fn meeting(cause: String) -> Self {
+        Self::new(Verdict::Meeting, cause, None)
     }
 
     /// No answer, or half of one.
-    pub(crate) fn transport(error: reqwest::Error) -> Self {
+    pub(super) fn transport(error: reqwest::Error) -> Self {
         let error = error.without_url();
         let mut cause = if error.is_timeout() {
             "no answer in time".to_owned()
@@ -64,111 +61,111 @@ impl Failure {
             // The parts of a chain often repeat each other.
             let text = error.to_string();
             if !cause.contains(&text) {
-                let _infallible = write!(cause, ": {text}");
+                cause = format!("{cause}: {text}");
             }
             source = error.source();
         }
         Self::transient(cause)
     }
 
-    /// A refusal in the server's own words.
-    pub(crate) fn refused(verdict: Verdict, status: u16, error: &ErrorBody) -> Self {
+    /// A refusal in the server's own words, without the key that was searched for.
+    pub(super) fn refused(
+        verdict: Verdict,
+        status: u16,
+        error: &ErrorBody,
+        search_key: Option<&str>,
+    ) -> Self {
         let mut cause = format!("HTTP {status}");
         for text in [&error.code, &error.message].into_iter().flatten() {
-            let shown: String = text.chars().take(LONGEST_TEXT).flat_map(escaped).collect();
-            let _infallible = write!(cause, " {shown}");
+            let text = match search_key {
+                Some(key) if !key.is_empty() => text.replace(key, "…"),
+                _ => text.clone(),
+            };
+            cause = format!("{cause} {}", shown(&text, LONGEST_TEXT));
         }
         if (300..400).contains(&status) {
             cause += " (redirects are not followed: the access token would travel)";
         }
-        Self::Answer {
+        Self::new(verdict, cause, error.code.clone())
+    }
+
+    fn new(verdict: Verdict, cause: String, code: Option<String>) -> Self {
+        Self::Refused(Refusal {
             verdict,
             cause,
-            code: error.code.clone(),
+            code,
             request_id: None,
-        }
+        })
     }
 
     /// Adds the server's name for the request.
-    pub(crate) fn with_request_id(mut self, id: Option<String>) -> Self {
-        if let Self::Answer { request_id, .. } = &mut self {
-            *request_id = id;
+    pub(super) fn with_request_id(mut self, id: Option<String>) -> Self {
+        if let Self::Refused(refusal) = &mut self {
+            refusal.request_id = id.map(|id| shown(&id, LONGEST_ID));
         }
         self
     }
 
+    fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.verdict),
+            Self::Cancelled | Self::Run(_) => None,
+        }
+    }
+
     /// Whether asking again may help.
-    pub(crate) fn is_transient(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         let again = [Verdict::Retry, Verdict::RetrySlowly, Verdict::Throttled];
-        matches!(self, Self::Answer { verdict, .. } if again.contains(verdict))
+        self.verdict()
+            .is_some_and(|verdict| again.contains(&verdict))
     }
 
     /// Whether the service needs a long while.
-    pub(crate) fn is_slow(&self) -> bool {
-        matches!(
-            self,
-            Self::Answer {
-                verdict: Verdict::RetrySlowly,
-                ..
-            }
-        )
+    pub(super) fn is_slow(&self) -> bool {
+        self.verdict() == Some(Verdict::RetrySlowly)
     }
 
     /// Whether another token may help.
-    pub(crate) fn is_about_the_token(&self) -> bool {
-        matches!(
-            self,
-            Self::Answer {
-                verdict: Verdict::Renew,
-                ..
-            }
-        )
+    pub(super) fn is_about_the_token(&self) -> bool {
+        self.verdict() == Some(Verdict::Renew)
     }
 
-    /// Whether only this meeting is out of reach.
-    pub(crate) fn is_about_the_meeting(&self) -> bool {
-        matches!(
-            self,
-            Self::Answer {
-                verdict: Verdict::Meeting,
-                ..
-            }
-        )
+    /// Whether the server may refuse the meeting rather than the token.
+    pub(super) fn may_mean_the_meeting(&self) -> bool {
+        matches!(self, Self::Refused(Refusal { code: Some(code), .. }) if code.ends_with(MEETING_REFUSED))
     }
 
-    /// The failure where nothing more can be done about the token: the end of the run, unless
-    /// the server speaks of the meeting.
-    pub(crate) fn into_final(self) -> Self {
+    /// The failure where no other token can be had: the end of the run, unless the server may
+    /// mean the meeting.
+    pub(super) fn without_renewal(self) -> Self {
         match self {
-            Self::Answer {
-                verdict: Verdict::Renew,
-                cause,
-                code,
-                request_id,
-            } if code
-                .as_deref()
-                .is_some_and(|code| code.ends_with("111070004")) =>
-            {
-                Self::Answer {
-                    verdict: Verdict::Meeting,
-                    cause,
-                    code,
-                    request_id,
+            Self::Refused(refusal) if refusal.verdict == Verdict::Renew => {
+                let failure = Self::Refused(refusal);
+                if failure.may_mean_the_meeting() {
+                    failure.with_verdict(Verdict::Meeting)
+                } else {
+                    failure.into_end_of_run()
                 }
-            }
-            Self::Answer {
-                verdict: Verdict::Renew | Verdict::Meeting,
-                ref code,
-                ..
-            } => {
-                let reason = format!(
-                    "the credentials were refused: {self}; {}",
-                    auth::hint(code.as_deref())
-                );
-                Self::Run(Error::Credentials { reason })
             }
             other => other,
         }
+    }
+
+    fn with_verdict(mut self, verdict: Verdict) -> Self {
+        if let Self::Refused(refusal) = &mut self {
+            refusal.verdict = verdict;
+        }
+        self
+    }
+
+    /// The failure where it concerns every request.
+    pub(super) fn into_end_of_run(self) -> Self {
+        let Self::Refused(refusal) = &self else {
+            return self;
+        };
+        let hint = auth::hint(refusal.code.as_deref());
+        let reason = format!("the credentials were refused: {self}; {hint}");
+        Self::Run(Error::Credentials { reason })
     }
 }
 
@@ -177,19 +174,67 @@ impl fmt::Display for Failure {
         match self {
             Self::Cancelled => f.write_str("the run was stopped"),
             Self::Run(error) => error.fmt(f),
-            Self::Answer {
+            Self::Refused(Refusal {
                 cause,
                 request_id: Some(id),
                 ..
-            } => write!(f, "{cause} (request id {id})"),
-            Self::Answer { cause, .. } => f.write_str(cause),
+            }) => {
+                write!(f, "{cause} (request id {id})")
+            }
+            Self::Refused(Refusal { cause, .. }) => f.write_str(cause),
         }
     }
 }
 
-/// A character as it may stand in a log.
-fn escaped(c: char) -> impl Iterator<Item = char> {
-    let control = c.is_control().then(|| c.escape_default());
-    let plain = (!c.is_control()).then_some(c);
-    control.into_iter().flatten().chain(plain)
+/// The server's text as it may stand in a log: not too long, no control characters.
+fn shown(text: &str, longest: usize) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(longest) {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_says_is_shown_without_control_characters_or_the_search_key() {
+        let error = ErrorBody {
+            code: Some("MMC.1".into()),
+            message: Some("no\u{1b}[31m record of +861390000\n".into()),
+            request_id: None,
+        };
+        let failure = Failure::refused(Verdict::Meeting, 400, &error, Some("+861390000"))
+            .with_request_id(Some("a\u{7}".repeat(100)));
+        let text = failure.to_string();
+        assert!(
+            text.starts_with(r"HTTP 400 MMC.1 no\u{1b}[31m record of …\n (request id a\u{7}a"),
+            "{text}"
+        );
+        assert!(text.len() < 300 && !text.contains("861390000"), "{text}");
+    }
+
+    #[test]
+    fn a_refused_token_ends_the_run_unless_the_meeting_may_be_meant() {
+        let refused = |code: &str| {
+            let error = ErrorBody {
+                code: Some(code.into()),
+                ..ErrorBody::default()
+            };
+            Failure::refused(Verdict::Renew, 401, &error, None).without_renewal()
+        };
+        assert!(matches!(
+            refused("USG.206020000"),
+            Failure::Run(Error::Credentials { .. })
+        ));
+        assert_eq!(refused("MMC.111070004").verdict(), Some(Verdict::Meeting));
+        let other = Failure::meeting("gone".into()).without_renewal();
+        assert_eq!(other.verdict(), Some(Verdict::Meeting));
+    }
 }

@@ -24,6 +24,7 @@ pub(super) struct Account {
     /// The meetings asked for that no earlier run had committed, in order.
     work: Vec<ConfUuid>,
     settled: HashMap<ConfUuid, MeetingReport>,
+    burst: u32,
 }
 
 impl Account {
@@ -68,6 +69,7 @@ impl Account {
             report,
             work: vec![],
             settled: HashMap::new(),
+            burst: config.burst.get(),
         }
     }
 
@@ -130,7 +132,11 @@ impl Account {
 
     /// A meeting could not be had whole.
     pub(super) fn absent(&mut self, absent: Absent) {
-        self.report.meetings.incomplete += 1;
+        let counts = &mut self.report.meetings;
+        *(match absent.status {
+            MeetingStatus::Unfinished => &mut counts.unfinished,
+            _ => &mut counts.incomplete,
+        }) += 1;
         self.report.requests.restarts += absent.restarts;
         self.settle(MeetingReport {
             conf_uuid: absent.meeting,
@@ -177,7 +183,11 @@ impl Account {
         report.requests.retried = tally.retried.load(Ordering::Relaxed);
         report.requests.throttled = tally.throttled.load(Ordering::Relaxed);
         report.quota.rate = throttle.rate();
-        report.quota.bound_ms = millis(report.quota.asked.bound(report.requests.minimum));
+        let paced = report
+            .requests
+            .minimum
+            .saturating_sub(u64::from(self.burst) - 1);
+        report.quota.bound_ms = millis(report.quota.asked.bound(paced));
         report.quota.elapsed_ms = millis(elapsed);
         report.quota.paused_ms = millis(throttle.paused());
         report.error = error.map(chain);

@@ -54,6 +54,10 @@ pub(super) struct Sink {
     /// Anomalies of slices that are not kept yet.
     pending: Anomalies,
     has_slices: bool,
+    /// Pages of a whole meeting came, and its end did not.
+    is_open: bool,
+    /// The dataset has a part to read, or will have with the first batch.
+    has_parts: bool,
 }
 
 enum Writer {
@@ -62,8 +66,17 @@ enum Writer {
 }
 
 impl Sink {
-    pub(super) fn dataset(writer: BatchWriter, batch_rows: u64, batch_time: Duration) -> Self {
-        Self::new(Writer::Dataset(writer), batch_rows, batch_time)
+    /// A sink for a dataset; where it `has_parts` not, the first batch brings one in any case.
+    pub(super) fn dataset(
+        writer: BatchWriter,
+        batch_rows: u64,
+        batch_time: Duration,
+        has_parts: bool,
+    ) -> Self {
+        Self {
+            has_parts,
+            ..Self::new(Writer::Dataset(writer), batch_rows, batch_time)
+        }
     }
 
     pub(super) fn pipe(writer: PipeWriter<Box<dyn Write + Send>>) -> Self {
@@ -79,10 +92,12 @@ impl Sink {
             due: None,
             pending: Anomalies::new(),
             has_slices: false,
+            is_open: false,
+            has_parts: true,
         }
     }
 
-    /// Encodes until the pager ends; false endings of channels end it quietly.
+    /// Encodes until the pager ends, or until nobody commits any more.
     pub(super) fn run(
         mut self,
         mut outputs: mpsc::Receiver<Output>,
@@ -98,21 +113,26 @@ impl Sink {
                     Waited::Ended => break,
                 },
             };
-            if let Some(Output::Absent(absent)) = output {
-                self.void()?;
-                if words.blocking_send(Word::Absent(absent)).is_err() {
-                    return Ok(());
+            match output {
+                None => {}
+                Some(Output::Slice(page)) => self.slice(&page)?,
+                Some(Output::Page(page)) => self.page(&page)?,
+                Some(Output::Void) => self.void()?,
+                Some(Output::Whole(whole)) => self.whole(whole)?,
+                Some(Output::Absent(absent)) => {
+                    self.void()?;
+                    if words.blocking_send(Word::Absent(absent)).is_err() {
+                        return Ok(());
+                    }
                 }
-            } else if let Some(output) = output {
-                self.encode(output)?;
             }
             let is_due = self.due.is_some_and(|due| due <= Instant::now());
-            if (is_due || self.is_full()) && !self.close(words)? {
+            if !self.is_open && (is_due || self.is_full()) && !self.close(words)? {
                 return Ok(());
             }
         }
         self.void()?;
-        if !self.batch.meetings.is_empty() && !self.close(words)? {
+        if !self.batch.meetings.is_empty() && !self.is_open && !self.close(words)? {
             return Ok(());
         }
         if let Writer::Pipe(pipe) = self.writer {
@@ -144,41 +164,39 @@ impl Sink {
         })
     }
 
-    fn encode(&mut self, output: Output) -> Result<()> {
-        match output {
-            Output::Slice(page) => {
-                count_anomalies(&page, &mut self.pending);
-                self.has_slices = true;
-                match &mut self.writer {
-                    Writer::Dataset(writer) => writer.slice(&page),
-                    Writer::Pipe(pipe) => pipe.slice(&page),
-                }
-            }
-            Output::Void => self.void(),
-            Output::Whole(pages, whole) => self.whole(&pages, whole),
-            Output::Absent(_) => Ok(()),
+    fn slice(&mut self, page: &RecordBatch) -> Result<()> {
+        count_anomalies(page, &mut self.pending);
+        self.has_slices = true;
+        match &mut self.writer {
+            Writer::Dataset(writer) => writer.slice(page),
+            Writer::Pipe(pipe) => pipe.slice(page),
         }
     }
 
-    fn whole(&mut self, pages: &[RecordBatch], whole: Whole) -> Result<()> {
-        for page in pages {
-            count_anomalies(page, &mut self.pending);
+    fn page(&mut self, page: &RecordBatch) -> Result<()> {
+        if self.has_slices {
+            return self.slice(page);
         }
+        count_anomalies(page, &mut self.pending);
+        self.is_open = true;
+        let page = std::slice::from_ref(page);
+        match &mut self.writer {
+            Writer::Dataset(writer) => writer.whole(page),
+            Writer::Pipe(pipe) => pipe.whole(page),
+        }
+    }
+
+    fn whole(&mut self, whole: Whole) -> Result<()> {
         for (anomaly, records) in std::mem::take(&mut self.pending) {
             *self.batch.anomalies.entry(anomaly).or_default() += records;
         }
-        match (&mut self.writer, std::mem::take(&mut self.has_slices)) {
-            (Writer::Dataset(writer), false) => writer.whole(pages)?,
-            (Writer::Pipe(pipe), false) => pipe.whole(pages)?,
-            (Writer::Dataset(writer), true) => {
-                pages.iter().try_for_each(|page| writer.slice(page))?;
-                writer.keep_slices()?;
-            }
-            (Writer::Pipe(pipe), true) => {
-                pages.iter().try_for_each(|page| pipe.slice(page))?;
-                pipe.keep_slices()?;
+        if std::mem::take(&mut self.has_slices) {
+            match &mut self.writer {
+                Writer::Dataset(writer) => writer.keep_slices()?,
+                Writer::Pipe(pipe) => pipe.keep_slices()?,
             }
         }
+        self.is_open = false;
         self.batch.meetings.push(whole);
         self.due
             .get_or_insert_with(|| Instant::now() + self.batch_time);
@@ -206,7 +224,13 @@ impl Sink {
         self.due = None;
         let mut batch = std::mem::take(&mut self.batch);
         match &mut self.writer {
-            Writer::Dataset(writer) => batch.parts = writer.finish()?,
+            Writer::Dataset(writer) => {
+                // A reader finds the schema even where no meeting had a record.
+                if !std::mem::replace(&mut self.has_parts, true) && writer.rows() == 0 {
+                    writer.empty_part()?;
+                }
+                batch.parts = writer.finish()?;
+            }
             Writer::Pipe(pipe) => pipe.flush()?,
         }
         Ok(words.blocking_send(Word::Batch(batch)).is_ok())

@@ -1,0 +1,102 @@
+//! Trying again: the one place where attempts are repeated.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use tokio::sync::Notify;
+
+use super::{Client, Failure};
+
+impl Client {
+    /// Repeats an attempt that may succeed later, until it does, patience ends or the run is
+    /// stopped; `notify` hears of each repetition.
+    pub(super) async fn patiently<T, F>(
+        &self,
+        attempt: impl FnMut() -> F,
+        mut notify: impl FnMut(&Failure, Duration),
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let patience = &self.patience;
+        let backoff = ExponentialBuilder::default()
+            .with_jitter()
+            // Without a seed of its own, each request would wait as long as the next.
+            .with_jitter_seed(fastrand::u64(..))
+            .with_min_delay(patience.first_delay)
+            .with_max_delay(patience.longest_delay)
+            .with_max_times(patience.retries as usize);
+        let (cancel, naps) = (self.cancel.clone(), self.naps.clone());
+        attempt
+            .retry(backoff)
+            .sleep(move |delay| {
+                let (cancel, nap) = (cancel.clone(), naps.begin());
+                async move {
+                    let _nap = nap;
+                    tokio::select! {
+                        () = cancel.cancelled() => {}
+                        () = tokio::time::sleep(delay) => {}
+                    }
+                }
+            })
+            .when(|failure| failure.is_transient() && !self.cancel.is_cancelled())
+            .adjust(|failure, delay| {
+                delay.map(|delay| {
+                    if failure.is_slow() {
+                        patience.longest_delay
+                    } else {
+                        delay
+                    }
+                })
+            })
+            .notify(|failure, delay| {
+                self.tally.retried.fetch_add(1, Ordering::Relaxed);
+                notify(failure, delay);
+            })
+            .await
+            .map_err(|failure| {
+                // Its patience was not used up; the run ended first.
+                if failure.is_transient() && self.cancel.is_cancelled() {
+                    Failure::Cancelled
+                } else {
+                    failure
+                }
+            })
+    }
+}
+
+/// Attempts that wait to be repeated: they use nothing, so others may go ahead.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Naps {
+    count: Arc<AtomicUsize>,
+    begun: Arc<Notify>,
+}
+
+impl Naps {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the next one to begin.
+    pub(crate) async fn begun(&self) {
+        self.begun.notified().await;
+    }
+
+    fn begin(&self) -> Nap {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.begun.notify_one();
+        Nap(Arc::clone(&self.count))
+    }
+}
+
+/// Ends with its owner, also where that is aborted.
+struct Nap(Arc<AtomicUsize>);
+
+impl Drop for Nap {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

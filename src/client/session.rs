@@ -1,0 +1,118 @@
+//! The token that all requests share: one login for everybody, renewed before it ends.
+
+use std::sync::atomic::Ordering;
+
+use chrono::Utc;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+
+use super::{Client, Failure};
+use crate::auth::{App, Credentials, Grant};
+use crate::error::Error;
+use crate::event::Event;
+
+/// A token as a header, and which of the run's it is.
+#[derive(Clone)]
+pub(super) struct Token {
+    pub(super) header: HeaderValue,
+    /// Counts from 1.
+    pub(super) generation: u64,
+    renew_at: Option<Instant>,
+}
+
+impl Client {
+    /// The token to ask with: the one at hand, unless it is `refused` or about to end.
+    pub(super) async fn token(&self, refused: Option<u64>) -> Result<Token, Failure> {
+        let mut slot = self.token.lock().await;
+        let now = Instant::now();
+        if let Some(token) = slot.as_ref()
+            && refused != Some(token.generation)
+            && token.renew_at.is_none_or(|renew_at| now < renew_at)
+        {
+            return Ok(token.clone());
+        }
+        let generation = slot.as_ref().map_or(1, |token| token.generation + 1);
+        let token = match &self.credentials {
+            Credentials::Token(secret) => Token {
+                header: sensitive(secret.expose_secret())?,
+                generation,
+                renew_at: None,
+            },
+            Credentials::App(app) => {
+                let grant = self.log_in(app).await?;
+                (self.observer)(Event::LoggedIn { life: grant.life() });
+                Token {
+                    header: sensitive(grant.token().expose_secret())?,
+                    generation,
+                    renew_at: grant.renew_after().map(|after| now + after),
+                }
+            }
+        };
+        *slot = Some(token.clone());
+        Ok(token)
+    }
+
+    /// Whether a new token may help where this one was refused.
+    pub(super) fn may_renew(&self, token: &Token, refused: &Failure) -> bool {
+        // A token that has just brought pages is good: then it is the meeting that is closed to
+        // us, and a login for each such meeting would use up the places for tokens.
+        let is_good = self.accepted.load(Ordering::Relaxed) == token.generation;
+        matches!(self.credentials, Credentials::App(_))
+            && !(refused.may_mean_the_meeting() && is_good)
+    }
+
+    /// Logs in, again and again while the server is out of reach. Called with the token locked:
+    /// everybody waits for this one login.
+    async fn log_in(&self, app: &App) -> Result<Grant, Failure> {
+        let outcome = self.patiently(|| self.try_log_in(app), |_, _| {}).await;
+        outcome.map_err(|failure| {
+            if failure.is_transient() {
+                Failure::Run(Error::Login {
+                    reason: failure.to_string(),
+                })
+            } else {
+                failure
+            }
+        })
+    }
+
+    async fn try_log_in(&self, app: &App) -> Result<Grant, Failure> {
+        let nonce: String = std::iter::repeat_with(fastrand::alphanumeric)
+            .take(40)
+            .collect();
+        let login = app.login(Utc::now().timestamp(), &nonce).map_err(|error| {
+            Failure::Run(Error::Config(format!("cannot write the login: {error}")))
+        })?;
+        let request = self
+            .http
+            .post(self.login.clone())
+            .header(AUTHORIZATION, sensitive(&login.authorization)?)
+            .header("X-Token-Type", "LongTicket")
+            .header(CONTENT_TYPE, "application/json; charset=UTF-8")
+            .body(login.body);
+        let answer = self.receive(request).await?;
+        if answer.is_success()
+            && let Some(grant) = Grant::parse(&answer.body)
+        {
+            return Ok(grant);
+        }
+        let failure = self.judge(&answer);
+        // What is refused is not repeated: that would lock the account.
+        Err(if failure.is_transient() {
+            failure
+        } else {
+            failure.into_end_of_run()
+        })
+    }
+}
+
+/// A header value that no log shows.
+fn sensitive(secret: &str) -> Result<HeaderValue, Failure> {
+    let Ok(mut value) = HeaderValue::from_str(secret.trim()) else {
+        let reason = "the access token holds characters that no header can carry".to_owned();
+        return Err(Failure::Run(Error::Credentials { reason }));
+    };
+    value.set_sensitive(true);
+    Ok(value)
+}
