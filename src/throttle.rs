@@ -22,10 +22,10 @@ use crate::rate::Rate;
 
 /// The interval between permits is longer than the rate says by this part of it, so that
 /// neither a timer nor the network can squeeze one request too many into the server's window.
-const SLACK: u32 = 250;
+const SLACK: u32 = 400;
 
 /// How late a permit may be and still not delay the next: a timer's tick and a busy moment.
-const LATENESS: Duration = Duration::from_millis(3);
+const LATENESS: Duration = Duration::from_millis(2);
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, Slate, NoOpMiddleware<Duration>>;
 
