@@ -339,6 +339,20 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_member_is_kept_as_deep_as_readers_can_follow() {
+        let nested = |levels: usize| {
+            let value = ["[".repeat(levels), r#""[\"[""#.into(), "]".repeat(levels)].concat();
+            page_of(&format!(r#"{{"new":{value}}}"#))
+        };
+        assert!(text(&nested(120).unwrap(), Column::Extra).is_some());
+        let refused = nested(121).unwrap_err().to_string();
+        assert!(
+            refused.contains("unknown member is nested too deeply"),
+            "{refused}"
+        );
+    }
+
+    #[test]
     fn a_record_may_lack_everything() {
         let page =
             page_of(r#"{}, {"displayName":null,"joinTime":null}, {"displayName":""}"#).unwrap();

@@ -42,12 +42,17 @@ pub(super) struct Columns {
     unknown: String,
 }
 
+/// How deep an unknown member may be nested: it is kept as it comes, for readers whose parsers have
+/// a limit of this order.
+const DEEPEST: usize = 120;
+
 #[derive(Clone, Copy)]
 enum Reading {
     Envelope,
     Record,
     Member(&'static str, &'static str),
     Unknown,
+    DeepUnknown,
 }
 
 impl Columns {
@@ -85,6 +90,7 @@ impl Columns {
             Reading::Record => Some("it is not an object".to_owned()),
             Reading::Member(name, expected) => Some(format!("member {name} {expected}")),
             Reading::Unknown => Some("an unknown member cannot be read".to_owned()),
+            Reading::DeepUnknown => Some("an unknown member is nested too deeply".to_owned()),
         }
     }
 
@@ -158,6 +164,27 @@ impl Columns {
     }
 }
 
+/// Whether a well-formed value is nested no deeper than [`DEEPEST`].
+fn is_shallow(json: &str) -> bool {
+    let (mut depth, mut in_text, mut is_escaped) = (0usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if std::mem::take(&mut is_escaped) => {}
+            b'\\' => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                depth += 1;
+                if depth > DEEPEST {
+                    return false;
+                }
+            }
+            b']' | b'}' if !in_text => depth -= 1,
+            _ => {}
+        }
+    }
+    true
+}
+
 impl<'de> DeserializeSeed<'de> for &mut Columns {
     type Value = ();
 
@@ -187,6 +214,10 @@ impl<'de> Visitor<'de> for &mut Columns {
             let time = TIMES.iter().position(|time| *time == name);
             let Some(index) = text.or(time.map(|time| TEXTS.len() + time)) else {
                 let value: &RawValue = map.next_value()?;
+                if !is_shallow(value.get()) {
+                    self.reading = Reading::DeepUnknown;
+                    return Err(A::Error::custom("nested too deeply"));
+                }
                 self.keep_unknown(name, value.get())
                     .map_err(A::Error::custom)?;
                 continue;
