@@ -207,11 +207,12 @@ impl Pager {
     pub(crate) async fn run(mut self, out: mpsc::Sender<Output>) -> Result<()> {
         let mut outcome = Ok(());
         loop {
-            if !self.is_stopping {
-                self.fill();
-            }
+            // First: what is settled no longer takes room from the meetings behind it.
             if !self.hand_out(&out).await {
                 return outcome;
+            }
+            if !self.is_stopping {
+                self.fill();
             }
             let wakes = self.desk.iter().filter_map(|entry| entry.wakes).min();
             if self.tasks.is_empty() && (self.is_stopping || wakes.is_none()) {
@@ -317,6 +318,11 @@ impl Pager {
                 });
             }
         };
+        let outcome = match answer.outcome {
+            // Whatever became of the meeting it was for.
+            Err(Failure::Run(error)) => return Err(error),
+            outcome => outcome,
+        };
         let position = answer.entry.checked_sub(self.front);
         let Some(entry) = position.and_then(|position| self.desk.get_mut(position)) else {
             return Ok(());
@@ -326,13 +332,12 @@ impl Pager {
         }
         entry.last_fetch = Utc::now();
         entry.first_fetch.get_or_insert(entry.last_fetch);
-        let page = match answer.outcome {
+        let page = match outcome {
             Ok(page) => page,
             Err(Failure::Cancelled) => {
                 self.is_stopping = true;
                 return Ok(());
             }
-            Err(Failure::Run(error)) => return Err(error),
             Err(failure) => {
                 let cause = format!("at offset {}: {failure}", answer.request.ask.offset);
                 self.give_up(answer.entry, MeetingStatus::Failed, cause);
