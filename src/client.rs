@@ -21,7 +21,7 @@ use url::Url;
 
 pub(crate) use self::failure::Failure;
 use self::patience::Naps;
-use self::session::Token;
+use self::session::{Access, Token};
 use crate::auth::{Credentials, LOGIN_PATH};
 use crate::config::Config;
 use crate::decode::{DecodeError, Page};
@@ -47,8 +47,8 @@ pub(crate) struct Client {
     max_body: u64,
     credentials: Credentials,
     /// The token at hand. Held while a login is under way, so that there is only one.
-    token: Mutex<Option<Token>>,
-    /// The generation of the token that brought the last page.
+    access: Mutex<Access>,
+    /// The generation of the latest token that brought a page.
     accepted: AtomicU64,
     throttle: Arc<Throttle>,
     patience: Patience,
@@ -95,8 +95,8 @@ impl Client {
             .connect_timeout(config.timeout)
             .pool_max_idle_per_host(concurrency)
             .tcp_nodelay(true)
-            // Unpacking costs more than it saves on a link within one machine.
-            .gzip(!is_local);
+            // Unpacking costs more than it saves on a bare link within one machine.
+            .gzip(!is_local || config.base_url.scheme() == "https");
         if is_local {
             http = http.no_proxy();
         }
@@ -129,7 +129,7 @@ impl Client {
             search_key: config.search_key.clone(),
             max_body: config.max_body.as_u64(),
             credentials,
-            token: Mutex::new(None),
+            access: Mutex::default(),
             accepted: AtomicU64::new(0),
             throttle,
             patience: Patience {
@@ -229,7 +229,7 @@ impl Client {
             Err(failure) => Err(failure),
         };
         if outcome.is_ok() {
-            self.accepted.store(token.generation, Ordering::Relaxed);
+            self.accepted.fetch_max(token.generation, Ordering::Relaxed);
         }
         Ok((token, outcome))
     }

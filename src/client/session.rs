@@ -21,18 +21,32 @@ pub(super) struct Token {
     renew_at: Option<Instant>,
 }
 
+/// What the run may ask with.
+#[derive(Default)]
+pub(super) struct Access {
+    token: Option<Token>,
+    /// A login was refused for good: each further one would bring the account closer to its lock.
+    is_refused: bool,
+}
+
 impl Client {
     /// The token to ask with: the one at hand, unless it is `refused` or about to end.
     pub(super) async fn token(&self, refused: Option<u64>) -> Result<Token, Failure> {
-        let mut slot = self.token.lock().await;
+        let mut access = self.access.lock().await;
+        if access.is_refused {
+            return Err(Failure::Cancelled);
+        }
         let now = Instant::now();
-        if let Some(token) = slot.as_ref()
+        if let Some(token) = &access.token
             && refused != Some(token.generation)
             && token.renew_at.is_none_or(|renew_at| now < renew_at)
         {
             return Ok(token.clone());
         }
-        let generation = slot.as_ref().map_or(1, |token| token.generation + 1);
+        let generation = access
+            .token
+            .as_ref()
+            .map_or(1, |token| token.generation + 1);
         let token = match &self.credentials {
             Credentials::Token(secret) => Token {
                 header: sensitive(secret.expose_secret())?,
@@ -40,7 +54,9 @@ impl Client {
                 renew_at: None,
             },
             Credentials::App(app) => {
-                let grant = self.log_in(app).await?;
+                let grant = self.log_in(app).await.inspect_err(|failure| {
+                    access.is_refused = matches!(failure, Failure::Run(_));
+                })?;
                 (self.observer)(Event::LoggedIn { life: grant.life() });
                 Token {
                     header: sensitive(grant.token().expose_secret())?,
@@ -49,17 +65,23 @@ impl Client {
                 }
             }
         };
-        *slot = Some(token.clone());
+        access.token = Some(token.clone());
         Ok(token)
     }
 
     /// Whether a new token may help where this one was refused.
     pub(super) fn may_renew(&self, token: &Token, refused: &Failure) -> bool {
+        if matches!(self.credentials, Credentials::Token(_)) {
+            return false;
+        }
+        let accepted = self.accepted.load(Ordering::Relaxed);
         // A token that has just brought pages is good: then it is the meeting that is closed to
         // us, and a login for each such meeting would use up the places for tokens.
-        let is_good = self.accepted.load(Ordering::Relaxed) == token.generation;
-        matches!(self.credentials, Credentials::App(_))
-            && !(refused.may_mean_the_meeting() && is_good)
+        let is_good = accepted >= token.generation;
+        // A new token that is no better than the one before: a third would not be either.
+        let is_hopeless = token.generation > 1 && !is_good;
+        let is_about_the_meeting = is_good && refused.may_mean_the_meeting();
+        !(is_hopeless || is_about_the_meeting)
     }
 
     /// Logs in, again and again while the server is out of reach. Called with the token locked:

@@ -8,8 +8,11 @@
 
 mod cli;
 mod config;
+mod drift;
 mod export;
+mod faults;
 mod readers;
+mod run;
 mod sdk;
 mod simulator;
 mod venv;
