@@ -23,7 +23,7 @@ pub(crate) use self::failure::Failure;
 use self::patience::Naps;
 use self::session::{Access, Token};
 use crate::auth::{Credentials, LOGIN_PATH};
-use crate::config::Config;
+use crate::config::{Config, SearchKey};
 use crate::decode::{DecodeError, Page};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
@@ -43,7 +43,7 @@ pub(crate) struct Client {
     records: Url,
     login: Url,
     language: HeaderValue,
-    search_key: Option<String>,
+    search_key: Option<SearchKey>,
     max_body: u64,
     credentials: Credentials,
     /// The token at hand. Held while a login is under way, so that there is only one.
@@ -222,7 +222,7 @@ impl Client {
             .header("X-Access-Token", token.header.clone())
             .header(ACCEPT_LANGUAGE, self.language.clone());
         if let Some(key) = &self.search_key {
-            request = request.query(&[("searchKey", key)]);
+            request = request.query(&[("searchKey", key.as_str())]);
         }
         let outcome = match self.receive(request).await {
             Ok(answer) => self.page_of(&answer, meeting, offset),
@@ -286,8 +286,13 @@ impl Client {
         let error = ErrorBody::parse(&answer.body);
         let verdict = Verdict::of(answer.status, error.code.as_deref());
         let request_id = answer.request_id().or_else(|| error.request_id.clone());
-        let failure = Failure::refused(verdict, answer.status, &error, self.search_key.as_deref())
-            .with_request_id(request_id);
+        let failure = Failure::refused(
+            verdict,
+            answer.status,
+            &error,
+            self.search_key.as_ref().map(SearchKey::as_str),
+        )
+        .with_request_id(request_id);
         match verdict {
             Verdict::Throttled => {}
             Verdict::Run => return failure.into_end_of_run(),

@@ -58,7 +58,7 @@ pub struct Config {
     /// Language of the labels.
     pub language: Language,
     /// The API's `searchKey`: only records that match.
-    pub search_key: Option<String>,
+    pub search_key: Option<SearchKey>,
     /// Stop at the first meeting that fails.
     pub fail_fast: bool,
     /// How a meeting of several pages is proven whole.
@@ -205,6 +205,30 @@ impl Config {
 #[expect(clippy::expect_used, reason = "a constant, parsed by a test")]
 fn default_site() -> Url {
     Url::parse("https://api.meeting.huaweicloud.com").expect("a well-formed URL")
+}
+
+/// What to search for; it may be a phone number, so `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SearchKey(String);
+
+impl SearchKey {
+    /// The key as it is sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for SearchKey {
+    fn from(key: String) -> Self {
+        Self(key)
+    }
+}
+
+impl fmt::Debug for SearchKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SearchKey(..)")
+    }
 }
 
 /// Records a request: 1 to 500.

@@ -18,7 +18,7 @@ use chrono::Utc;
 use crate::config::{Compress, Format};
 use crate::error::{Error, Result};
 use crate::folder;
-use crate::ledger::{self, CommittedMeeting, Entry, LEDGER_VERSION, Ledger, Part};
+use crate::ledger::{self, Asked, CommittedMeeting, Entry, LEDGER_VERSION, Ledger, Part};
 use crate::report::Report;
 use crate::store::Store;
 use crate::uuid::ConfUuid;
@@ -43,6 +43,7 @@ pub struct Dataset {
     staging: Option<Staging>,
     staging_path: PathBuf,
     recovery: Recovery,
+    asked: Option<Asked>,
     /// Whether every part that this run committed has its final name.
     is_published: bool,
 }
@@ -113,6 +114,7 @@ impl Dataset {
             staging: None,
             staging_path: root.join(staging::FOLDER).join(run_id),
             recovery: Recovery::default(),
+            asked: None,
             is_published: true,
         };
         dataset.refuse_other_formats(extension(format, compress))?;
@@ -127,6 +129,31 @@ impl Dataset {
         .await?;
         dataset.staging = Some(staging);
         Ok(dataset)
+    }
+
+    /// Says what this run asks of each meeting.
+    ///
+    /// # Errors
+    ///
+    /// The dataset holds answers to another question.
+    pub fn ask(&mut self, asked: Asked) -> Result<()> {
+        let before = self
+            .ledger
+            .standing()
+            .find_map(|entry| entry.asked.as_ref());
+        if let Some(before) = before.filter(|before| **before != asked) {
+            let what = if before.language == asked.language {
+                "another search key, or none".to_owned()
+            } else {
+                format!("labels in {}", before.language)
+            };
+            return Err(Error::Config(format!(
+                "the dataset holds records that were asked for with {what}: \
+                 ask for the same, or give another destination"
+            )));
+        }
+        self.asked = Some(asked);
+        Ok(())
     }
 
     /// Whether a meeting is in the dataset.
@@ -272,6 +299,7 @@ impl Dataset {
             parts,
             meetings: meetings.to_vec(),
             retracts: Vec::new(),
+            asked: self.asked.clone(),
         })
     }
 

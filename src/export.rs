@@ -22,10 +22,11 @@ use self::account::Account;
 use self::sink::{Batch, Sink, Word};
 use crate::auth::Credentials;
 use crate::client::Client;
-use crate::config::Config;
+use crate::config::{Config, SearchKey};
 use crate::dataset::{Commit, Dataset};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
+use crate::ledger::Asked;
 use crate::pager::Pager;
 use crate::record::Provenance;
 use crate::report::Report;
@@ -87,18 +88,9 @@ impl Export {
             pipe,
         } = self;
         config.check()?;
-        let out = config.out.clone().unwrap_or_default();
         let started = Utc::now();
         let run_id = run_id(started);
-        let mut destination = match pipe {
-            Some(pipe) => Destination::Pipe(Some(pipe)),
-            None if out.is_empty() || out == "-" => {
-                return Err(Error::Config("out: no destination".to_owned()));
-            }
-            None => Destination::Dataset(Box::new(
-                Dataset::open(&out, &run_id, config.format, config.compress).await?,
-            )),
-        };
+        let mut destination = Destination::open(&config, &run_id, pipe).await?;
         let stop = cancel.child_token();
         let throttle = Arc::new(Throttle::new(
             config.rate,
@@ -137,31 +129,12 @@ impl Export {
             observer: &observer,
             stop: &stop,
         };
-        let mut error = None;
-        for number in 0..PASSES {
-            let pass = line.pass(number, work, &mut destination, &mut account);
-            let dropped = match pass.await {
-                Ok(dropped) => dropped,
-                Err(stopped_by) => {
-                    error = Some(stopped_by);
-                    break;
-                }
-            };
-            let (held, missing): (Vec<_>, _) = dropped
-                .into_iter()
-                .partition(|meeting| destination.holds(meeting));
-            account.found(&held);
-            work = missing;
-            if work.is_empty() || stop.is_cancelled() {
-                break;
-            }
+        let mut outcome = line.passes(work, &mut destination, &mut account).await;
+        if outcome.is_ok() {
+            outcome = line.leave_readable(&mut destination, &mut account).await;
         }
+        let mut error = outcome.err();
         let elapsed = begun.elapsed();
-        if error.is_none()
-            && let Err(failed) = line.leave_readable(&mut destination, &mut account).await
-        {
-            error = Some(failed);
-        }
         let report = account.close(
             &client,
             &throttle,
@@ -193,6 +166,27 @@ enum Destination {
 }
 
 impl Destination {
+    async fn open(
+        config: &Config,
+        run_id: &str,
+        pipe: Option<Box<dyn Write + Send>>,
+    ) -> Result<Self> {
+        if pipe.is_some() {
+            return Ok(Self::Pipe(pipe));
+        }
+        let Some(out) = config
+            .out
+            .as_deref()
+            .filter(|out| !out.is_empty() && *out != "-")
+        else {
+            return Err(Error::Config("out: no destination".to_owned()));
+        };
+        let mut dataset = Dataset::open(out, run_id, config.format, config.compress).await?;
+        let search_key = config.search_key.as_ref().map(SearchKey::as_str);
+        dataset.ask(Asked::new(config.language, search_key))?;
+        Ok(Self::Dataset(Box::new(dataset)))
+    }
+
     fn holds(&self, meeting: &ConfUuid) -> bool {
         match self {
             Self::Dataset(dataset) => dataset.holds(meeting),
@@ -210,6 +204,28 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// Reads and commits the meetings; those of batches that another run of the same dataset got
+    /// in the way of are read again, unless that run has them.
+    async fn passes(
+        &self,
+        mut work: Vec<ConfUuid>,
+        destination: &mut Destination,
+        account: &mut Account,
+    ) -> Result<()> {
+        for number in 0..PASSES {
+            let dropped = self.pass(number, work, destination, account).await?;
+            let (held, missing): (Vec<_>, _) = dropped
+                .into_iter()
+                .partition(|meeting| destination.holds(meeting));
+            account.found(&held);
+            work = missing;
+            if work.is_empty() || self.stop.is_cancelled() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads meetings, encodes and commits them; returns those of batches that another run got
     /// in the way of.
     async fn pass(

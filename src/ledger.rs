@@ -10,11 +10,14 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::record::Language;
 use crate::report::{MeetingStatus, Proof};
 use crate::store::Store;
 use crate::uuid::ConfUuid;
+use crate::writer::hex;
 
 /// Version of the entries' form.
 pub(crate) const LEDGER_VERSION: u32 = 1;
@@ -43,6 +46,32 @@ pub(crate) struct Entry {
     /// Commits that are void from here on, since parts of them were lost.
     #[serde(default)]
     pub(crate) retracts: Vec<u64>,
+    /// What was asked of each meeting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asked: Option<Asked>,
+}
+
+/// What a run asks of each meeting. One dataset holds answers to one question: a meeting that
+/// another question was asked of is not the same meeting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The language of the labels.
+    pub language: Language,
+    /// SHA-256 of the search key, where only records that match it are asked for: the key itself
+    /// may be a phone number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_key_sha256: Option<String>,
+}
+
+impl Asked {
+    /// The question with this search key, or without one.
+    pub fn new(language: Language, search_key: Option<&str>) -> Self {
+        let digest = |key: &str| hex(&Sha256::digest(key));
+        Self {
+            language,
+            search_key_sha256: search_key.map(digest),
+        }
+    }
 }
 
 /// One part of a commit.

@@ -25,7 +25,9 @@ mod verify;
 mod writer;
 
 pub use auth::{App, Credentials};
-pub use config::{Compress, Config, CountPolicy, Format, LogFormat, PageSize, Verify, When};
+pub use config::{
+    Compress, Config, CountPolicy, Format, LogFormat, PageSize, SearchKey, Verify, When,
+};
 pub use dataset::{
     Commit, Damage, Dataset, Recovery, RunStatus, STATUS_VERSION, Status, Unfinished, status,
 };
@@ -33,7 +35,7 @@ pub use decode::{DecodeError, Page};
 pub use error::{Error, Result};
 pub use event::{Event, Observer, silent};
 pub use export::{Export, Finished};
-pub use ledger::CommittedMeeting;
+pub use ledger::{Asked, CommittedMeeting};
 pub use meetings::MeetingList;
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};

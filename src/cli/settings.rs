@@ -12,7 +12,8 @@ use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use rollbook::{
-    Compress, Config, CountPolicy, Format, Language, LogFormat, PageSize, Rate, Verify, When,
+    Compress, Config, CountPolicy, Format, Language, LogFormat, PageSize, Rate, SearchKey, Verify,
+    When,
 };
 use url::Url;
 
@@ -259,7 +260,7 @@ impl Settings {
         set(&mut config.fail_fast, keep_going.then_some(false));
         set(&mut config.base_url, base_url);
         set(&mut config.language, language);
-        set_some(&mut config.search_key, search_key);
+        set_some(&mut config.search_key, search_key.map(SearchKey::from));
         set_some(&mut config.ca_file, ca_file);
         set(&mut config.allow_http, allow_http);
         set_some(&mut config.app_id, app_id);

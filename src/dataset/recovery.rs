@@ -103,6 +103,7 @@ impl Dataset {
                 parts: Vec::new(),
                 meetings: Vec::new(),
                 retracts: lost.clone(),
+                asked: None,
             };
             if self.ledger.put(&self.store, entry).await? {
                 let meetings = self

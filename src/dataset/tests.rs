@@ -482,6 +482,7 @@ async fn ten_thousand_entries_are_read_and_told() {
                 .map(|n| meeting(&format!("9a0fa6d10a5b11eaae5e{sequence:06}{n:06}"), 3))
                 .collect(),
             retracts: Vec::new(),
+            asked: None,
         };
         let text = serde_json::to_vec(&entry).unwrap();
         fs::write(folder.join(ledger::entry_path(sequence)), text).unwrap();

@@ -33,6 +33,7 @@ fn entry(sequence: u64, meetings: &[&str]) -> Entry {
         }],
         meetings: meetings.iter().map(|name| meeting(name, 3)).collect(),
         retracts: Vec::new(),
+        asked: None,
     }
 }
 

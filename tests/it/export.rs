@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rollbook::simulator::{APP_ID, APP_KEY, Options, Simulator, TOKEN};
 use rollbook::{
-    App, ConfUuid, Config, Credentials, Export, Finished, Outcome, Rate, silent, verify,
+    App, ConfUuid, Config, Credentials, Export, Finished, Language, Outcome, Rate, silent, verify,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +51,40 @@ async fn a_list_of_meetings_becomes_a_sound_dataset_with_the_least_requests() {
     assert_eq!(again.report.outcome, Outcome::Complete);
     assert_eq!(again.report.requests.sent, 0);
     assert_eq!(again.report.meetings.already, sizes.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_holds_answers_to_one_question() {
+    let simulator = Simulator::start(Options::sizes(&[700, 3])).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let first = config(&simulator, folder.path());
+    export(first.clone(), simulator.meetings()).await;
+    for other in [
+        Config {
+            search_key: Some("+861390000".to_owned().into()),
+            ..first.clone()
+        },
+        Config {
+            language: Language::ZhCn,
+            ..first
+        },
+    ] {
+        let export = Export {
+            config: other,
+            credentials: Credentials::Token(TOKEN.into()),
+            meetings: simulator.meetings(),
+            pipe: None,
+        };
+        let refused = export
+            .run(silent(), CancellationToken::new())
+            .await
+            .unwrap_err();
+        let text = refused.to_string();
+        assert!(
+            text.contains("another destination") && !text.contains("861390000"),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
