@@ -1,0 +1,162 @@
+//! How much cheaper are NDJSON lines written from columns than from a struct a record?
+//!
+//! Once from records that are ready (columns here, structs there), once from the bytes of pages.
+//! Both sides write the same bytes into nothing, through a buffer of the same size.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a bench that lacks what it needs cannot measure"
+)]
+
+#[path = "fixture/owned.rs"]
+mod owned;
+#[path = "fixture/pages.rs"]
+mod pages;
+
+use std::io::{self, BufWriter, Write};
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, SecondsFormat, Utc};
+use criterion::{Criterion, Throughput};
+use owned::Record;
+use pages::{Meeting, PAGE};
+use rollbook::{Compress, Format, Language, Page, PartOptions, PipeWriter, Provenance, Stay};
+use serde::{Serialize, Serializer};
+
+const PAGES: u64 = 256;
+const BUFFER: usize = 256 << 10;
+
+/// A record as it is written.
+#[derive(Serialize)]
+struct Line {
+    conf_uuid: String,
+    record_index: u64,
+    display_name: Option<String>,
+    call_number: Option<String>,
+    device_type: Option<String>,
+    media_type: Option<String>,
+    dept_name: Option<String>,
+    #[serde(serialize_with = "rfc3339")]
+    join_time: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339")]
+    left_time: Option<DateTime<Utc>>,
+    duration_ms: Option<i64>,
+    anomaly: Option<&'static str>,
+    extra: Option<String>,
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde calls")]
+fn rfc3339<S: Serializer>(time: &Option<DateTime<Utc>>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+        .serialize(to)
+}
+
+impl Line {
+    fn new(record: Record, meeting: &str, record_index: u64) -> Self {
+        let stay = Stay::new(record.join_time, record.left_time);
+        Self {
+            conf_uuid: meeting.to_owned(),
+            record_index,
+            display_name: record.display_name,
+            call_number: record.call_number,
+            device_type: record.device_type,
+            media_type: record.media_type,
+            dept_name: record.dept_name,
+            join_time: stay.join.and_then(DateTime::from_timestamp_millis),
+            left_time: stay.left.and_then(DateTime::from_timestamp_millis),
+            duration_ms: stay.duration,
+            anomaly: stay.anomaly.map(rollbook::Anomaly::as_str),
+            extra: None,
+        }
+    }
+}
+
+fn batches(meeting: &Meeting) -> impl Iterator<Item = RecordBatch> {
+    meeting
+        .with_offsets()
+        .map(|(offset, body)| Page::decode(body, &meeting.uuid, offset).unwrap().records)
+}
+
+fn lines(meeting: &Meeting) -> impl Iterator<Item = Vec<Line>> {
+    meeting.with_offsets().map(|(offset, body)| {
+        let page = owned::Page::parse(body);
+        assert_eq!(page.is_last(offset), offset == (PAGES - 1) * PAGE);
+        (offset..)
+            .zip(page.data)
+            .map(|(index, record)| Line::new(record, meeting.uuid.as_str(), index))
+            .collect()
+    })
+}
+
+fn from_columns<W>(pages: impl Iterator<Item = RecordBatch>, out: W) -> W
+where
+    W: Write + Send + 'static,
+{
+    let options = PartOptions {
+        format: Format::Ndjson,
+        compress: Compress::None,
+        provenance: Provenance {
+            base_url: "https://meeting.example.com".to_owned(),
+            language: Language::EnUs,
+        },
+        part_rows: u64::MAX,
+        part_bytes: u64::MAX,
+    };
+    let mut writer = PipeWriter::new(&options, out).unwrap();
+    for page in pages {
+        writer.whole(&[page]).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn from_structs<'a, W: Write>(lines: impl Iterator<Item = &'a Line>, out: &mut W) {
+    for line in lines {
+        serde_json::to_writer(&mut *out, line).unwrap();
+        out.write_all(b"\n").unwrap();
+    }
+}
+
+fn nothing() -> BufWriter<io::Sink> {
+    BufWriter::with_capacity(BUFFER, io::sink())
+}
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
+        .configure_from_args();
+    let meeting = Meeting::of(PAGES, false);
+    let columns: Vec<_> = batches(&meeting).collect();
+    let structs: Vec<_> = lines(&meeting).flatten().collect();
+    let mut text = vec![];
+    from_structs(structs.iter(), &mut text);
+    assert!(from_columns(columns.iter().cloned(), vec![]) == text);
+
+    let mut group = criterion.benchmark_group("ndjson/ready records");
+    group.throughput(Throughput::Elements(PAGES * PAGE));
+    group.bench_function("rollbook", |bencher| {
+        bencher.iter(|| from_columns(columns.iter().cloned(), io::sink()));
+    });
+    group.bench_function("owned structs", |bencher| {
+        bencher.iter(|| from_structs(structs.iter(), &mut nothing()));
+    });
+    group.finish();
+
+    let mut group = criterion.benchmark_group("ndjson/page bytes");
+    group.throughput(Throughput::Elements(PAGES * PAGE));
+    group.bench_function("rollbook", |bencher| {
+        bencher.iter(|| from_columns(batches(&meeting), io::sink()));
+    });
+    group.bench_function("owned structs", |bencher| {
+        bencher.iter(|| {
+            let mut out = nothing();
+            for page in lines(&meeting) {
+                from_structs(page.iter(), &mut out);
+            }
+        });
+    });
+    group.finish();
+    criterion.final_summary();
+}
