@@ -12,6 +12,7 @@ mod drift;
 mod export;
 mod faults;
 mod readers;
+mod readme;
 mod run;
 mod sdk;
 mod simulator;
