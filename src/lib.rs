@@ -1,4 +1,44 @@
 //! Exports every participant record of historical Huawei Cloud Meeting meetings, and proves it.
+//!
+//! [`Export`] is one run: settings, credentials and a list of meetings in, a dataset (or a pipe)
+//! and a [`Report`] out. The library tells what happens as [`Event`]s and stops when its token is
+//! cancelled; it prints nothing, reads no environment and handles no signals. The command
+//! `rollbook` is a thin layer over it.
+//!
+//! Below `export`, from the request to the disk: `client` asks under the `throttle` with a token
+//! from `auth` and judges answers by `retry`; `decode` turns a page into Arrow columns as `record`
+//! defines them; `pager` walks meetings and settles whether they are whole; `writer` encodes;
+//! `dataset` commits through the `ledger` on a `store`. [`simulator`] is the API, for the demo, the
+//! tests and the benches.
+//!
+//! ```
+//! use rollbook::simulator::{Options, Simulator, TOKEN};
+//! use rollbook::{Config, Credentials, Export, Outcome, Rate, silent};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let api = Simulator::start(Options::sizes(&[3, 1_200])).await?;
+//! let folder = tempfile::tempdir()?;
+//! let export = Export {
+//!     config: Config {
+//!         base_url: api.base_url(),
+//!         out: folder.path().to_str().map(str::to_owned),
+//!         rate: Rate::Unlimited,
+//!         ..Config::default()
+//!     },
+//!     credentials: Credentials::Token(TOKEN.into()),
+//!     meetings: api.meetings(),
+//!     pipe: None,
+//! };
+//! let finished = export.run(silent(), CancellationToken::new()).await?;
+//! assert_eq!(finished.report.outcome, Outcome::Complete);
+//! assert_eq!(finished.report.records, 1_203);
+//! assert_eq!(finished.report.requests.sent, finished.report.requests.minimum);
+//! # Ok(())
+//! # })
+//! # }
+//! ```
 
 mod auth;
 mod client;

@@ -6,24 +6,26 @@
 //! bounded by its options, not by any `count`: a meeting that is too large to hold is handed
 //! out page by page while it is first in line, and taken back if it turns out not to be whole.
 
+mod drift;
 #[cfg(test)]
 mod model;
+mod open_meeting;
 mod reading;
 mod seam;
 mod walk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::reading::{Policy, Progress, Reading, Request};
+use self::open_meeting::OpenMeeting;
+use self::reading::{Policy, Progress, Request};
 use crate::client::{Client, Failure};
 use crate::config::Config;
 use crate::decode::Page;
@@ -90,7 +92,7 @@ pub(crate) struct Pager {
     cancel: CancellationToken,
     waiting: std::vec::IntoIter<ConfUuid>,
     /// The meetings at hand, in the order of the list.
-    desk: VecDeque<Entry>,
+    desk: VecDeque<OpenMeeting>,
     /// Number of the entry at the front of the desk.
     front: usize,
     tasks: JoinSet<Answer>,
@@ -98,70 +100,10 @@ pub(crate) struct Pager {
     is_stopping: bool,
 }
 
-/// One meeting on the desk.
-struct Entry {
-    meeting: ConfUuid,
-    reading: Reading,
-    /// Records in order that are not handed out yet.
-    pages: Vec<RecordBatch>,
-    /// Rows that were told as arrived and are not void.
-    arrived: u64,
-    /// Its `count` was told.
-    is_counted: bool,
-    has_slices: bool,
-    /// The slices handed out are void.
-    is_void: bool,
-    sent: Arc<AtomicU64>,
-    tasks: Vec<AbortHandle>,
-    wakes: Option<Instant>,
-    first_fetch: Option<DateTime<Utc>>,
-    last_fetch: DateTime<Utc>,
-    absent: Option<(MeetingStatus, String)>,
-}
-
 struct Answer {
     entry: usize,
     request: Request,
     outcome: Result<Page, Failure>,
-}
-
-impl Entry {
-    fn new(meeting: ConfUuid, policy: Policy) -> Self {
-        Self {
-            meeting,
-            reading: Reading::new(policy),
-            pages: vec![],
-            arrived: 0,
-            is_counted: false,
-            has_slices: false,
-            is_void: false,
-            sent: Arc::default(),
-            tasks: vec![],
-            wakes: None,
-            first_fetch: None,
-            last_fetch: Utc::now(),
-            absent: None,
-        }
-    }
-
-    fn held(&self) -> u64 {
-        let pages: u64 = self.pages.iter().map(|page| page.num_rows() as u64).sum();
-        pages + self.reading.held()
-    }
-
-    /// Forgets what has come, and asks for nothing more of it.
-    fn drop_records(&mut self) -> u64 {
-        for task in self.tasks.drain(..) {
-            task.abort();
-        }
-        self.pages.clear();
-        self.is_void = self.has_slices;
-        std::mem::take(&mut self.arrived)
-    }
-
-    fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
-    }
 }
 
 impl Pager {
@@ -244,7 +186,7 @@ impl Pager {
 
     /// Begins requests as long as there is something to ask: meetings at hand first.
     fn fill(&mut self) {
-        let held: u64 = self.desk.iter().map(Entry::held).sum();
+        let held: u64 = self.desk.iter().map(OpenMeeting::held).sum();
         let mut position = 0;
         let places = self.tasks_at_once + self.client.naps().count();
         while self.tasks.len() < places.min(MOST_TASKS) {
@@ -260,7 +202,7 @@ impl Pager {
                 let Some(meeting) = self.waiting.next() else {
                     break;
                 };
-                self.desk.push_back(Entry::new(meeting, self.policy));
+                self.desk.push_back(OpenMeeting::new(meeting, self.policy));
             }
             let must_wait = position > 0 && self.is_large(position);
             let entry = &mut self.desk[position];
@@ -423,7 +365,7 @@ impl Pager {
     }
 
     /// Hands out the rest of a meeting and what became of it.
-    async fn close(&self, mut entry: Entry, out: &mpsc::Sender<Output>) -> bool {
+    async fn close(&self, mut entry: OpenMeeting, out: &mpsc::Sender<Output>) -> bool {
         let pages = std::mem::take(&mut entry.pages);
         let end = self.end_of(entry);
         if matches!(end, Output::Whole(_)) {
@@ -436,7 +378,7 @@ impl Pager {
         out.send(end).await.is_ok()
     }
 
-    fn end_of(&self, entry: Entry) -> Output {
+    fn end_of(&self, entry: OpenMeeting) -> Output {
         let requests = entry.sent();
         let restarts = entry.reading.restarts().into();
         match (entry.absent, entry.reading.proof()) {

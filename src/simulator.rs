@@ -38,6 +38,7 @@ mod armed;
 mod auth;
 mod body;
 mod call;
+mod drift;
 mod effect;
 mod fault;
 mod guarded;
@@ -57,6 +58,7 @@ mod tls;
 mod windows;
 mod world;
 
+pub use drift::Drift;
 pub use effect::{
     Answer, ClampLimit, Drip, Echo, Effect, RecordEdit, Refusal, ServiceError, Throttled,
 };
@@ -67,7 +69,6 @@ pub use options::{
 };
 pub use record::Record;
 pub use seen::Seen;
-pub use world::Drift;
 
 /// A running server; it stops when dropped.
 pub struct Simulator {

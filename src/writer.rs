@@ -6,6 +6,7 @@
 
 mod arrow;
 mod encoder;
+mod gathering;
 mod ndjson;
 mod parquet;
 mod part;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 
+use super::drift::Drift;
 use super::seam::Digest;
-use super::walk::{Ask, Drift, Manner, SMALLEST_LIMIT, Walk};
+use super::walk::{Ask, Manner, SMALLEST_LIMIT, Walk};
 use crate::config::{CountPolicy, Verify};
 use crate::decode::Page;
 use crate::report::{MeetingStatus, Proof};

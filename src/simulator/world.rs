@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::drift::Drift;
 use super::guarded::Guarded;
 use bytes::Bytes;
 
@@ -21,20 +22,6 @@ pub(super) const FIRST_START: i64 = 1_767_571_200_000;
 const SEASON: u64 = 180 * 24 * 3_600_000;
 /// At most this long lies between the starts of two meetings (6 hours).
 const LONGEST_GAP: u64 = 6 * 3_600_000;
-
-/// A change of a meeting's records while somebody reads them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Drift {
-    /// Records removed in front.
-    pub remove_front: u64,
-    /// Records inserted in front.
-    pub insert_front: u64,
-    /// Records removed at the end.
-    pub remove_end: u64,
-    /// Records added at the end.
-    pub append: u64,
-}
 
 /// One meeting.
 #[derive(Debug)]

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::folder;
 
 use super::PartOptions;
-use super::encoder::{Fault, Gathering};
+use super::encoder::Fault;
+use super::gathering::Gathering;
 
 /// A closed part in the staging folder, not yet committed.
 #[derive(Clone, Debug, PartialEq, Eq)]

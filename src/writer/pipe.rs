@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 use crate::record::schema;
 
 use super::PartOptions;
-use super::encoder::{Fault, Gathering};
+use super::encoder::Fault;
+use super::gathering::Gathering;
 
 /// Writes whole meetings to a stream.
 #[derive(Debug)]

@@ -1,0 +1,73 @@
+//! One meeting on the pager's desk: its reading, what has come of it, and who is out for more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::reading::{Policy, Reading};
+use crate::report::MeetingStatus;
+use crate::uuid::ConfUuid;
+
+/// One meeting on the desk.
+pub(super) struct OpenMeeting {
+    pub(super) meeting: ConfUuid,
+    pub(super) reading: Reading,
+    /// Records in order that are not handed out yet.
+    pub(super) pages: Vec<RecordBatch>,
+    /// Rows that were told as arrived and are not void.
+    pub(super) arrived: u64,
+    /// Its `count` was told.
+    pub(super) is_counted: bool,
+    pub(super) has_slices: bool,
+    /// The slices handed out are void.
+    pub(super) is_void: bool,
+    pub(super) sent: Arc<AtomicU64>,
+    pub(super) tasks: Vec<AbortHandle>,
+    pub(super) wakes: Option<Instant>,
+    pub(super) first_fetch: Option<DateTime<Utc>>,
+    pub(super) last_fetch: DateTime<Utc>,
+    pub(super) absent: Option<(MeetingStatus, String)>,
+}
+
+impl OpenMeeting {
+    pub(super) fn new(meeting: ConfUuid, policy: Policy) -> Self {
+        Self {
+            meeting,
+            reading: Reading::new(policy),
+            pages: vec![],
+            arrived: 0,
+            is_counted: false,
+            has_slices: false,
+            is_void: false,
+            sent: Arc::default(),
+            tasks: vec![],
+            wakes: None,
+            first_fetch: None,
+            last_fetch: Utc::now(),
+            absent: None,
+        }
+    }
+
+    pub(super) fn held(&self) -> u64 {
+        let pages: u64 = self.pages.iter().map(|page| page.num_rows() as u64).sum();
+        pages + self.reading.held()
+    }
+
+    /// Forgets what has come, and asks for nothing more of it.
+    pub(super) fn drop_records(&mut self) -> u64 {
+        for task in self.tasks.drain(..) {
+            task.abort();
+        }
+        self.pages.clear();
+        self.is_void = self.has_slices;
+        std::mem::take(&mut self.arrived)
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,119 @@
+//! Pages into batches into the encoder of one format, chosen in one place.
+//!
+//! Pages are small and most encoders like large batches, so records are collected until a batch is
+//! worth encoding. Batches are cut at fixed counts of records: where the pages ended does not show
+//! in the output.
+
+use std::fmt;
+use std::io::Write;
+
+use arrow::compute::concat_batches;
+use arrow::record_batch::RecordBatch;
+
+use crate::config::Format;
+use crate::record::schema;
+
+use super::PartOptions;
+use super::arrow::ArrowEncoder;
+use super::encoder::{Encoder, Fault};
+use super::ndjson::NdjsonEncoder;
+use super::parquet::ParquetEncoder;
+
+/// An encoder that is fed pages.
+pub(super) struct Gathering<W> {
+    encoder: Box<dyn Encoder<W>>,
+    pages: Vec<RecordBatch>,
+    gathered: usize,
+    rows: u64,
+}
+
+impl<W: Write + Send + 'static> Gathering<W> {
+    pub(super) fn new(options: &PartOptions, sink: W) -> Result<Self, Fault> {
+        Ok(Self {
+            encoder: encoder(options, sink)?,
+            pages: Vec::new(),
+            gathered: 0,
+            rows: 0,
+        })
+    }
+
+    /// Adds the records of a page.
+    pub(super) fn push(&mut self, page: &RecordBatch) -> Result<(), Fault> {
+        let Some(batch_rows) = self.encoder.batch_rows() else {
+            self.rows += page.num_rows() as u64;
+            return self.encoder.write(page);
+        };
+        let mut offset = 0;
+        while offset < page.num_rows() {
+            let rows = (batch_rows - self.gathered).min(page.num_rows() - offset);
+            self.pages.push(page.slice(offset, rows));
+            self.gathered += rows;
+            self.rows += rows as u64;
+            offset += rows;
+            if self.gathered == batch_rows {
+                self.encode()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes what is gathered and pushes it to the sink. Moves the cuts between batches, so it
+    /// is for streams, not for parts.
+    pub(super) fn flush(&mut self) -> Result<(), Fault> {
+        self.encode()?;
+        self.encoder.flush()
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Bytes that are encoded but not in the sink yet, about.
+    pub(super) fn buffered(&self) -> u64 {
+        self.encoder.buffered()
+    }
+
+    pub(super) fn sink(&self) -> &W {
+        self.encoder.sink()
+    }
+
+    pub(super) fn finish(mut self) -> Result<W, Fault> {
+        self.encode()?;
+        self.encoder.finish()
+    }
+
+    fn encode(&mut self) -> Result<(), Fault> {
+        match self.pages.as_slice() {
+            [] => {}
+            [page] => self.encoder.write(page)?,
+            pages => {
+                let batch = concat_batches(&schema(), pages)?;
+                self.encoder.write(&batch)?;
+            }
+        }
+        self.pages.clear();
+        self.gathered = 0;
+        Ok(())
+    }
+}
+
+impl<W> fmt::Debug for Gathering<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gathering")
+            .field("gathered", &self.gathered)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The encoder of a format.
+fn encoder<W: Write + Send + 'static>(
+    options: &PartOptions,
+    sink: W,
+) -> Result<Box<dyn Encoder<W>>, Fault> {
+    Ok(match options.format {
+        Format::Parquet => Box::new(ParquetEncoder::new(&options.provenance, sink)?),
+        Format::Ndjson => Box::new(NdjsonEncoder::new(options.compress, sink)?),
+        Format::Arrow => Box::new(ArrowEncoder::new(&options.provenance, sink)?),
+    })
+}
