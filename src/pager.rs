@@ -93,7 +93,7 @@ pub(crate) struct Pager {
     waiting: std::vec::IntoIter<ConfUuid>,
     /// The meetings at hand, in the order of the list.
     desk: VecDeque<OpenMeeting>,
-    /// Number of the entry at the front of the desk.
+    /// Number of the meeting at the front of the desk.
     front: usize,
     tasks: JoinSet<Answer>,
     /// No request is begun any more.
@@ -101,7 +101,7 @@ pub(crate) struct Pager {
 }
 
 struct Answer {
-    entry: usize,
+    number: usize,
     request: Request,
     outcome: Result<Page, Failure>,
 }
@@ -156,7 +156,7 @@ impl Pager {
             if !self.is_stopping {
                 self.fill();
             }
-            let wakes = self.desk.iter().filter_map(|entry| entry.wakes).min();
+            let wakes = self.desk.iter().filter_map(|open| open.wakes).min();
             if self.tasks.is_empty() && (self.is_stopping || wakes.is_none()) {
                 break;
             }
@@ -175,9 +175,9 @@ impl Pager {
             }
         }
         // What became whole behind a meeting that did not is not lost.
-        while let Some(entry) = self.desk.pop_front() {
-            let is_void = entry.is_void || entry.has_slices && entry.reading.proof().is_none();
-            if is_void && out.send(Output::Void).await.is_err() || !self.close(entry, &out).await {
+        while let Some(open) = self.desk.pop_front() {
+            let is_void = open.is_void || open.has_slices && open.reading.proof().is_none();
+            if is_void && out.send(Output::Void).await.is_err() || !self.close(open, &out).await {
                 break;
             }
         }
@@ -205,24 +205,24 @@ impl Pager {
                 self.desk.push_back(OpenMeeting::new(meeting, self.policy));
             }
             let must_wait = position > 0 && self.is_large(position);
-            let entry = &mut self.desk[position];
-            if must_wait || entry.wakes.is_some() || entry.absent.is_some() {
+            let open = &mut self.desk[position];
+            if must_wait || open.wakes.is_some() || open.absent.is_some() {
                 position += 1;
                 continue;
             }
-            let Some(request) = entry.reading.next() else {
+            let Some(request) = open.reading.next() else {
                 position += 1;
                 continue;
             };
-            let (client, meeting) = (Arc::clone(&self.client), entry.meeting.clone());
-            let (number, sent) = (self.front + position, Arc::clone(&entry.sent));
-            entry.tasks.retain(|task| !task.is_finished());
-            entry.tasks.push(self.tasks.spawn(async move {
+            let (client, meeting) = (Arc::clone(&self.client), open.meeting.clone());
+            let (number, sent) = (self.front + position, Arc::clone(&open.sent));
+            open.tasks.retain(|task| !task.is_finished());
+            open.tasks.push(self.tasks.spawn(async move {
                 let outcome = client
                     .page(&meeting, request.ask.offset, request.ask.limit, &sent)
                     .await;
                 Answer {
-                    entry: number,
+                    number,
                     request,
                     outcome,
                 }
@@ -232,15 +232,15 @@ impl Pager {
 
     /// Whether a meeting is too large to be held: it is read on when it is first in line.
     fn is_large(&self, position: usize) -> bool {
-        let entry = &self.desk[position];
-        entry.reading.count().unwrap_or(0).max(entry.held()) > self.buffer_rows / 2
+        let open = &self.desk[position];
+        open.reading.count().unwrap_or(0).max(open.held()) > self.buffer_rows / 2
     }
 
     /// Meetings whose delay is over may be asked again.
     fn wake(&mut self) {
         let now = Instant::now();
-        for entry in &mut self.desk {
-            entry.wakes.take_if(|wakes| *wakes <= now);
+        for open in &mut self.desk {
+            open.wakes.take_if(|wakes| *wakes <= now);
         }
     }
 
@@ -265,15 +265,15 @@ impl Pager {
             Err(Failure::Run(error)) => return Err(error),
             outcome => outcome,
         };
-        let position = answer.entry.checked_sub(self.front);
-        let Some(entry) = position.and_then(|position| self.desk.get_mut(position)) else {
+        let position = answer.number.checked_sub(self.front);
+        let Some(open) = position.and_then(|position| self.desk.get_mut(position)) else {
             return Ok(());
         };
-        if entry.absent.is_some() || !entry.reading.expects(&answer.request) {
+        if open.absent.is_some() || !open.reading.expects(&answer.request) {
             return Ok(());
         }
-        entry.last_fetch = Utc::now();
-        entry.first_fetch.get_or_insert(entry.last_fetch);
+        open.last_fetch = Utc::now();
+        open.first_fetch.get_or_insert(open.last_fetch);
         let page = match outcome {
             Ok(page) => page,
             Err(Failure::Cancelled) => {
@@ -282,7 +282,7 @@ impl Pager {
             }
             Err(failure) => {
                 let cause = format!("at offset {}: {failure}", answer.request.ask.offset);
-                self.give_up(answer.entry, MeetingStatus::Failed, cause);
+                self.give_up(answer.number, MeetingStatus::Failed, cause);
                 return Ok(());
             }
         };
@@ -290,21 +290,21 @@ impl Pager {
         let seam = u64::from(answer.request.ask.offset > 0);
         let rows = (page.records.num_rows() as u64).saturating_sub(seam);
         let count = page.count;
-        if !std::mem::replace(&mut entry.is_counted, true) {
+        if !std::mem::replace(&mut open.is_counted, true) {
             (self.observer)(Event::Counted {
-                meeting: entry.meeting.clone(),
+                meeting: open.meeting.clone(),
                 count,
             });
         }
-        entry.arrived += rows;
+        open.arrived += rows;
         (self.observer)(Event::Page { rows });
-        match entry.reading.answer(answer.request, page) {
-            Progress::On => entry.pages.extend(entry.reading.take_ready()),
+        match open.reading.answer(answer.request, page) {
+            Progress::On => open.pages.extend(open.reading.take_ready()),
             Progress::Again { cause, delay } => {
                 let delay = delay.mul_f64(0.75 + fastrand::f64() / 2.0);
-                entry.wakes = Some(Instant::now() + delay);
-                let rows = entry.drop_records();
-                let meeting = entry.meeting.clone();
+                open.wakes = Some(Instant::now() + delay);
+                let rows = open.drop_records();
+                let meeting = open.meeting.clone();
                 (self.observer)(Event::Restarted {
                     meeting,
                     rows,
@@ -312,20 +312,20 @@ impl Pager {
                     delay,
                 });
             }
-            Progress::Absent(status, cause) => self.give_up(answer.entry, status, cause),
+            Progress::Absent(status, cause) => self.give_up(answer.number, status, cause),
         }
         Ok(())
     }
 
     fn give_up(&mut self, number: usize, status: MeetingStatus, cause: String) {
-        let entry = &mut self.desk[number - self.front];
-        let (meeting, rows) = (entry.meeting.clone(), entry.drop_records());
+        let open = &mut self.desk[number - self.front];
+        let (meeting, rows) = (open.meeting.clone(), open.drop_records());
         (self.observer)(Event::Incomplete {
             meeting,
             rows,
             cause: cause.clone(),
         });
-        entry.absent = Some((status, cause));
+        open.absent = Some((status, cause));
         if self.fail_fast {
             self.stop();
         }
@@ -343,10 +343,10 @@ impl Pager {
             let is_settled = front.absent.is_some() || front.reading.proof().is_some();
             if is_settled {
                 self.front += 1;
-                let Some(entry) = self.desk.pop_front() else {
+                let Some(open) = self.desk.pop_front() else {
                     return true;
                 };
-                if !self.close(entry, out).await {
+                if !self.close(open, out).await {
                     return false;
                 }
             } else if !front.pages.is_empty() && self.is_large(0) {
@@ -365,9 +365,9 @@ impl Pager {
     }
 
     /// Hands out the rest of a meeting and what became of it.
-    async fn close(&self, mut entry: OpenMeeting, out: &mpsc::Sender<Output>) -> bool {
-        let pages = std::mem::take(&mut entry.pages);
-        let end = self.end_of(entry);
+    async fn close(&self, mut open: OpenMeeting, out: &mpsc::Sender<Output>) -> bool {
+        let pages = std::mem::take(&mut open.pages);
+        let end = self.end_of(open);
         if matches!(end, Output::Whole(_)) {
             for page in pages {
                 if out.send(Output::Page(page)).await.is_err() {
@@ -378,13 +378,13 @@ impl Pager {
         out.send(end).await.is_ok()
     }
 
-    fn end_of(&self, entry: OpenMeeting) -> Output {
-        let requests = entry.sent();
-        let restarts = entry.reading.restarts().into();
-        match (entry.absent, entry.reading.proof()) {
+    fn end_of(&self, open: OpenMeeting) -> Output {
+        let requests = open.sent();
+        let restarts = open.reading.restarts().into();
+        match (open.absent, open.reading.proof()) {
             (None, Some(proof)) => {
-                let records = entry.reading.records();
-                let meeting = entry.meeting;
+                let records = open.reading.records();
+                let meeting = open.meeting;
                 (self.observer)(Event::Complete {
                     meeting: meeting.clone(),
                     records,
@@ -392,15 +392,15 @@ impl Pager {
                 });
                 Output::Whole(Whole {
                     meeting,
-                    count: entry.reading.count().unwrap_or(records),
+                    count: open.reading.count().unwrap_or(records),
                     records,
                     requests,
-                    minimum: entry.reading.minimum(),
+                    minimum: open.reading.minimum(),
                     restarts,
                     proof,
-                    replaced: entry.reading.replaced(),
-                    first_fetch: entry.first_fetch.unwrap_or(entry.last_fetch),
-                    last_fetch: entry.last_fetch,
+                    replaced: open.reading.replaced(),
+                    first_fetch: open.first_fetch.unwrap_or(open.last_fetch),
+                    last_fetch: open.last_fetch,
                 })
             }
             (absent, _) => {
@@ -411,10 +411,10 @@ impl Pager {
                     )
                 });
                 Output::Absent(Absent {
-                    meeting: entry.meeting,
+                    meeting: open.meeting,
                     status,
                     cause,
-                    count: entry.reading.count(),
+                    count: open.reading.count(),
                     requests,
                     restarts,
                 })
