@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+
+use crate::hex::hex;
 
 /// The login endpoint's path.
 pub(crate) const LOGIN_PATH: &str = "/v2/usg/acs/auth/appauth";
@@ -100,7 +101,7 @@ impl App {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret().as_bytes())
             .expect("a key of any length");
         mac.update(signed.as_bytes());
-        format!("{:x}", Bytes::copy_from_slice(&mac.finalize().into_bytes()))
+        hex(&mac.finalize().into_bytes())
     }
 }
 

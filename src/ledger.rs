@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use crate::record::Language;
 use crate::report::{MeetingStatus, Proof};
 use crate::store::Store;
 use crate::uuid::ConfUuid;
-use crate::writer::hex;
 
 /// Version of the entries' form.
 pub(crate) const LEDGER_VERSION: u32 = 1;

@@ -49,6 +49,7 @@ mod error;
 mod event;
 mod export;
 mod folder;
+mod hex;
 mod ledger;
 mod meetings;
 mod pager;

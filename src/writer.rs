@@ -24,7 +24,6 @@ use crate::record::Provenance;
 use part::OpenPart;
 
 pub use part::StagedPart;
-pub(crate) use part::hex;
 pub use pipe::PipeWriter;
 
 /// What parts look like and when they are closed.

@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::folder;
+use crate::hex::hex;
 use crate::ledger::{Entry, LEDGER_VERSION, Part};
-use crate::writer::hex;
 
 use super::Dataset;
 

@@ -4,7 +4,6 @@
 //! and a nonce. Each user has a bounded number of tokens: one more invalidates the oldest.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -19,6 +18,7 @@ use super::guarded::Guarded;
 use super::options::Credentials;
 use super::record::mix;
 use super::reply::Reply;
+use crate::hex::hex;
 
 /// The client type of programs; only it may have more than one token.
 const API_CLIENT: i64 = 72;
@@ -84,12 +84,7 @@ fn sign(app_key: &str, parts: &[&str]) -> String {
         return String::new();
     };
     mac.update(parts.join(":").as_bytes());
-    let mut text = String::new();
-    for byte in mac.finalize().into_bytes() {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex(&mac.finalize().into_bytes())
 }
 
 fn failed() -> Reply {

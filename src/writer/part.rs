@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Format;
 use crate::error::{Error, Result};
 use crate::folder;
+use crate::hex::hex;
 
 use super::PartOptions;
 use super::encoder::Fault;
@@ -126,16 +127,6 @@ impl Fault {
             },
         }
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(DIGITS[usize::from(digit)]))
-        .collect()
 }
 
 /// A file that knows the length and the hash of what went into it.

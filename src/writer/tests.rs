@@ -10,6 +10,7 @@ use ::parquet::basic::Compression;
 use serde_json::Value;
 
 use super::*;
+use crate::hex::hex;
 use crate::record::{Anomaly, Language, Stay, TIME_ZONE, schema};
 
 const JOIN: i64 = 1_574_119_877_872;
@@ -224,7 +225,7 @@ fn a_part_knows_its_length_and_hash() {
         let part = write(kind, &[page("m1", 0, 500)], home.path());
         let bytes = fs::read(&part.path).unwrap();
         assert_eq!(part.bytes, bytes.len() as u64);
-        assert_eq!(part.sha256, part::hex(&Sha256::digest(&bytes)));
+        assert_eq!(part.sha256, hex(&Sha256::digest(&bytes)));
     }
 }
 
