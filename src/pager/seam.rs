@@ -1,7 +1,6 @@
 //! The record that two neighbouring answers share, and what it proves.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::Range;
 
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::datatypes::TimestampMillisecondType;
@@ -22,9 +21,9 @@ const TEXTS: [Column; 6] = [
 /// What the shared record of two neighbouring answers says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seam {
-    /// The same record, and no other like it near by: nothing has moved in between.
+    /// The same record, and the only one that they share: nothing has moved in between.
     Firm,
-    /// The same record, but another one near by equals it: a shift could hide behind it.
+    /// The same record, but they share another one, too: a shift could hide behind it.
     Weak,
     /// Two different records: something has moved.
     Broken,
@@ -52,12 +51,8 @@ pub(super) fn between(before: &RecordBatch, after: &RecordBatch) -> Seam {
 
 /// Whether a record of one page equals one of the next, the shared one aside.
 fn have_twins(before: &RecordBatch, after: &RecordBatch) -> bool {
-    let joins = |page: &RecordBatch, rows: Range<usize>| -> Vec<(Option<i64>, usize)> {
-        rows.map(|row| (time_at(page, Column::JoinTime, row), row))
-            .collect()
-    };
-    let mut early = joins(before, 0..before.num_rows());
-    let mut late = joins(after, 0..after.num_rows());
+    let mut early = joins(before);
+    let mut late = joins(after);
     // Most lists are nearly in the order of joining: few records are left to compare.
     let (Some(from), Some(to)) = (late.iter().min().copied(), early.iter().max().copied()) else {
         return false;
@@ -73,6 +68,13 @@ fn have_twins(before: &RecordBatch, after: &RecordBatch) -> bool {
             .take_while(|(other, _)| *other == join)
             .any(|&(_, other)| (row, other) != seam && is_same_record(before, row, after, other))
     })
+}
+
+/// When each record of a page joined, with its row.
+fn joins(page: &RecordBatch) -> Vec<(Option<i64>, usize)> {
+    let times = page.column(Column::JoinTime.index());
+    let times = times.as_primitive::<TimestampMillisecondType>();
+    times.iter().zip(0..).collect()
 }
 
 /// Whether two rows hold the same record in every member. Times are compared first: they
