@@ -1,0 +1,803 @@
+//! The command as its user and a scheduler see it: the binary against the embedded API, by its
+//! exit code, by what it says where, and by what it leaves behind.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Cursor, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use arrow::ipc::reader::StreamReader;
+use rollbook::simulator::{
+    APP_ID, APP_KEY, Effect, Endpoint, Fault, Options, ServiceError, Simulator, TOKEN,
+};
+use rollbook::{Column, MeetingStatus, Outcome, Report};
+use rstest::rstest;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A simulator, a folder to work in, and the list of all meetings in it.
+struct Stage {
+    simulator: Simulator,
+    folder: tempfile::TempDir,
+    // Dropped last: the simulator lives on it.
+    _runtime: Runtime,
+}
+
+impl Stage {
+    /// One meeting for each size.
+    fn of(sizes: &[u64]) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let started = Simulator::start(Options::sizes(sizes));
+        let stage = Self {
+            simulator: runtime.block_on(started).unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+            _runtime: runtime,
+        };
+        stage.list("list.txt", 0..sizes.len());
+        stage
+    }
+
+    fn fault(self, fault: Fault) -> Self {
+        self.simulator.add_fault(fault);
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The UUID of a meeting by its place in the list.
+    fn meeting(&self, position: usize) -> String {
+        self.simulator.meetings()[position].to_string()
+    }
+
+    /// Writes a list of these meetings.
+    fn list(&self, name: &str, positions: impl IntoIterator<Item = usize>) {
+        let lines = positions.into_iter().map(|at| self.meeting(at) + "\n");
+        fs::write(self.path(name), lines.collect::<String>()).unwrap();
+    }
+
+    /// The command in its folder, with nothing but a site and the pace of a test in its variables.
+    fn bare(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollbook"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ROLLBOOK_")) {
+            command.env_remove(name);
+        }
+        command
+            .env("ROLLBOOK_BASE_URL", self.simulator.base_url().as_str())
+            .env("ROLLBOOK_RATE", "unlimited")
+            .env("ROLLBOOK_RETRY_DELAY", "1ms")
+            .env("ROLLBOOK_RESTART_DELAY", "1ms")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .args(args);
+        command
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.bare(args);
+        command.env("ROLLBOOK_ACCESS_TOKEN", TOKEN);
+        command
+    }
+
+    /// Runs a command to its end.
+    fn run(&self, args: &[&str]) -> Ended {
+        ended(&mut self.command(args))
+    }
+
+    /// Exports the list into `out`, with these arguments on top.
+    fn export(&self, args: &[&str]) -> Ended {
+        let all = ["export", "--meetings", "list.txt", "--out", "out"];
+        self.run(&[&all, args].concat())
+    }
+
+    /// How many requests came since the last time this was asked.
+    fn requests(&self) -> usize {
+        let seen = self.simulator.requests().len();
+        self.simulator.clear_requests();
+        seen
+    }
+
+    fn report(&self) -> Report {
+        serde_json::from_slice(&fs::read(self.path("report.json")).unwrap()).unwrap()
+    }
+
+    fn verified(&self) -> Ended {
+        self.run(&["verify", "out"])
+    }
+
+    /// The names of the parts and their bytes.
+    fn parts(&self, out: &str) -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(self.path(out)).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .map(|path| (name(&path), fs::read(&path).unwrap()))
+            .collect()
+    }
+
+    /// The rows are these meetings, each record of each, in order.
+    #[track_caller]
+    fn assert_rows(&self, rows: &[(String, i64, String)], positions: &[usize]) {
+        let meetings = self.simulator.meetings();
+        let truth: Vec<_> = positions
+            .iter()
+            .flat_map(|&at| {
+                let names = self.simulator.truth(&meetings[at]);
+                let names = (0..).zip(names.into_iter().map(|record| record.display_name));
+                names
+                    .map(|(index, name)| (meetings[at].to_string(), index, name))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        let differing = rows.iter().zip(&truth).find(|(row, truth)| row != truth);
+        assert!(differing.is_none(), "{differing:?}");
+        assert_eq!(rows.len(), truth.len());
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// What a command that is over leaves: its exit code and its two streams.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+impl Ended {
+    fn new(output: Output) -> Self {
+        let ended = Self {
+            code: output.status.code(),
+            stdout: output.stdout,
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+        ended
+    }
+
+    /// It ended so, and said nothing on standard output.
+    #[track_caller]
+    fn silently(self, code: i32) -> String {
+        assert_eq!(String::from_utf8_lossy(&self.stdout), "");
+        self.with(code)
+    }
+
+    /// It ended so, and said this on standard error.
+    #[track_caller]
+    fn with(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        self.stderr
+    }
+
+    fn answer(&self) -> &str {
+        std::str::from_utf8(&self.stdout).unwrap()
+    }
+}
+
+fn ended(command: &mut Command) -> Ended {
+    Ended::new(command.output().unwrap())
+}
+
+/// A command that goes on, and what it says.
+struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    said: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (told, lines) = mpsc::channel();
+        thread::spawn(move || {
+            stderr
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| told.send(line))
+        });
+        Self {
+            child,
+            lines,
+            said: String::new(),
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it says this.
+    #[track_caller]
+    fn hear(&mut self, words: &str) {
+        while !self.said.lines().any(|line| line.contains(words)) {
+            let line = self.lines.recv_timeout(PATIENCE);
+            assert!(line.is_ok(), "no {words:?}: {}", self.said);
+            self.said += &(line.unwrap() + "\n");
+        }
+    }
+
+    /// Its exit code and all that it said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        let rest: Vec<_> = self.lines.iter().collect();
+        self.said += &rest.join("\n");
+        (code, self.said)
+    }
+}
+
+/// Waits for something that another process brings about.
+#[track_caller]
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// An answer that fails its meeting for good, with words that would steer a terminal.
+fn gone() -> Effect {
+    Effect::Error(ServiceError {
+        status: 404,
+        code: "MMC.111072074".to_owned(),
+        message: "no such\u{1b}[2J\u{9b}2J\r\n\u{7}conference\u{202e}".to_owned(),
+    })
+}
+
+/// Meeting, index and name of each line of NDJSON.
+fn lines(text: &[u8]) -> Vec<(String, i64, String)> {
+    let text = std::str::from_utf8(text).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'));
+    text.lines()
+        .map(|line| {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let text = |member: &str| row[member].as_str().unwrap().to_owned();
+            (
+                text("conf_uuid"),
+                row["record_index"].as_i64().unwrap(),
+                text("display_name"),
+            )
+        })
+        .collect()
+}
+
+/// The same of a batch.
+fn rows(batch: &RecordBatch) -> Vec<(String, i64, String)> {
+    let text = |column: Column| batch.column(column.index()).as_string::<i32>();
+    let indexes = batch.column(Column::RecordIndex.index());
+    let indexes = indexes.as_primitive::<Int64Type>();
+    (0..batch.num_rows())
+        .map(|row| {
+            (
+                text(Column::ConfUuid).value(row).to_owned(),
+                indexes.value(row),
+                text(Column::DisplayName).value(row).to_owned(),
+            )
+        })
+        .collect()
+}
+
+// A run that goes well.
+
+#[test]
+fn a_complete_run_exits_with_0_a_summary_and_a_report() {
+    let stage = Stage::of(&[10, 1_200, 0]);
+    let said = stage.export(&["--report", "report.json"]).silently(0);
+    assert!(
+        said.contains("complete: 3 of 3 meetings are in out"),
+        "{said}"
+    );
+    assert!(said.contains("1,210"), "{said}");
+    let report = stage.report();
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(report.records, 1_210);
+    assert_eq!(report.meetings.empty, 1);
+    assert_eq!(report.requests.sent, report.requests.minimum);
+    assert_eq!(stage.requests() as u64, report.requests.sent);
+    let sound = stage.verified();
+    assert!(sound.answer().starts_with("sound: out"), "{sound:?}");
+    assert_eq!(sound.with(0), "");
+}
+
+#[test]
+fn a_rerun_asks_nothing_and_says_so() {
+    let stage = Stage::of(&[10, 600]);
+    stage.export(&[]).silently(0);
+    let parts = stage.parts("out");
+    stage.requests();
+    let said = stage.export(&["--report", "report.json"]).silently(0);
+    assert_eq!(stage.requests(), 0);
+    assert!(
+        said.contains("2 of 2 meetings are in the dataset already"),
+        "{said}"
+    );
+    assert!(said.contains("not asked again"), "{said}");
+    assert_eq!(stage.report().meetings.already, 2);
+    assert_eq!(stage.parts("out"), parts);
+}
+
+#[rstest]
+#[case::text(&["-vv"])]
+#[case::json(&["-vv", "--log-format", "json"])]
+fn the_token_is_shown_nowhere(#[case] args: &[&str]) {
+    const SECRET: &str = "hunter2-hunter2-hunter2";
+    let stage = Stage::of(&[10]);
+    stage.simulator.accept_token(SECRET);
+    for code in [0, 3] {
+        let all = ["export", "--meetings", "list.txt", "--out", "out"];
+        let all = [&all, args, &["--report", "report.json"]].concat();
+        let mut command = stage.bare(&all);
+        let said = ended(command.env("ROLLBOOK_ACCESS_TOKEN", SECRET)).silently(code);
+        assert!(!said.contains(SECRET), "{said}");
+        let report = fs::read_to_string(stage.path("report.json")).unwrap();
+        assert!(!report.contains(SECRET), "{report}");
+        stage
+            .simulator
+            .expire_tokens(rollbook::simulator::Refusal::TimedOut);
+        fs::remove_dir_all(stage.path("out")).unwrap();
+    }
+}
+
+#[test]
+fn a_log_of_json_is_json_to_the_last_line() {
+    let stage = Stage::of(&[10; 3]).fault(Fault::new(gone()).meeting(1));
+    let said = stage.export(&["-vv", "--log-format", "json"]).silently(4);
+    let lines = said.lines().map(serde_json::from_str::<Value>);
+    let lines: Vec<_> = lines.collect::<Result<_, _>>().expect(&said);
+    assert_eq!(lines.last().unwrap()["message"], "finished");
+    assert_eq!(lines.last().unwrap()["incomplete"], 1);
+}
+
+#[test]
+fn a_quiet_run_says_nothing_unless_something_is_absent() {
+    let stage = Stage::of(&[10; 3]);
+    assert_eq!(stage.export(&["-q"]).silently(0), "");
+    let stage = stage.fault(Fault::new(gone()).meeting(1));
+    let all = ["export", "-q", "--meetings", "list.txt", "--out", "other"];
+    let said = stage.run(&all).silently(4);
+    assert!(
+        said.contains("incomplete: 2 of 3 meetings are in other"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn the_rate_is_kept() {
+    let stage = Stage::of(&[10; 5]);
+    let args = ["--rate", "10/s", "--report", "report.json"];
+    stage.export(&args).silently(0);
+    let quota = stage.report().quota;
+    assert_eq!(quota.bound_ms, 400);
+    assert!(quota.elapsed_ms >= 400, "{quota:?}");
+}
+
+// What goes wrong with a meeting.
+
+#[test]
+fn a_broken_meeting_is_named_with_its_cause_and_the_others_are_complete() {
+    let stage = Stage::of(&[10, 1_200, 20]).fault(Fault::new(gone()).meeting(1).offset(499));
+    let said = stage.export(&["--report", "report.json"]).silently(4);
+    let uuid = stage.meeting(1);
+    let named = said
+        .lines()
+        .find(|line| line.trim_start().starts_with(&uuid));
+    assert!(
+        named.is_some_and(|line| line.contains("HTTP 404")),
+        "{said}"
+    );
+    let report = stage.report();
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    let meeting = &report.per_meeting[1];
+    assert_eq!(meeting.conf_uuid.as_str(), uuid);
+    assert_eq!(meeting.status, MeetingStatus::Failed);
+    assert!(meeting.cause.as_ref().unwrap().contains("MMC.111072074"));
+    assert_eq!(report.records, 30);
+    assert_eq!(stage.verified().code, Some(0));
+    // The next run asks for that one alone.
+    stage.simulator.clear_faults();
+    stage.requests();
+    stage.export(&[]).silently(0);
+    assert_eq!(stage.requests(), 3);
+}
+
+#[rstest]
+#[case::text(&[])]
+#[case::verbose(&["-vv"])]
+#[case::json(&["--log-format", "json"])]
+#[case::quiet(&["-q", "--fail-fast"])]
+fn nothing_that_the_server_says_steers_the_terminal(#[case] args: &[&str]) {
+    let stage = Stage::of(&[10; 2]).fault(Fault::new(gone()));
+    let said = stage.export(args).silently(4);
+    let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!said.contains(steers), "{said:?}");
+    // A line that the server made up would begin with its words.
+    assert!(
+        !said
+            .lines()
+            .any(|line| line.contains("conference") && !line.contains("no such"))
+    );
+}
+
+#[test]
+fn nothing_that_the_server_says_steers_the_terminal_beside_a_bar() {
+    let stage = Stage::of(&[10; 2]).fault(Fault::new(gone()));
+    let said = stage.export(&["--progress", "always"]).silently(4);
+    assert!(said.contains("no such"), "{said:?}");
+    for steering in ["such\u{1b}", "\u{9b}", "\u{7}", "\u{202e}"] {
+        assert!(!said.contains(steering), "{said:?}");
+    }
+}
+
+#[test]
+fn fail_fast_stops_at_the_first_broken_meeting_and_keeps_what_is_whole() {
+    let stage = Stage::of(&[10; 40]).fault(Fault::new(gone()).meeting(2));
+    let args = [
+        "--fail-fast",
+        "--concurrency",
+        "1",
+        "--report",
+        "report.json",
+    ];
+    stage.export(&args).silently(4);
+    let meetings = stage.report().meetings;
+    assert_eq!(meetings.incomplete, 1);
+    assert!(meetings.unfinished > 0, "{meetings:?}");
+    assert!(stage.requests() < 40);
+    assert_eq!(stage.verified().code, Some(0));
+    stage.simulator.clear_faults();
+    stage.export(&[]).silently(0);
+}
+
+// Credentials.
+
+#[test]
+fn a_refused_token_exits_with_3_and_says_what_to_do() {
+    let stage = Stage::of(&[10; 40]);
+    let mut command = stage.bare(&["export", "--meetings", "list.txt", "--out", "out"]);
+    let command = command.env("ROLLBOOK_ACCESS_TOKEN", "an-old-one");
+    let command = command.args(["--report", "report.json"]);
+    let said = ended(command).silently(3);
+    assert!(said.contains("ROLLBOOK_ACCESS_TOKEN"), "{said}");
+    assert!(!said.contains("an-old-one"), "{said}");
+    assert_eq!(stage.report().outcome, Outcome::Failed);
+    stage.export(&[]).silently(0);
+}
+
+#[test]
+fn an_app_id_logs_in_once() {
+    let stage = Stage::of(&[10, 1_200]);
+    let mut command = stage.bare(&["export", "--meetings", "list.txt", "--out", "out", "-vv"]);
+    command.env("ROLLBOOK_APP_ID", APP_ID);
+    let said = ended(command.env("ROLLBOOK_APP_KEY", APP_KEY)).silently(0);
+    assert!(!said.contains(APP_KEY), "{said}");
+    assert_eq!(stage.simulator.logins(), 1);
+}
+
+#[test]
+fn a_wrong_app_key_exits_with_3_after_one_login() {
+    let stage = Stage::of(&[10; 40]);
+    let mut command = stage.bare(&["export", "--meetings", "list.txt", "--out", "out", "-vv"]);
+    command.env("ROLLBOOK_APP_ID", APP_ID);
+    let said = ended(command.env("ROLLBOOK_APP_KEY", "hunter2")).silently(3);
+    assert!(!said.contains("hunter2"), "{said}");
+    assert!(said.contains("App"), "{said}");
+    let seen = stage.simulator.requests();
+    let endpoints: Vec<_> = seen.iter().map(|seen| seen.endpoint).collect();
+    assert_eq!(endpoints, [Endpoint::Login]);
+}
+
+// Signals and the deadline.
+
+#[rstest]
+#[case::interrupt(Signal::INT)]
+#[case::terminate(Signal::TERM)]
+fn a_signal_commits_what_is_whole_and_the_rerun_finishes(#[case] signal: Signal) {
+    let stage = Stage::of(&[10; 6]).fault(Fault::new(Effect::Hang).meeting(3));
+    let args = ["export", "--meetings", "list.txt", "--out", "out"];
+    let args = [&args[..], &["--concurrency", "1", "--timeout", "2s"]].concat();
+    let mut run = Running::start(stage.command(&args).args(["--report", "report.json"]));
+    until("a hanging request", || stage.simulator.request_count() == 4);
+    run.signal(signal);
+    run.hear("once more stops at once");
+    let (code, said) = run.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(
+        said.contains("interrupted: 3 of 6 meetings are in out"),
+        "{said}"
+    );
+    let report = stage.report();
+    assert_eq!(report.outcome, Outcome::Interrupted);
+    assert_eq!(
+        (report.meetings.complete, report.meetings.unfinished),
+        (3, 3)
+    );
+    assert_eq!(stage.verified().code, Some(0));
+    stage.simulator.clear_faults();
+    stage.requests();
+    stage.export(&[]).silently(0);
+    assert_eq!(stage.requests(), 3);
+    assert_eq!(stage.verified().code, Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_the_run_at_once() {
+    let stage = Stage::of(&[10; 3]).fault(Fault::new(Effect::Hang));
+    let args = ["export", "--meetings", "list.txt", "--out", "out"];
+    let mut run = Running::start(&mut stage.command(&args));
+    until("a hanging request", || stage.simulator.request_count() == 3);
+    run.signal(Signal::INT);
+    run.hear("once more stops at once");
+    run.signal(Signal::TERM);
+    let (code, said) = run.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(!said.contains("interrupted:"), "{said}");
+    stage.simulator.clear_faults();
+    stage.export(&[]).silently(0);
+}
+
+#[test]
+fn a_deadline_exits_with_4_and_keeps_what_is_whole() {
+    let stage = Stage::of(&[10; 4]).fault(Fault::new(Effect::Hang).meeting(2));
+    let args = ["--deadline", "400ms", "--report", "report.json"];
+    let said = stage.export(&args).silently(4);
+    assert!(
+        said.contains("the same command goes on from here"),
+        "{said}"
+    );
+    let report = stage.report();
+    assert_eq!(report.outcome, Outcome::Interrupted);
+    assert!(report.meetings.unfinished > 0, "{report:?}");
+    assert_eq!(stage.verified().code, Some(0));
+    stage.simulator.clear_faults();
+    stage.export(&[]).silently(0);
+}
+
+// Into a pipe.
+
+#[test]
+fn arrow_into_a_pipe_is_a_stream_of_whole_meetings() {
+    let stage = Stage::of(&[10, 1_200, 0]).fault(Fault::new(gone()).meeting(0));
+    let args = ["--out", "-", "--format", "arrow", "--meetings", "list.txt"];
+    let run = stage.run(&[&["export"], &args[..]].concat());
+    let reader = StreamReader::try_new(Cursor::new(&run.stdout), None).unwrap();
+    let read: Vec<_> = reader.flat_map(|batch| rows(&batch.unwrap())).collect();
+    stage.assert_rows(&read, &[1, 2]);
+    run.with(4);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_that_takes_no_more_for_another_reason_is_a_failure() {
+    let stage = Stage::of(&[10]);
+    let args = [
+        "export",
+        "--meetings",
+        "list.txt",
+        "--out",
+        "-",
+        "--format",
+        "ndjson",
+    ];
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut child = stage.command(&args);
+    let child = child.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    let said = Ended::new(child.wait_with_output().unwrap()).with(1);
+    assert!(said.contains("cannot write the output stream"), "{said}");
+}
+
+// Places that cannot be written.
+
+#[test]
+fn a_destination_that_cannot_be_written_exits_with_1_and_its_path() {
+    let stage = Stage::of(&[10]);
+    let args = ["export", "--meetings", "list.txt", "--out", "list.txt/out"];
+    let said = stage.run(&args).silently(1);
+    // The file that is in the way.
+    assert!(said.contains("cannot create list.txt"), "{said}");
+    assert_eq!(stage.requests(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_read_only_destination_exits_with_1_and_its_path() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let stage = Stage::of(&[10]);
+    let shut = stage.path("shut");
+    fs::create_dir(&shut).unwrap();
+    fs::set_permissions(&shut, fs::Permissions::from_mode(0o555)).unwrap();
+    if fs::write(shut.join("probe"), "").is_ok() {
+        return; // Nothing is read-only to root.
+    }
+    let args = ["export", "--meetings", "list.txt", "--out", "shut/out"];
+    let said = stage.run(&args).silently(1);
+    assert!(said.contains("shut/out"), "{said}");
+}
+
+// Meeting lists.
+
+#[rstest]
+#[case::plain(|uuids: &[String]| format!("\u{feff}# last week\r\n{}\r\n\r\n{}\r\n", uuids[0], uuids[2]))]
+#[case::csv(|uuids: &[String]| format!("subject,conf_uuid\n\"a, b\",{}\nc,{}\n", uuids[0], uuids[2]))]
+#[case::ndjson(|uuids: &[String]| format!("{{\"confUUID\":\"{}\"}}\n{{\"n\":1,\"confUUID\":\"{}\"}}\n", uuids[0], uuids[2]))]
+fn a_list_is_read_from_a_file_and_from_standard_input(#[case] list: fn(&[String]) -> String) {
+    let stage = Stage::of(&[10, 20, 30]);
+    let uuids: Vec<_> = (0..3).map(|at| stage.meeting(at)).collect();
+    fs::write(stage.path("asked"), list(&uuids)).unwrap();
+    let args = ["export", "--out", "-", "--format", "ndjson", "--meetings"];
+    let run = ended(stage.command(&args).arg("asked"));
+    stage.assert_rows(&lines(&run.stdout), &[0, 2]);
+    run.with(0);
+    let input = fs::File::open(stage.path("asked")).unwrap();
+    let run = ended(stage.command(&args).arg("-").stdin(input));
+    stage.assert_rows(&lines(&run.stdout), &[0, 2]);
+    run.with(0);
+}
+
+#[test]
+fn a_list_from_a_program_that_is_slow_to_say_it_is_waited_for() {
+    let stage = Stage::of(&[10, 20]);
+    let second = stage.meeting(1);
+    let args = ["export", "--out", "out", "--meetings", "-", &second];
+    let mut child = stage.command(&args);
+    let mut child = child
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    for half in [&stage.meeting(0)[..9], &stage.meeting(0)[9..]] {
+        stdin.write_all(half.as_bytes()).unwrap();
+        stdin.flush().unwrap();
+    }
+    drop(stdin);
+    let said = Ended::new(child.wait_with_output().unwrap()).with(0);
+    assert!(said.contains("2 of 2 meetings"), "{said}");
+}
+
+// Parts.
+
+#[rstest]
+#[case::parquet(&["--format", "parquet"])]
+#[case::ndjson(&["--format", "ndjson"])]
+#[case::zstd(&["--format", "ndjson", "--compress", "zstd"])]
+#[case::gzip(&["--format", "ndjson", "--compress", "gzip"])]
+#[case::arrow(&["--format", "arrow"])]
+#[case::large_meetings(&["--buffer-rows", "600"])]
+#[case::many_parts(&["--part-rows", "600"])]
+fn parts_are_the_same_whatever_runs_at_once(#[case] args: &[&str]) {
+    let stage = Stage::of(&[700, 0, 5, 2_100, 499, 30, 1_300]);
+    let export = |out: &str, concurrency: &str| {
+        let all = [
+            "export",
+            "--meetings",
+            "list.txt",
+            "--out",
+            out,
+            "--concurrency",
+            concurrency,
+        ];
+        stage.run(&[&all, args].concat()).silently(0);
+        stage.run(&["verify", out]).with(0);
+        stage.parts(out)
+    };
+    let one = export("one", "1");
+    assert!(!one.is_empty());
+    for out in ["many", "again"] {
+        let other = export(out, "16");
+        assert!(
+            one.keys().eq(other.keys()),
+            "{:?} {:?}",
+            one.keys(),
+            other.keys()
+        );
+        assert!(one == other);
+    }
+}
+
+#[rstest]
+#[case::zstd("zstd")]
+#[case::gzip("gzip")]
+fn compressed_ndjson_is_read_back_record_by_record(#[case] compress: &str) {
+    let stage = Stage::of(&[1_200, 0, 5]);
+    let args = ["--format", "ndjson", "--compress", compress];
+    stage.export(&args).silently(0);
+    let parts = stage.parts("out");
+    assert_eq!(parts.len(), 1, "{:?}", parts.keys());
+    let bytes = parts.values().next().unwrap();
+    let mut text = vec![];
+    let mut reader: Box<dyn Read> = if compress == "zstd" {
+        Box::new(zstd::Decoder::new(&bytes[..]).unwrap())
+    } else {
+        Box::new(flate2::read::MultiGzDecoder::new(&bytes[..]))
+    };
+    reader.read_to_end(&mut text).unwrap();
+    stage.assert_rows(&lines(&text), &[0, 1, 2]);
+}
+
+// Status, verification and repair.
+
+#[test]
+fn the_status_of_a_dataset_is_what_was_exported() {
+    let stage = Stage::of(&[10, 0, 1_200]);
+    stage.export(&[]).silently(0);
+    let status = stage.run(&["status", "out"]);
+    assert!(status.answer().contains("1,210"), "{status:?}");
+    assert_eq!(status.with(0), "");
+    let status = stage.run(&["status", "--json", "out"]);
+    let json: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(
+        (&json["meetings"], &json["records"]),
+        (&3.into(), &1_210.into())
+    );
+    assert_eq!(json["unfinished"], Value::Array(vec![]));
+    assert_eq!(json["runs"][0]["is_finished"], true);
+    assert_eq!(status.with(0), "");
+}
+
+// The commands that ask nobody.
+
+#[test]
+fn the_demo_shows_the_data_and_the_second_one_asks_nothing() {
+    let stage = Stage::of(&[]);
+    let requests = || {
+        let status = stage.run(&["status", "--json", "rollbook-demo"]);
+        let json: Value = serde_json::from_slice(&status.stdout).unwrap();
+        assert_eq!(json["meetings"], 200);
+        json["requests"].as_u64().unwrap()
+    };
+    let demo = || {
+        let mut command = stage.bare(&["demo", "--rate", "unlimited"]);
+        let demo = ended(command.env_remove("ROLLBOOK_BASE_URL"));
+        let look = demo.answer().to_owned();
+        (look, demo.with(0))
+    };
+    let (look, said) = demo();
+    assert!(look.lines().count() > 3, "{look}");
+    assert!(said.contains("complete: 200 of 200 meetings"), "{said}");
+    let spent = requests();
+    let (second_look, said) = demo();
+    assert_eq!(second_look, look);
+    assert!(said.contains("already there"), "{said}");
+    assert_eq!(requests(), spent);
+    assert_eq!(stage.run(&["verify", "rollbook-demo"]).code, Some(0));
+}
+
+#[rstest]
+#[case::schema(&["schema"])]
+#[case::completions(&["completions", "bash"])]
+#[case::man(&["man"])]
+#[case::help(&["--help"])]
+#[case::version(&["--version"])]
+fn an_answer_is_all_that_is_said(#[case] args: &[&str]) {
+    let stage = Stage::of(&[]);
+    let run = stage.run(args);
+    assert!(!run.stdout.is_empty());
+    assert_eq!(run.with(0), "");
+}
