@@ -157,6 +157,8 @@ fn log(filter: EnvFilter, voice: Voice, format: LogFormat, writer: IndicatifWrit
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
+        // Complaints about a log that nobody reads would go to the same place, and panic there.
+        .log_internal_errors(false)
         .with_ansi(is_coloured());
     // A log that stands already, as in tests, is as good.
     drop(match (format, voice) {

@@ -612,6 +612,16 @@ fn a_pipe_that_takes_no_more_for_another_reason_is_a_failure() {
     assert!(said.contains("cannot write the output stream"), "{said}");
 }
 
+#[test]
+fn a_log_that_nobody_reads_any_more_does_not_end_the_run() {
+    let stage = Stage::of(&[10; 5]).fault(Fault::new(Effect::Status(503)).first(5));
+    let args = ["export", "--meetings", "list.txt", "--out", "out", "-vv"];
+    let mut child = stage.command(&args).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(stage.verified().code, Some(0));
+}
+
 // Places that cannot be written.
 
 #[test]
