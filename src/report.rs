@@ -69,7 +69,8 @@ pub enum Outcome {
     Complete,
     /// The run went to its end, but some meetings are incomplete.
     Incomplete,
-    /// The run was asked to stop, or its deadline passed; the same command goes on from here.
+    /// The run was asked to stop, its deadline passed, or the reader of its output left; the same
+    /// command goes on from what a dataset holds.
     Interrupted,
     /// The run could not go on.
     Failed,

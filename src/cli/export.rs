@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
-use rollbook::{ConfUuid, Config, Export, Format, MeetingList};
+use rollbook::{ConfUuid, Config, Error, Export, Format, MeetingList};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
@@ -108,8 +108,15 @@ pub(super) async fn carry_out(
     let finished = export.run(progress.observer(), stop.clone()).await;
     progress.finish();
     let finished = finished?;
-    terminal.summarise(&finished.report);
+    let is_unwanted = finished.error.as_ref().is_some_and(Error::is_closed_pipe);
+    if !is_unwanted {
+        terminal.summarise(&finished.report);
+    }
     let written = report.map_or(Ok(()), |file| file.write(&finished.report));
+    if is_unwanted {
+        written?;
+        return Ok(Exit::Complete);
+    }
     // What stopped the run is said last, where it does not scroll away.
     if let Some(error) = finished.error {
         return Err(error.into());

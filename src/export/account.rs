@@ -193,6 +193,7 @@ impl Account {
         report.error = error.map(chain);
         report.outcome = match error {
             Some(Error::Quota { .. }) => Outcome::Incomplete,
+            Some(error) if error.is_closed_pipe() => Outcome::Interrupted,
             Some(_) => Outcome::Failed,
             None if report.meetings.unfinished > 0 && is_stopped => Outcome::Interrupted,
             None if report.meetings.unfinished + report.meetings.incomplete > 0 => {

@@ -589,6 +589,27 @@ fn arrow_into_a_pipe_is_a_stream_of_whole_meetings() {
     run.with(4);
 }
 
+#[rstest]
+#[case::ndjson("ndjson")]
+#[case::arrow("arrow")]
+fn a_reader_that_leaves_early_ends_the_run_quietly(#[case] format: &str) {
+    let stage = Stage::of(&[1_000; 20]);
+    let args = ["export", "--meetings", "list.txt", "--out", "-", "--format"];
+    let mut command = stage.command(&args);
+    let mut child = command
+        .args([format, "--report", "report.json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 100]).unwrap();
+    drop(stdout);
+    let said = Ended::new(child.wait_with_output().unwrap()).silently(0);
+    assert_eq!(said, "");
+    assert_eq!(stage.report().outcome, Outcome::Interrupted);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_pipe_that_takes_no_more_for_another_reason_is_a_failure() {
