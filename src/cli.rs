@@ -122,16 +122,13 @@ pub(crate) fn main() -> ExitCode {
     let parsed = command()
         .try_get_matches()
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (result, is_resumable) = match parsed {
-        Ok((cli, matches)) => {
-            let is_resumable = matches!(cli.command, Action::Export(_) | Action::Demo(_));
-            (run(cli, &matches), is_resumable)
-        }
-        Err(error) => (Err(error.into()), false),
+    let result = match parsed {
+        Ok((cli, matches)) => run(cli, &matches),
+        Err(error) => Err(error.into()),
     };
     match result {
         Ok(exit) => exit.into(),
-        Err(error) => exit::fail(&error, is_resumable).into(),
+        Err(error) => exit::fail(&error).into(),
     }
 }
 

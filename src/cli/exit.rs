@@ -76,8 +76,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says why a command failed, once, and how it ends; a run `is_resumable`.
-pub(crate) fn fail(error: &Error, is_resumable: bool) -> Exit {
+/// Says why a command failed, once, and how it ends.
+pub(crate) fn fail(error: &Error) -> Exit {
     let exit = Exit::of_error(error);
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
         // Where nobody listens, the exit code still speaks.
@@ -86,7 +86,7 @@ pub(crate) fn fail(error: &Error, is_resumable: bool) -> Exit {
             terminal::print_note(&format!("the value comes from the variable {name}"));
         }
     } else if exit != Exit::Complete {
-        terminal::print_error(error, next_step(exit, is_resumable));
+        terminal::print_error(error, next_step(exit));
     }
     exit
 }
@@ -108,12 +108,9 @@ fn variable_at_fault(error: &clap::Error) -> Option<String> {
 }
 
 /// What to do about it, where the message does not say so itself.
-const fn next_step(exit: Exit, is_resumable: bool) -> Option<&'static str> {
+const fn next_step(exit: Exit) -> Option<&'static str> {
     match exit {
         Exit::Usage => Some("mend the list and run the command again; nothing was requested"),
-        Exit::Failed if is_resumable => {
-            Some("what the ledger holds stands; the same command goes on from there")
-        }
         Exit::Failed | Exit::Complete | Exit::Setup | Exit::Incomplete | Exit::Interrupted => None,
     }
 }

@@ -59,7 +59,12 @@ pub(super) fn render(report: &Report, is_coloured: bool) -> String {
         })
         .collect();
     if !absent.is_empty() {
-        text.push_str("\nnot in the dataset, since they could not be had whole:\n");
+        let place = if is_piped(report) {
+            "not written"
+        } else {
+            "not in the dataset"
+        };
+        text.extend(["\n", place, ", since they could not be had whole:\n"]);
         text.push_str(&causes(&absent));
     }
     text.push('\n');
@@ -127,7 +132,7 @@ fn figures(report: &Report) -> Table {
         seconds(report.quota.elapsed_ms),
         quota(report),
     ]);
-    if report.out != "-" {
+    if !is_piped(report) {
         let size = HumanBytes(report.bytes);
         let parts = format!("{size} of {}", report.format);
         table.row(["parts".to_owned(), count(report.parts), parts]);
@@ -138,7 +143,10 @@ fn figures(report: &Report) -> Table {
 fn proofs(report: &Report) -> String {
     let mut by_proof = std::collections::BTreeMap::new();
     for meeting in &report.per_meeting {
-        if let (MeetingStatus::Complete, Some(proof)) = (meeting.status, meeting.proof) {
+        // Those without records are told of in a line of their own.
+        if let (MeetingStatus::Complete, Some(proof), 1..) =
+            (meeting.status, meeting.proof, meeting.records)
+        {
             *by_proof.entry(proof).or_insert(0_u64) += 1;
         }
     }
@@ -220,7 +228,17 @@ fn causes(absent: &[&MeetingReport]) -> String {
     }
 }
 
+/// Nothing is kept of a run into a pipe.
+fn is_piped(report: &Report) -> bool {
+    report.out == "-"
+}
+
 fn next_step(report: &Report) -> String {
+    if is_piped(report) && report.outcome != Outcome::Complete {
+        return "next: run it again for all of them, or export into a folder, where a run goes on \
+                from what is there"
+            .to_owned();
+    }
     match report.outcome {
         Outcome::Complete => read_step(report),
         Outcome::Incomplete => {
@@ -232,7 +250,7 @@ fn next_step(report: &Report) -> String {
 }
 
 fn read_step(report: &Report) -> String {
-    if report.out == "-" {
+    if is_piped(report) {
         return "next: nothing, the records are on their way".to_owned();
     }
     let folder = plain(report.out.trim_end_matches('/'));

@@ -579,6 +579,22 @@ fn a_deadline_exits_with_4_and_keeps_what_is_whole() {
 // Into a pipe.
 
 #[test]
+fn ndjson_into_a_pipe_is_whole_meetings_and_nothing_else() {
+    let stage = Stage::of(&[10, 1_200, 0, 700]).fault(Fault::new(gone()).meeting(1).offset(998));
+    let args = ["--out", "-", "--format", "ndjson", "--buffer-rows", "600"];
+    let run = stage.run(&[&["export", "--meetings", "list.txt"], &args[..]].concat());
+    stage.assert_rows(&lines(&run.stdout), &[0, 2, 3]);
+    let said = run.with(4);
+    assert!(
+        said.contains("3 of 4 meetings are written to standard output"),
+        "{said}"
+    );
+    assert!(said.contains(&stage.meeting(1)), "{said}");
+    // Nothing is kept, so nothing goes on from anywhere.
+    assert!(!said.contains("the same command"), "{said}");
+}
+
+#[test]
 fn arrow_into_a_pipe_is_a_stream_of_whole_meetings() {
     let stage = Stage::of(&[10, 1_200, 0]).fault(Fault::new(gone()).meeting(0));
     let args = ["--out", "-", "--format", "arrow", "--meetings", "list.txt"];
