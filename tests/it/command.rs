@@ -687,6 +687,34 @@ fn a_read_only_destination_exits_with_1_and_its_path() {
     assert!(said.contains("shut/out"), "{said}");
 }
 
+#[test]
+fn a_report_that_would_replace_a_folder_is_found_out_before_the_run() {
+    let stage = Stage::of(&[10]);
+    let said = stage.export(&["--report", "."]).silently(1);
+    assert!(said.contains("cannot write the report ."), "{said}");
+    fs::create_dir(stage.path("folder")).unwrap();
+    let said = stage.export(&["--report", "folder"]).silently(1);
+    assert!(said.contains("cannot write the report folder"), "{said}");
+    assert_eq!(stage.requests(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_report_into_a_device_or_through_a_link_leaves_them_what_they_are() {
+    let stage = Stage::of(&[10]);
+    fs::write(stage.path("report.json"), "old").unwrap();
+    std::os::unix::fs::symlink("report.json", stage.path("latest")).unwrap();
+    stage.export(&["--report", "latest"]).silently(0);
+    assert!(stage.path("latest").is_symlink());
+    assert_eq!(stage.report().records, 10);
+    // A device that is reached by a name of our own, so that nothing but that name is at stake.
+    std::os::unix::fs::symlink("/dev/stdout", stage.path("device")).unwrap();
+    let run = stage.export(&["--report", "device"]);
+    let report: Report = serde_json::from_slice(&run.stdout).expect(&run.stderr);
+    assert_eq!(report.meetings.already, 1);
+    assert!(stage.path("device").is_symlink());
+}
+
 // Meeting lists.
 
 #[rstest]
