@@ -16,6 +16,7 @@ mod walk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
@@ -36,6 +37,10 @@ use crate::uuid::ConfUuid;
 
 /// Meetings at hand at once, those that wait for one before them included.
 const LONGEST_DESK: usize = 2048;
+
+/// How long the answers that are on their way are waited for when the run is to stop. Whoever
+/// stops it does not wait for ever either: what is whole must be committed before that.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Requests under way at once, those that wait for another try included.
 const MOST_TASKS: usize = 1024;
@@ -148,6 +153,7 @@ impl Pager {
     /// What makes further requests pointless. What was whole before is handed out all the same.
     pub(crate) async fn run(mut self, out: mpsc::Sender<Output>) -> Result<()> {
         let mut outcome = Ok(());
+        let mut leaves = None;
         loop {
             // First: what is settled no longer takes room from the meetings behind it.
             if !self.hand_out(&out).await {
@@ -171,7 +177,15 @@ impl Pager {
                     self.wake();
                 }
                 () = self.client.naps().begun(), if !self.is_stopping => {}
-                () = self.cancel.cancelled(), if !self.is_stopping => self.is_stopping = true,
+                () = self.cancel.cancelled(), if leaves.is_none() => {
+                    self.is_stopping = true;
+                    leaves = Some(Instant::now() + GRACE);
+                }
+                () = tokio::time::sleep_until(leaves.unwrap_or_else(Instant::now)), if leaves.is_some() => {
+                    self.stop();
+                    // Not again: the tasks need a moment to be gone.
+                    leaves = Some(Instant::now() + GRACE);
+                }
             }
         }
         // What became whole behind a meeting that did not is not lost.

@@ -544,6 +544,20 @@ fn a_signal_commits_what_is_whole_and_the_rerun_finishes(#[case] signal: Signal)
 }
 
 #[test]
+fn a_signal_does_not_wait_for_an_answer_that_may_never_come() {
+    let stage = Stage::of(&[10; 3]).fault(Fault::new(Effect::Hang));
+    let args = ["export", "--meetings", "list.txt", "--out", "out"];
+    let mut run = Running::start(stage.command(&args).args(["--timeout", "1h"]));
+    until("a hanging request", || stage.simulator.request_count() == 3);
+    run.signal(Signal::TERM);
+    run.hear("once more stops at once");
+    let begun = Instant::now();
+    let (code, said) = run.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(begun.elapsed() < PATIENCE);
+}
+
+#[test]
 fn a_second_signal_ends_the_run_at_once() {
     let stage = Stage::of(&[10; 3]).fault(Fault::new(Effect::Hang));
     let args = ["export", "--meetings", "list.txt", "--out", "out"];
