@@ -104,7 +104,10 @@ impl Dataset {
             Ok((gate, abandoned))
         })
         .await?;
-        let visible = store.sizes("").await?;
+        let visible = store.list("").await?.into_iter();
+        let visible = visible
+            .map(|object| (object.path.clone(), object))
+            .collect();
         // Read after the locks of the dead were had: nothing they committed can be missed.
         let ledger = Ledger::read(&store).await?;
         let mut dataset = Self {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
@@ -23,6 +24,8 @@ pub(crate) struct Object {
     pub(crate) path: String,
     /// Its size.
     pub(crate) bytes: u64,
+    /// When its contents changed last, by the clock of the store.
+    pub(crate) modified: DateTime<Utc>,
 }
 
 /// The place of one dataset.
@@ -114,6 +117,7 @@ impl Store {
             .map(|object| Object {
                 path: object.location.to_string(),
                 bytes: object.size,
+                modified: object.last_modified,
             })
             .collect();
         objects.sort_unstable_by(|a, b| a.path.cmp(&b.path));

@@ -4,7 +4,7 @@
 //! part that is lost takes its whole commit with it, so that the commit's meetings are fetched
 //! again. Leftovers of dead runs must stay until this is done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::folder;
 use crate::hex::hex;
 use crate::ledger::{Entry, LEDGER_VERSION, Part};
+use crate::store::Object;
 
 use super::Dataset;
 
@@ -37,9 +38,13 @@ pub struct Recovery {
 impl Dataset {
     /// Makes the parts what the ledger says they are. `visible` was listed before the ledger was
     /// read, so that whatever is in it is in the ledger, too.
-    pub(super) async fn recover(&mut self, visible: &HashMap<String, u64>) -> Result<()> {
+    pub(super) async fn recover(&mut self, visible: &HashMap<String, Object>) -> Result<()> {
         self.refuse_unknown_parts(visible)?;
-        let is_there = |part: &Part| visible.get(&part.path) == Some(&part.bytes);
+        let altered = self.altered(visible).await?;
+        let is_there = |part: &Part| {
+            let found = visible.get(&part.path);
+            found.is_some_and(|found| found.bytes == part.bytes) && !altered.contains(&part.path)
+        };
         let unsure: Vec<_> = self
             .ledger
             .standing()
@@ -54,7 +59,9 @@ impl Dataset {
             for part in entry.parts.iter().filter(|part| !is_there(part)) {
                 if self.is_staged(part).await? {
                     staged.push(part);
-                } else if self.store.size(&part.path).await? != Some(part.bytes) {
+                } else if altered.contains(&part.path)
+                    || self.store.size(&part.path).await? != Some(part.bytes)
+                {
                     is_lost = true;
                 }
             }
@@ -85,11 +92,35 @@ impl Dataset {
         Ok(())
     }
 
+    /// Parts that have their size but not the bytes that were committed.
+    ///
+    /// A part is written before its commit, so only what changed later is read again: a dataset
+    /// that nobody touched costs nothing. Decay that leaves no date is found by `verify` alone.
+    async fn altered(&self, visible: &HashMap<String, Object>) -> Result<HashSet<String>> {
+        let mut altered = HashSet::new();
+        for entry in self.ledger.standing() {
+            for part in &entry.parts {
+                let is_suspect = visible.get(&part.path).is_some_and(|found| {
+                    found.bytes == part.bytes && found.modified > entry.committed_at
+                });
+                if is_suspect && !self.is_as_written(part, &part.path).await? {
+                    altered.insert(part.path.clone());
+                }
+            }
+        }
+        Ok(altered)
+    }
+
     /// Whether a part lies in staging as it was written.
     async fn is_staged(&self, part: &Part) -> Result<bool> {
-        let staged = self.store.local(&part.staged);
-        let path = staged.clone();
-        let found = folder::blocking("read", &staged, move || fingerprint(&path)).await?;
+        self.is_as_written(part, &part.staged).await
+    }
+
+    /// Whether the bytes under this path are those of the part.
+    async fn is_as_written(&self, part: &Part, path: &str) -> Result<bool> {
+        let place = self.store.local(path);
+        let path = place.clone();
+        let found = folder::blocking("read", &place, move || fingerprint(&path)).await?;
         Ok(found.as_ref() == Some(&(part.bytes, part.sha256.clone())))
     }
 
@@ -123,7 +154,7 @@ impl Dataset {
 
     /// A part with a number that the ledger has yet to give out was committed by a ledger that is
     /// gone; going on would show its records twice, or overwrite them.
-    fn refuse_unknown_parts(&self, visible: &HashMap<String, u64>) -> Result<()> {
+    fn refuse_unknown_parts(&self, visible: &HashMap<String, Object>) -> Result<()> {
         let next = self.ledger.next_sequence();
         let unknown = visible.keys().find(|path| {
             path.strip_prefix("part-")

@@ -466,13 +466,16 @@ async fn ten_thousand_entries_are_read_and_told() {
     drop(open(&home, "one").await);
     let folder = home.path().join("data");
     for sequence in 1..=10_000_u64 {
+        // As a run does it: first the part, then its commit.
+        let part = ledger::part_path(sequence, 0, "ndjson");
+        fs::write(folder.join(&part), "").unwrap();
         let entry = Entry {
             version: LEDGER_VERSION,
             sequence,
             run_id: "one".to_owned(),
             committed_at: Utc::now(),
             parts: vec![Part {
-                path: ledger::part_path(sequence, 0, "ndjson"),
+                path: part,
                 rows: 30,
                 bytes: 0,
                 sha256: "00".repeat(32),
@@ -486,7 +489,6 @@ async fn ten_thousand_entries_are_read_and_told() {
         };
         let text = serde_json::to_vec(&entry).unwrap();
         fs::write(folder.join(ledger::entry_path(sequence)), text).unwrap();
-        fs::write(folder.join(&entry.parts[0].path), "").unwrap();
     }
     let start = std::time::Instant::now();
     let dataset = open(&home, "two").await;

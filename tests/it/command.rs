@@ -832,6 +832,54 @@ fn compressed_ndjson_is_read_back_record_by_record(#[case] compress: &str) {
 
 // Status, verification and repair.
 
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    Removed,
+    Altered,
+    Truncated,
+}
+
+#[rstest]
+#[case::removed(Damage::Removed)]
+#[case::altered(Damage::Altered)]
+#[case::truncated(Damage::Truncated)]
+fn a_damaged_part_is_named_and_its_meetings_are_asked_for_again(#[case] damage: Damage) {
+    let stage = Stage::of(&[10, 20, 1_200]);
+    stage.list("first.txt", [0, 1]);
+    let first = ["export", "--meetings", "first.txt", "--out", "out"];
+    stage.run(&first).silently(0);
+    let kept = stage.parts("out");
+    stage.export(&[]).silently(0);
+    let mut parts = stage.parts("out");
+    parts.retain(|name, _| !kept.contains_key(name));
+    let (part, bytes) = parts.iter().next().unwrap();
+    let path = stage.path("out").join(part);
+    match damage {
+        Damage::Removed => fs::remove_file(&path).unwrap(),
+        Damage::Truncated => fs::write(&path, &bytes[..bytes.len() / 2]).unwrap(),
+        Damage::Altered => {
+            let mut bytes = bytes.clone();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+    let found = stage.verified();
+    assert_eq!(found.code, Some(1));
+    assert_eq!(found.stderr, "");
+    assert!(found.answer().contains(part), "{found:?}");
+    let found = stage.run(&["verify", "--json", "out"]);
+    let json: Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert!(json.to_string().contains(part), "{json}");
+    assert_eq!(found.code, Some(1));
+    stage.requests();
+    let said = stage.export(&["--report", "report.json"]).silently(0);
+    assert_eq!(stage.requests(), 3, "{said}");
+    assert_eq!(stage.report().meetings.already, 2);
+    let sound = stage.verified();
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+}
+
 #[test]
 fn the_status_of_a_dataset_is_what_was_exported() {
     let stage = Stage::of(&[10, 0, 1_200]);
