@@ -169,7 +169,7 @@ impl Client {
                 (self.observer)(Event::Retrying {
                     meeting: meeting.clone(),
                     offset,
-                    delay,
+                    delay: delay.max(self.throttle.silence()),
                     cause: failure.to_string(),
                 });
             },

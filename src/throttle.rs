@@ -86,6 +86,13 @@ impl Throttle {
         state.paused.saturating_sub(to_come.unwrap_or_default())
     }
 
+    /// What is left of a silence.
+    pub fn silence(&self) -> Duration {
+        let until = self.state().silent_until;
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        left.unwrap_or_default()
+    }
+
     /// Waits until one request may be sent.
     pub async fn permit(&self) {
         // A closed semaphore would only mean that nobody queues.

@@ -98,8 +98,8 @@ fn line(status: &Status, voice: Voice) {
 /// The state of a run in a line.
 fn sentence(status: &Status) -> String {
     let mut parts = Vec::new();
-    if let Some((time, cause)) = &status.pause {
-        parts.push(format!("waiting {}: {cause}", seconds(*time)));
+    if let Some((time, _)) = &status.pause {
+        parts.push(format!("waiting {}", seconds(*time)));
     }
     let (done, asked) = (HumanCount(status.done), HumanCount(status.asked));
     parts.push(format!("{done}/{asked} meetings"));
@@ -116,6 +116,8 @@ fn sentence(status: &Status) -> String {
         Some(quota) => format!("{requests} requests/min of {quota}"),
         None => format!("{requests} requests/min"),
     });
+    // Last, since it is long and what does not fit is cut off.
+    parts.extend(status.pause.iter().map(|(_, cause)| cause.clone()));
     parts.join(", ")
 }
 
@@ -176,4 +178,31 @@ fn log(event: &Event) {
 fn locked(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     // Counting does not panic; if it did, half a count is still worth showing.
     tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_told_first_and_its_cause_last() {
+        let status = Status {
+            asked: 2_000,
+            done: 1_204,
+            incomplete: 3,
+            rows: 181_034,
+            rows_per_second: 1_250,
+            pages_per_minute: 75,
+            retries: 2,
+            pages: (1_300, 2_100),
+            remaining: Some(Duration::from_secs(640)),
+            pause: Some((Duration::from_millis(5_200), "HTTP 429".to_owned())),
+            quota: Some(rollbook::Rate::per_minute(100)),
+        };
+        assert_eq!(
+            sentence(&status),
+            "waiting 6s, 1,204/2,000 meetings, 10m 40s left, 181,034 records, 3 incomplete, \
+             1,250/s, 75 requests/min of 100/min, HTTP 429"
+        );
+    }
 }
