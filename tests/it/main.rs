@@ -7,6 +7,7 @@
 )]
 
 mod cli;
+#[cfg(unix)]
 mod command;
 mod config;
 mod drift;
