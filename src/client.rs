@@ -149,6 +149,11 @@ impl Client {
         &self.tally
     }
 
+    /// What paces the requests.
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
     /// Who waits to try again, without a slot.
     pub(crate) fn naps(&self) -> &Naps {
         &self.naps

@@ -177,6 +177,7 @@ impl Pager {
                     self.wake();
                 }
                 () = self.client.naps().begun(), if !self.is_stopping => {}
+                () = self.client.throttle().moved(), if !self.is_stopping => {}
                 () = self.cancel.cancelled(), if leaves.is_none() => {
                     self.is_stopping = true;
                     leaves = Some(Instant::now() + GRACE);
@@ -202,8 +203,15 @@ impl Pager {
     fn fill(&mut self) {
         let held: u64 = self.desk.iter().map(OpenMeeting::held).sum();
         let mut position = 0;
-        let places = self.tasks_at_once + self.client.naps().count();
-        while self.tasks.len() < places.min(MOST_TASKS) {
+        let places = (self.tasks_at_once + self.client.naps().count()).min(MOST_TASKS);
+        // Under a quota, what is asked next is decided when its turn comes: the oldest meeting
+        // goes on as soon as its first page is known.
+        let places = places.min(
+            self.tasks
+                .len()
+                .saturating_add(self.client.throttle().room()),
+        );
+        while self.tasks.len() < places {
             // Each request in flight may bring a full page.
             let load = held + (self.tasks.len() as u64 + 1) * self.policy.page_size;
             if position > 0 && load > self.buffer_rows {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::event::{Event, Observer};
@@ -34,6 +34,8 @@ pub struct Throttle {
     state: Mutex<State>,
     /// Who waits for the next permit; the others queue behind.
     turn: Semaphore,
+    queue: Queue,
+    burst: NonZeroU32,
     clock: Slate,
     observer: Observer,
 }
@@ -67,6 +69,8 @@ impl Throttle {
         Self {
             state: Mutex::new(state),
             turn: Semaphore::new(1),
+            queue: Queue::default(),
+            burst,
             clock,
             observer,
         }
@@ -93,8 +97,24 @@ impl Throttle {
         left.unwrap_or_default()
     }
 
+    /// How many more may queue for a permit without having come too early: whoever queues has
+    /// decided what to ask, and may know better by the time of its turn.
+    pub(crate) fn room(&self) -> usize {
+        if self.rate() == Rate::Unlimited {
+            return usize::MAX;
+        }
+        let useful = self.burst.get() as usize + 1;
+        useful.saturating_sub(self.queue.length.load(Ordering::Relaxed))
+    }
+
+    /// Waits until somebody leaves the queue.
+    pub(crate) async fn moved(&self) {
+        self.queue.moved.notified().await;
+    }
+
     /// Waits until one request may be sent.
     pub async fn permit(&self) {
+        let _place = Place::take(&self.queue);
         // A closed semaphore would only mean that nobody queues.
         let _turn = self.turn.acquire().await.ok();
         let mut due: Option<Instant> = None;
@@ -157,6 +177,30 @@ impl Throttle {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who waits for a permit.
+#[derive(Default)]
+struct Queue {
+    length: AtomicUsize,
+    moved: Notify,
+}
+
+/// A place in the queue; left also by those who give up.
+struct Place<'a>(&'a Queue);
+
+impl<'a> Place<'a> {
+    fn take(queue: &'a Queue) -> Self {
+        queue.length.fetch_add(1, Ordering::Relaxed);
+        Self(queue)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.length.fetch_sub(1, Ordering::Relaxed);
+        self.0.moved.notify_one();
     }
 }
 

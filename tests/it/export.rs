@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rollbook::simulator::{APP_ID, APP_KEY, Options, Simulator, TOKEN};
+use rollbook::simulator::{APP_ID, APP_KEY, Options, Seen, Simulator, TOKEN};
 use rollbook::{
     App, ConfUuid, Config, Credentials, Export, Finished, Language, Outcome, Rate, silent, verify,
 };
@@ -84,6 +84,36 @@ async fn a_dataset_holds_answers_to_one_question() {
             text.contains("another destination") && !text.contains("861390000"),
             "{text}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_a_quota_the_oldest_meeting_is_finished_first() {
+    let simulator = Simulator::start(Options::sizes(&[1_100; 12]))
+        .await
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let rate = "40/s".parse().unwrap();
+    let config = Config {
+        rate,
+        ..config(&simulator, folder.path())
+    };
+    let finished = export(config, simulator.meetings()).await;
+    assert_eq!(finished.report.outcome, Outcome::Complete);
+    let seen = simulator.requests();
+    let of = |meeting: &ConfUuid| {
+        let is_its = |seen: &&Seen| seen.meeting.as_deref() == Some(meeting.as_str());
+        let positions = seen
+            .iter()
+            .enumerate()
+            .filter(move |(_, seen)| is_its(seen));
+        positions.map(|(position, _)| position).collect::<Vec<_>>()
+    };
+    // Not: first the first page of all twelve.
+    for meeting in simulator.meetings() {
+        let positions = of(&meeting);
+        let spread = positions[positions.len() - 1] - positions[0];
+        assert!(positions.len() == 3 && spread < 12, "{positions:?}");
     }
 }
 
