@@ -61,8 +61,8 @@ impl Page {
     /// [`DecodeError::Record`] for a record that is not an object, or a member of another type
     /// than documented. Nothing of a refused page is kept.
     pub fn decode(body: &[u8], meeting: &ConfUuid, offset: u64) -> Result<Self, DecodeError> {
-        let text = std::str::from_utf8(body)
-            .map_err(|error| DecodeError::NotAPage(format!("not UTF-8: {error}")))?;
+        let text = simdutf8::basic::from_utf8(body)
+            .map_err(|error| DecodeError::NotAPage(error.to_string()))?;
         match Self::decode_with(text, meeting, offset, Texts::Strict) {
             // A lone surrogate is refused by the fast way of reading texts; the slow way keeps
             // the row. Whatever else is wrong with the page is found again.
