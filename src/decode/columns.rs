@@ -32,8 +32,10 @@ pub(super) struct Columns {
     text: [StringBuilder; TEXTS.len()],
     time: [Int64Builder; TIMES.len()],
     duration: Int64Builder,
-    anomaly: StringBuilder,
-    extra: StringBuilder,
+    /// The few rows that have one.
+    anomaly: Sparse<&'static str>,
+    /// The few rows that have unknown members.
+    extra: Sparse<String>,
     rows: usize,
     replaced: Vec<usize>,
     /// Where reading stands, for the message of an error.
@@ -65,8 +67,8 @@ impl Columns {
             text: std::array::from_fn(|_| StringBuilder::with_capacity(rows, rows * 16)),
             time: std::array::from_fn(|_| Int64Builder::with_capacity(rows)),
             duration: Int64Builder::with_capacity(rows),
-            anomaly: StringBuilder::with_capacity(rows, 0),
-            extra: StringBuilder::with_capacity(rows, 0),
+            anomaly: Sparse::default(),
+            extra: Sparse::default(),
             rows: 0,
             replaced: Vec::new(),
             reading: Reading::Envelope,
@@ -115,8 +117,8 @@ impl Columns {
             columns.push(Arc::new(times));
         }
         columns.push(Arc::new(self.duration.finish()));
-        columns.push(Arc::new(self.anomaly.finish()));
-        columns.push(Arc::new(self.extra.finish()));
+        columns.push(Arc::new(self.anomaly.finish(rows)));
+        columns.push(Arc::new(self.extra.finish(rows)));
         Ok((RecordBatch::try_new(schema(), columns)?, self.replaced))
     }
 
@@ -144,23 +146,46 @@ impl Columns {
         self.time[0].append_option(stay.join);
         self.time[1].append_option(stay.left);
         self.duration.append_option(stay.duration);
-        self.anomaly
-            .append_option(stay.anomaly.map(crate::record::Anomaly::as_str));
+        if let Some(anomaly) = stay.anomaly {
+            self.anomaly.push(self.rows, anomaly.as_str());
+        }
         for (name, (raw, ms)) in TIMES.into_iter().zip(times.into_iter().zip([join, left])) {
             if let (Some(raw), Some(false)) = (raw, ms.map(is_in_range)) {
                 self.keep_unknown(name, raw).map_err(E::custom)?;
             }
         }
-        if self.unknown.is_empty() {
-            self.extra.append_null();
-        } else {
+        if !self.unknown.is_empty() {
             self.unknown.push('}');
-            self.extra.append_value(&self.unknown);
-            self.unknown.clear();
+            self.extra
+                .push(self.rows, std::mem::take(&mut self.unknown));
         }
         self.rows += 1;
         self.reading = Reading::Envelope;
         Ok(())
+    }
+}
+
+/// A column that is null in nearly every row.
+struct Sparse<T>(Vec<(usize, T)>);
+
+impl<T> Default for Sparse<T> {
+    fn default() -> Self {
+        Self(vec![])
+    }
+}
+
+impl<T: AsRef<str>> Sparse<T> {
+    fn push(&mut self, row: usize, value: T) {
+        self.0.push((row, value));
+    }
+
+    fn finish(self, rows: usize) -> StringArray {
+        if self.0.is_empty() {
+            return StringArray::new_null(rows);
+        }
+        let mut values = self.0.into_iter().peekable();
+        let at = |row| values.next_if(|(at, _)| *at == row).map(|(_, value)| value);
+        (0..rows).map(at).collect()
     }
 }
 
