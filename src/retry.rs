@@ -178,6 +178,8 @@ pub struct Patience {
     pub first_delay: Duration,
     /// The longest wait between two attempts; up to as much again is added by chance.
     pub longest_delay: Duration,
+    /// The longest time between attempts, all waits for one page together.
+    pub longest_wait: Duration,
     /// The longest that the server may ask to wait; beyond it the run ends and says so.
     pub longest_pause: Duration,
 }
@@ -188,6 +190,7 @@ impl Default for Patience {
             retries: 8,
             first_delay: Duration::from_millis(500),
             longest_delay: Duration::from_secs(30),
+            longest_wait: Duration::from_secs(600),
             longest_pause: Duration::from_secs(3600),
         }
     }

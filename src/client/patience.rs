@@ -8,6 +8,7 @@ use backon::{ExponentialBuilder, Retryable};
 use tokio::sync::Notify;
 
 use super::{Client, Failure};
+use crate::retry::Patience;
 
 impl Client {
     /// Repeats an attempt that may succeed later, until it does, patience ends or the run is
@@ -21,13 +22,7 @@ impl Client {
         F: Future<Output = Result<T, Failure>>,
     {
         let patience = &self.patience;
-        let backoff = ExponentialBuilder::default()
-            .with_jitter()
-            // Without a seed of its own, each request would wait as long as the next.
-            .with_jitter_seed(fastrand::u64(..))
-            .with_min_delay(patience.first_delay)
-            .with_max_delay(patience.longest_delay)
-            .with_max_times(patience.retries as usize);
+        let backoff = backoff(patience, fastrand::u64(..));
         let (cancel, naps) = (self.cancel.clone(), self.naps.clone());
         attempt
             .retry(backoff)
@@ -67,6 +62,18 @@ impl Client {
     }
 }
 
+/// The waits between attempts. Without a seed of its own, each request would wait as long as the
+/// next.
+fn backoff(patience: &Patience, seed: u64) -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_jitter()
+        .with_jitter_seed(seed)
+        .with_min_delay(patience.first_delay)
+        .with_max_delay(patience.longest_delay)
+        .with_total_delay(Some(patience.longest_wait))
+        .with_max_times(patience.retries as usize)
+}
+
 /// Attempts that wait to be repeated: they use nothing, so others may go ahead.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Naps {
@@ -98,5 +105,38 @@ struct Nap(Arc<AtomicUsize>);
 impl Drop for Nap {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backon::BackoffBuilder as _;
+
+    use super::*;
+
+    #[test]
+    fn patience_ends_with_the_attempts_or_with_the_time() {
+        let delays = |retries| {
+            let patience = Patience {
+                retries,
+                ..Patience::default()
+            };
+            backoff(&patience, 7).build().collect::<Vec<_>>()
+        };
+        assert!(delays(0).is_empty());
+        assert_eq!(delays(8).len(), 8);
+        assert!(delays(8)[0] >= Patience::default().first_delay);
+        let many = delays(1_000_000);
+        let total: Duration = many.iter().sum();
+        assert!(
+            many.len() < 100 && total <= Patience::default().longest_wait,
+            "{total:?}"
+        );
+    }
+
+    #[test]
+    fn no_two_requests_wait_alike() {
+        let first = |seed| backoff(&Patience::default(), seed).build().next();
+        assert_ne!(first(1), first(2));
     }
 }
