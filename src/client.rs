@@ -59,6 +59,15 @@ pub(crate) struct Client {
     naps: Naps,
 }
 
+/// One page, and where the attempts to get it are counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) meeting: &'a ConfUuid,
+    pub(crate) offset: u64,
+    pub(crate) limit: u64,
+    pub(crate) sent: &'a AtomicU64,
+}
+
 /// Attempts by fate.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -159,21 +168,14 @@ impl Client {
         &self.naps
     }
 
-    /// Asks for one page until it comes or there is no point in asking again; counts the
-    /// attempts in `sent`.
-    pub(crate) async fn page(
-        &self,
-        meeting: &ConfUuid,
-        offset: u64,
-        limit: u64,
-        sent: &AtomicU64,
-    ) -> Result<Page, Failure> {
+    /// Asks for one page until it comes or there is no point in asking again.
+    pub(crate) async fn page(&self, wanted: Wanted<'_>) -> Result<Page, Failure> {
         self.patiently(
-            || self.attempt(meeting, offset, limit, sent),
+            || self.attempt(wanted),
             |failure, delay| {
                 (self.observer)(Event::Retrying {
-                    meeting: meeting.clone(),
-                    offset,
+                    meeting: wanted.meeting.clone(),
+                    offset: wanted.offset,
                     delay: delay.max(self.throttle.silence()),
                     cause: failure.to_string(),
                 });
@@ -182,15 +184,9 @@ impl Client {
         .await
     }
 
-    async fn attempt(
-        &self,
-        meeting: &ConfUuid,
-        offset: u64,
-        limit: u64,
-        sent: &AtomicU64,
-    ) -> Result<Page, Failure> {
+    async fn attempt(&self, wanted: Wanted<'_>) -> Result<Page, Failure> {
         let _slot = self.unless_cancelled(self.slots.acquire()).await?;
-        let (token, outcome) = self.send(meeting, offset, limit, None, sent).await?;
+        let (token, outcome) = self.send(wanted, None).await?;
         let refused = match outcome {
             Err(failure) if failure.is_about_the_token() => failure,
             outcome => return outcome,
@@ -199,38 +195,33 @@ impl Client {
             return Err(refused.without_renewal());
         }
         self.tally.retried.fetch_add(1, Ordering::Relaxed);
-        let (_, outcome) = self
-            .send(meeting, offset, limit, Some(token.generation), sent)
-            .await?;
+        let (_, outcome) = self.send(wanted, Some(token.generation)).await?;
         outcome.map_err(Failure::without_renewal)
     }
 
     /// Sends one request, with another token than the `refused` one, and judges its answer.
     async fn send(
         &self,
-        meeting: &ConfUuid,
-        offset: u64,
-        limit: u64,
+        wanted: Wanted<'_>,
         refused: Option<u64>,
-        sent: &AtomicU64,
     ) -> Result<(Token, Result<Page, Failure>), Failure> {
         self.unless_cancelled(self.throttle.permit()).await?;
         // After the permit, which may have taken longer than a token lives.
         let token = self.unless_cancelled(self.token(refused)).await??;
         self.tally.sent.fetch_add(1, Ordering::Relaxed);
-        sent.fetch_add(1, Ordering::Relaxed);
+        wanted.sent.fetch_add(1, Ordering::Relaxed);
         let mut request = self
             .http
             .get(self.records.clone())
-            .query(&[("confUUID", meeting.as_str())])
-            .query(&[("offset", offset), ("limit", limit)])
+            .query(&[("confUUID", wanted.meeting.as_str())])
+            .query(&[("offset", wanted.offset), ("limit", wanted.limit)])
             .header("X-Access-Token", token.header.clone())
             .header(ACCEPT_LANGUAGE, self.language.clone());
         if let Some(key) = &self.search_key {
             request = request.query(&[("searchKey", key.as_str())]);
         }
         let outcome = match self.receive(request).await {
-            Ok(answer) => self.page_of(&answer, meeting, offset),
+            Ok(answer) => self.page_of(&answer, wanted),
             Err(failure) => Err(failure),
         };
         if outcome.is_ok() {
@@ -239,11 +230,11 @@ impl Client {
         Ok((token, outcome))
     }
 
-    fn page_of(&self, answer: &Answer, meeting: &ConfUuid, offset: u64) -> Result<Page, Failure> {
+    fn page_of(&self, answer: &Answer, wanted: Wanted<'_>) -> Result<Page, Failure> {
         if !answer.is_success() {
             return Err(self.judge(answer));
         }
-        Page::decode(&answer.body, meeting, offset).map_err(|error| match error {
+        Page::decode(&answer.body, wanted.meeting, wanted.offset).map_err(|error| match error {
             DecodeError::NotAPage(_) if ErrorBody::parse(&answer.body).code.is_some() => {
                 self.judge(answer)
             }

@@ -12,6 +12,7 @@ mod model;
 mod open_meeting;
 mod reading;
 mod seam;
+mod stretch;
 mod walk;
 
 use std::collections::VecDeque;
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::open_meeting::OpenMeeting;
 use self::reading::{Policy, Progress, Request};
-use crate::client::{Client, Failure};
+use crate::client::{Client, Failure, Wanted};
 use crate::config::Config;
 use crate::decode::Page;
 use crate::error::{Error, Result};
@@ -240,9 +241,13 @@ impl Pager {
             let (number, sent) = (self.front + position, Arc::clone(&open.sent));
             open.tasks.retain(|task| !task.is_finished());
             open.tasks.push(self.tasks.spawn(async move {
-                let outcome = client
-                    .page(&meeting, request.ask.offset, request.ask.limit, &sent)
-                    .await;
+                let wanted = Wanted {
+                    meeting: &meeting,
+                    offset: request.ask.offset,
+                    limit: request.ask.limit,
+                    sent: &sent,
+                };
+                let outcome = client.page(wanted).await;
                 Answer {
                     number,
                     request,

@@ -14,6 +14,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::drift::Drift;
 use super::seam::{self, Digest, Seam};
+use super::stretch::{Stretch, UNKNOWN};
 use crate::config::CountPolicy;
 use crate::decode::Page;
 
@@ -22,9 +23,6 @@ const IDLE_ANSWERS: u32 = 3;
 
 /// Below this a page has no room for a seam.
 pub(super) const SMALLEST_LIMIT: u64 = 2;
-
-/// The end of a stretch whose end is still to be seen.
-const UNKNOWN: u64 = u64::MAX;
 
 /// One request: the records from `offset` on, `limit` at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,42 +49,6 @@ pub(crate) struct Manner {
     pub(crate) count_policy: CountPolicy,
     /// Whether the records are digested, to compare with another walk.
     pub(crate) digests: bool,
-}
-
-/// Consecutive records that are asked for together and completed where they come short.
-#[derive(Debug)]
-struct Stretch {
-    offset: u64,
-    /// First offset behind it, or [`UNKNOWN`].
-    end: u64,
-    /// Records received, from `offset` on without a gap.
-    received: u64,
-    /// Answers, each but the first beginning with the last record of the one before.
-    pages: Vec<Page>,
-    is_asked: bool,
-    idle: u32,
-}
-
-impl Stretch {
-    fn new(offset: u64, end: u64) -> Self {
-        Self {
-            offset,
-            end,
-            received: 0,
-            pages: vec![],
-            is_asked: false,
-            idle: 0,
-        }
-    }
-
-    fn is_filled(&self) -> bool {
-        self.received == self.end - self.offset
-    }
-
-    /// Where to go on: at the last record that is here, so that a seam holds the two together.
-    fn next_offset(&self) -> u64 {
-        self.offset + self.received.saturating_sub(1)
-    }
 }
 
 /// One walk over a meeting.
