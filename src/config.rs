@@ -74,9 +74,9 @@ pub struct Config {
     pub max_body: ByteSize,
     /// Records held in memory until their meetings are whole.
     pub buffer_rows: u64,
-    /// A part is closed at this size.
+    /// The part that meetings share is closed at this size; no meeting is ever in two.
     pub part_size: ByteSize,
-    /// A part is closed at this many records.
+    /// The part that meetings share is closed at this many records.
     pub part_rows: u64,
     /// Whole meetings are committed at least this often.
     #[serde(with = "humantime_serde")]

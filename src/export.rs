@@ -319,7 +319,8 @@ impl Line<'_> {
             return Ok(vec![]);
         };
         let meetings = batch.meetings.iter().map(account::committed).collect();
-        match dataset.commit(batch.parts.clone(), meetings).await? {
+        let parts = batch.part.clone().into_iter().collect();
+        match dataset.commit(parts, meetings).await? {
             Commit::Done {
                 sequence,
                 parts,

@@ -35,9 +35,9 @@ pub struct PartOptions {
     pub compress: Compress,
     /// Where the records come from; kept in the parts that can keep it.
     pub provenance: Provenance,
-    /// A part is closed at this many records.
+    /// The part that meetings share is closed at this many records.
     pub part_rows: u64,
-    /// A part is closed at this size.
+    /// The part that meetings share is closed at this size.
     pub part_bytes: u64,
 }
 
@@ -61,7 +61,9 @@ pub(crate) const fn extension(format: Format, compress: Compress) -> &'static st
 
 /// Encodes whole meetings into staged parts.
 ///
-/// At most two parts are open: the one that small meetings share, and that of a large meeting.
+/// No meeting is ever in two parts: parts get their final names one after the other, so only then
+/// does nobody ever see half a meeting. At most two parts are open: the one that small meetings
+/// share, and that of a large meeting.
 #[derive(Debug)]
 pub struct BatchWriter {
     options: PartOptions,
@@ -70,11 +72,7 @@ pub struct BatchWriter {
     series: u32,
     next_file: u64,
     shared: Option<OpenPart>,
-    slice: Option<OpenPart>,
-    /// Closed parts of the large meeting that is not whole yet.
-    slices: Vec<StagedPart>,
-    /// Closed parts of large meetings that are whole.
-    kept: Vec<StagedPart>,
+    large: Option<OpenPart>,
 }
 
 impl BatchWriter {
@@ -86,9 +84,7 @@ impl BatchWriter {
             series: 0,
             next_file: 0,
             shared: None,
-            slice: None,
-            slices: Vec::new(),
-            kept: Vec::new(),
+            large: None,
         }
     }
 
@@ -115,40 +111,24 @@ impl BatchWriter {
         Ok(())
     }
 
-    /// Adds the next records of a large meeting to parts of its own.
+    /// Adds the next records of a large meeting to a part of its own.
     pub fn slice(&mut self, page: &RecordBatch) -> Result<()> {
-        let mut offset = 0;
-        while offset < page.num_rows() {
-            let part = match self.slice.take() {
-                Some(part) => part,
-                None => self.open()?,
-            };
-            let part = self.slice.insert(part);
-            let room = self.options.part_rows.saturating_sub(part.rows()).max(1);
-            let rows = usize::try_from(room)
-                .unwrap_or(usize::MAX)
-                .min(page.num_rows() - offset);
-            part.push(&page.slice(offset, rows))?;
-            offset += rows;
-            if part.rows() >= self.options.part_rows || part.size() >= self.options.part_bytes {
-                self.close_slice()?;
-            }
-        }
-        Ok(())
+        let part = match self.large.take() {
+            Some(part) => part,
+            None => self.open()?,
+        };
+        self.large.insert(part).push(page)
     }
 
-    /// The large meeting is whole: its parts join the batch.
-    pub fn keep_slices(&mut self) -> Result<()> {
-        self.close_slice()?;
-        self.kept.append(&mut self.slices);
-        Ok(())
+    /// The large meeting is whole: closes its part and makes it durable.
+    pub fn keep_slices(&mut self) -> Result<Option<StagedPart>> {
+        let part = self.large.take();
+        self.close(part)
     }
 
-    /// The large meeting could not be had whole: its parts are removed.
+    /// The large meeting could not be had whole: its part is removed.
     pub fn discard_slices(&mut self) -> Result<()> {
-        let open = self.slice.take().map(OpenPart::discard);
-        let closed: Vec<_> = self.slices.drain(..).map(StagedPart::discard).collect();
-        open.into_iter().chain(closed).collect()
+        self.large.take().map_or(Ok(()), OpenPart::discard)
     }
 
     /// Opens the shared part even though there is no record for it, so that a reader finds the
@@ -167,22 +147,16 @@ impl BatchWriter {
         })
     }
 
-    /// Records of whole meetings in this batch.
+    /// Records in the shared part.
     pub fn rows(&self) -> u64 {
-        let kept: u64 = self.kept.iter().map(|part| part.rows).sum();
-        kept + self.shared.as_ref().map_or(0, OpenPart::rows)
+        self.shared.as_ref().map_or(0, OpenPart::rows)
     }
 
-    /// Closes the batch and makes its parts durable: the shared part first, then those of large
-    /// meetings in order. A large meeting that is not whole yet stays open for the next batch.
-    pub fn finish(&mut self) -> Result<Vec<StagedPart>> {
-        let shared = self.shared.take().map(OpenPart::finish).transpose()?;
-        let mut parts: Vec<_> = shared.into_iter().collect();
-        parts.append(&mut self.kept);
-        if !parts.is_empty() {
-            folder::sync(&self.staging)?;
-        }
-        Ok(parts)
+    /// Closes the shared part and makes it durable. A large meeting that is not whole yet stays
+    /// open.
+    pub fn finish(&mut self) -> Result<Option<StagedPart>> {
+        let part = self.shared.take();
+        self.close(part)
     }
 
     fn open(&mut self) -> Result<OpenPart> {
@@ -196,11 +170,13 @@ impl BatchWriter {
         OpenPart::create(&self.options, self.staging.join(name))
     }
 
-    fn close_slice(&mut self) -> Result<()> {
-        if let Some(part) = self.slice.take() {
-            self.slices.push(part.finish()?);
-        }
-        Ok(())
+    fn close(&self, part: Option<OpenPart>) -> Result<Option<StagedPart>> {
+        let Some(part) = part else {
+            return Ok(None);
+        };
+        let part = part.finish()?;
+        folder::sync(&self.staging)?;
+        Ok(Some(part))
     }
 }
 

@@ -161,11 +161,11 @@ pub(crate) struct Settings {
     #[arg(value_parser = humantime::parse_duration)]
     #[arg(hide_short_help = true)]
     commit_every: Option<Duration>,
-    /// A part is closed at this size [default: 128MiB]
+    /// A shared part is closed at this size [default: 128MiB]
     #[arg(long, value_name = "SIZE", env = "ROLLBOOK_PART_SIZE", help_heading = TUNING)]
     #[arg(hide_short_help = true)]
     part_size: Option<ByteSize>,
-    /// A part is closed at this many records [default: 8000000]
+    /// A shared part is closed at this many records [default: 8000000]
     #[arg(long, value_name = "N", env = "ROLLBOOK_PART_ROWS", help_heading = TUNING)]
     #[arg(hide_short_help = true)]
     part_rows: Option<u64>,

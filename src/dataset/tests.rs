@@ -24,31 +24,34 @@ fn uuid(text: &str) -> ConfUuid {
     text.parse().unwrap()
 }
 
-/// Stages meetings of so many records; one of more than 50 gets two parts of its own.
+/// Stages meetings of so many records; one of more than 50 is split into parts of 50, as no
+/// run does: whatever a ledger entry names must be all there or not at all.
 fn stage(
     dataset: &Dataset,
     meetings: &[(&str, usize)],
 ) -> (Vec<StagedPart>, Vec<CommittedMeeting>) {
-    let options = crate::writer::PartOptions {
-        part_rows: 50,
-        ..options(Format::Ndjson, Compress::None)
-    };
+    let options = options(Format::Ndjson, Compress::None);
     // A run has one writer; a fresh one here must not meet the names of the last.
     let folder = dataset.staging().to_owned();
     let before = fs::read_dir(&folder).unwrap().count();
     let inner = folder.join(format!("w{before}"));
     fs::create_dir(&inner).unwrap();
     let mut writer = BatchWriter::new(options, inner);
+    let mut slices = Vec::new();
     for &(name, rows) in meetings {
-        let page = page(name, 0, rows);
         if rows > 50 {
-            writer.slice(&page).unwrap();
-            writer.keep_slices().unwrap();
+            for from in (0..rows).step_by(50) {
+                writer
+                    .slice(&page(name, from, (rows - from).min(50)))
+                    .unwrap();
+                slices.extend(writer.keep_slices().unwrap());
+            }
         } else {
-            writer.whole(&[page]).unwrap();
+            writer.whole(&[page(name, 0, rows)]).unwrap();
         }
     }
-    let mut parts = writer.finish().unwrap();
+    let mut parts = Vec::from_iter(writer.finish().unwrap());
+    parts.extend(slices);
     for (number, part) in parts.iter_mut().enumerate() {
         let path = folder.join(format!("{before}-{number}.ndjson"));
         fs::rename(&part.path, &path).unwrap();

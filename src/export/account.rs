@@ -97,8 +97,10 @@ impl Account {
 
     /// A batch is in the dataset.
     pub(super) fn committed(&mut self, batch: Batch) {
-        self.report.parts += batch.parts.len() as u64;
-        self.report.bytes += batch.parts.iter().map(|part| part.bytes).sum::<u64>();
+        if let Some(part) = &batch.part {
+            self.report.parts += 1;
+            self.report.bytes += part.bytes;
+        }
         self.piped(batch);
     }
 

@@ -27,7 +27,7 @@ pub(super) type Anomalies = BTreeMap<String, u64>;
 /// Whole meetings, closed and ready for their commit.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) parts: Vec<StagedPart>,
+    pub(super) part: Option<StagedPart>,
     pub(super) meetings: Vec<Whole>,
     pub(super) anomalies: Anomalies,
 }
@@ -118,7 +118,12 @@ impl Sink {
                 Some(Output::Slice(page)) => self.slice(&page)?,
                 Some(Output::Page(page)) => self.page(&page)?,
                 Some(Output::Void) => self.void()?,
-                Some(Output::Whole(whole)) => self.whole(whole)?,
+                Some(Output::Whole(whole)) => {
+                    let batch = self.whole(whole)?;
+                    if batch.is_some_and(|batch| words.blocking_send(Word::Batch(batch)).is_err()) {
+                        return Ok(());
+                    }
+                }
                 Some(Output::Absent(absent)) => {
                     self.void()?;
                     if words.blocking_send(Word::Absent(absent)).is_err() {
@@ -145,7 +150,7 @@ impl Sink {
     pub(super) fn empty(mut self) -> Result<Batch> {
         if let Writer::Dataset(writer) = &mut self.writer {
             writer.empty_part()?;
-            self.batch.parts = writer.finish()?;
+            self.batch.part = writer.finish()?;
         }
         Ok(self.batch)
     }
@@ -186,21 +191,30 @@ impl Sink {
         }
     }
 
-    fn whole(&mut self, whole: Whole) -> Result<()> {
-        for (anomaly, records) in std::mem::take(&mut self.pending) {
-            *self.batch.anomalies.entry(anomaly).or_default() += records;
-        }
+    /// The meeting at hand is whole; one with a part of its own is a batch of its own.
+    fn whole(&mut self, whole: Whole) -> Result<Option<Batch>> {
+        let anomalies = std::mem::take(&mut self.pending);
         if std::mem::take(&mut self.has_slices) {
             match &mut self.writer {
-                Writer::Dataset(writer) => writer.keep_slices()?,
+                Writer::Dataset(writer) => {
+                    self.has_parts = true;
+                    return Ok(Some(Batch {
+                        part: writer.keep_slices()?,
+                        meetings: vec![whole],
+                        anomalies,
+                    }));
+                }
                 Writer::Pipe(pipe) => pipe.keep_slices()?,
             }
+        }
+        for (anomaly, records) in anomalies {
+            *self.batch.anomalies.entry(anomaly).or_default() += records;
         }
         self.is_open = false;
         self.batch.meetings.push(whole);
         self.due
             .get_or_insert_with(|| Instant::now() + self.batch_time);
-        Ok(())
+        Ok(None)
     }
 
     fn void(&mut self) -> Result<()> {
@@ -229,7 +243,7 @@ impl Sink {
                 if !std::mem::replace(&mut self.has_parts, true) && writer.rows() == 0 {
                     writer.empty_part()?;
                 }
-                batch.parts = writer.finish()?;
+                batch.part = writer.finish()?;
             }
             Writer::Pipe(pipe) => pipe.flush()?,
         }

@@ -10,8 +10,8 @@ use crate::config::{Compress, Format};
 use crate::dataset::Dataset;
 use crate::ledger::tests::meeting;
 use crate::ledger::{entry_path, part_path};
+use crate::writer::BatchWriter;
 use crate::writer::tests::{options, page};
-use crate::writer::{BatchWriter, PartOptions};
 
 const KINDS: [(Format, Compress); 5] = [
     (Format::Parquet, Compress::None),
@@ -26,18 +26,17 @@ async fn dataset(kind: (Format, Compress)) -> (TempDir, String) {
     let home = tempfile::tempdir().unwrap();
     let dest = home.path().to_str().unwrap().to_owned();
     let mut dataset = Dataset::open(&dest, "one", kind.0, kind.1).await.unwrap();
-    let options = PartOptions {
-        part_rows: 700,
-        ..options(kind.0, kind.1)
-    };
+    let options = options(kind.0, kind.1);
     let mut writer = BatchWriter::new(options, dataset.staging().to_owned());
     writer.whole(&[page("m1", 0, 7)]).unwrap();
     writer
         .whole(&[page("m2", 0, 500), page("m2", 500, 3)])
         .unwrap();
-    writer.slice(&page("large", 0, 1_000)).unwrap();
-    writer.keep_slices().unwrap();
-    let parts = writer.finish().unwrap();
+    let mut parts = Vec::from_iter(writer.finish().unwrap());
+    for page in [page("large", 0, 700), page("large", 700, 300)] {
+        writer.slice(&page).unwrap();
+        parts.extend(writer.keep_slices().unwrap());
+    }
     let meetings = [("m1", 7), ("m2", 503), ("none", 0), ("large", 1_000)]
         .map(|(name, rows)| meeting(name, rows))
         .to_vec();

@@ -31,12 +31,6 @@ pub struct StagedPart {
     pub extension: &'static str,
 }
 
-impl StagedPart {
-    pub(super) fn discard(self) -> Result<()> {
-        fs::remove_file(&self.path).map_err(Error::file("remove", &self.path))
-    }
-}
-
 /// A part that still grows.
 #[derive(Debug)]
 pub(super) struct OpenPart {

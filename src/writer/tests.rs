@@ -109,9 +109,7 @@ fn write(kind: (Format, Compress), pages: &[RecordBatch], staging: &Path) -> Sta
     let mut writer = BatchWriter::new(options(kind.0, kind.1), staging.to_owned());
     writer.whole(pages).unwrap();
     writer.empty_part().unwrap();
-    let mut parts = writer.finish().unwrap();
-    assert_eq!(parts.len(), 1);
-    parts.remove(0)
+    writer.finish().unwrap().unwrap()
 }
 
 /// The records of a part as NDJSON values, whatever its format.
@@ -278,7 +276,7 @@ fn a_parquet_part_tells_where_it_comes_from_and_is_compressed() {
 }
 
 #[test]
-fn a_large_meeting_gets_parts_of_its_own_after_the_shared_one() {
+fn a_large_meeting_gets_one_part_of_its_own_however_small_parts_should_be() {
     let home = tempfile::tempdir().unwrap();
     let mut writer = BatchWriter::new(
         PartOptions {
@@ -291,46 +289,34 @@ fn a_large_meeting_gets_parts_of_its_own_after_the_shared_one() {
     writer.whole(&[page("small", 0, 3)]).unwrap();
     writer.slice(&page("large", 500, 500)).unwrap();
     assert_eq!(writer.rows(), 3);
-    writer.keep_slices().unwrap();
-    assert_eq!(writer.rows(), 1_003);
-    let rows: Vec<_> = writer
-        .finish()
-        .unwrap()
-        .iter()
-        .map(|part| part.rows)
-        .collect();
-    assert_eq!(rows, [3, 700, 300]);
+    let large = writer.keep_slices().unwrap().unwrap();
+    let shared = writer.finish().unwrap().unwrap();
+    assert_eq!((large.rows, shared.rows), (1_000, 3));
     assert_eq!(writer.rows(), 0);
 }
 
 #[test]
 fn a_large_meeting_that_is_not_whole_leaves_no_file() {
     let home = tempfile::tempdir().unwrap();
-    let mut writer = BatchWriter::new(
-        PartOptions {
-            part_rows: 400,
-            ..options(Format::Parquet, Compress::None)
-        },
-        home.path().to_owned(),
-    );
+    let options = options(Format::Parquet, Compress::None);
+    let mut writer = BatchWriter::new(options, home.path().to_owned());
     writer.slice(&page("large", 0, 500)).unwrap();
-    assert_eq!(files(home.path()), 2);
+    assert_eq!(files(home.path()), 1);
     writer.discard_slices().unwrap();
     assert_eq!(files(home.path()), 0);
-    assert!(writer.finish().unwrap().is_empty());
+    assert!(writer.keep_slices().unwrap().is_none());
 }
 
 #[test]
-fn a_large_meeting_may_span_batches() {
+fn a_large_meeting_stays_open_while_the_shared_part_is_closed() {
     let home = tempfile::tempdir().unwrap();
     let options = options(Format::Ndjson, Compress::None);
     let mut writer = BatchWriter::new(options, home.path().to_owned());
     writer.slice(&page("large", 0, 500)).unwrap();
     writer.whole(&[page("small", 0, 3)]).unwrap();
-    assert_eq!(writer.finish().unwrap().len(), 1);
+    assert_eq!(writer.finish().unwrap().unwrap().rows, 3);
     writer.slice(&page("large", 500, 10)).unwrap();
-    writer.keep_slices().unwrap();
-    assert_eq!(writer.finish().unwrap()[0].rows, 510);
+    assert_eq!(writer.keep_slices().unwrap().unwrap().rows, 510);
 }
 
 #[test]
