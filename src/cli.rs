@@ -15,6 +15,7 @@ mod schema;
 mod settings;
 mod signals;
 mod simulate;
+mod state_dir;
 mod status;
 mod verify;
 
@@ -119,6 +120,8 @@ fn with_environment(command: Command) -> Command {
 /// Runs the command and turns its end into an exit code.
 pub(crate) fn main() -> ExitCode {
     private_files();
+    #[cfg(debug_assertions)]
+    crashes_on_demand();
     let parsed = command()
         .try_get_matches()
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
@@ -170,6 +173,19 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn private_files() {
     #[cfg(unix)]
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+/// Lets the tests of a debug build stop it where it hurts.
+#[cfg(debug_assertions)]
+fn crashes_on_demand() {
+    use rollbook::crash::{Plan, arm};
+    let at = std::env::var("ROLLBOOK_CRASH_AT").ok();
+    let trace = std::env::var_os("ROLLBOOK_CRASH_TRACE");
+    let plan = at.as_deref().and_then(Plan::die_at);
+    let plan = plan.or_else(|| Plan::trace(trace?.as_ref()).ok());
+    if let Some(plan) = plan {
+        arm(plan);
+    }
 }
 
 #[cfg(test)]

@@ -8,12 +8,14 @@
 mod failure;
 mod patience;
 mod session;
+mod spooled;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as BlockingMutex};
 use std::time::SystemTime;
 
+use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT_LANGUAGE, HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::rate::Rate;
 use crate::retry::{ErrorBody, Patience, Verdict, retry_after};
+use crate::spool::Spool;
 use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
 
@@ -53,6 +56,8 @@ pub(crate) struct Client {
     throttle: Arc<Throttle>,
     patience: Patience,
     slots: Semaphore,
+    /// Gone once it cannot be used any more.
+    spool: BlockingMutex<Option<Arc<Spool>>>,
     observer: Observer,
     cancel: CancellationToken,
     tally: Tally,
@@ -63,9 +68,17 @@ pub(crate) struct Client {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
     pub(crate) meeting: &'a ConfUuid,
+    pub(crate) walk: u32,
     pub(crate) offset: u64,
     pub(crate) limit: u64,
     pub(crate) sent: &'a AtomicU64,
+}
+
+/// A page, and when the server said so.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    pub(crate) page: Page,
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// Attempts by fate.
@@ -74,6 +87,8 @@ pub(crate) struct Tally {
     pub(crate) sent: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) throttled: AtomicU64,
+    /// Pages that needed none, since a run that was cut off had asked for them.
+    pub(crate) spooled: AtomicU64,
 }
 
 impl fmt::Debug for Client {
@@ -89,6 +104,7 @@ impl Client {
         config: &Config,
         credentials: Credentials,
         throttle: Arc<Throttle>,
+        spool: Option<Arc<Spool>>,
         observer: Observer,
         cancel: CancellationToken,
     ) -> Result<Self> {
@@ -147,6 +163,7 @@ impl Client {
                 ..Patience::default()
             },
             slots: Semaphore::new(concurrency),
+            spool: BlockingMutex::new(spool),
             observer,
             cancel,
             tally: Tally::default(),
@@ -169,7 +186,10 @@ impl Client {
     }
 
     /// Asks for one page until it comes or there is no point in asking again.
-    pub(crate) async fn page(&self, wanted: Wanted<'_>) -> Result<Page, Failure> {
+    pub(crate) async fn page(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
+        if let Some(fetched) = self.spooled(wanted).await {
+            return Ok(fetched);
+        }
         self.patiently(
             || self.attempt(wanted),
             |failure, delay| {
@@ -184,8 +204,15 @@ impl Client {
         .await
     }
 
-    async fn attempt(&self, wanted: Wanted<'_>) -> Result<Page, Failure> {
+    async fn attempt(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
         let _slot = self.unless_cancelled(self.slots.acquire()).await?;
+        let page = self.granted(wanted).await?;
+        let at = Utc::now();
+        Ok(self.spool_page(wanted, Fetched { page, at }).await)
+    }
+
+    /// Sends a request, and a second one where the token is refused.
+    async fn granted(&self, wanted: Wanted<'_>) -> Result<Page, Failure> {
         let (token, outcome) = self.send(wanted, None).await?;
         let refused = match outcome {
             Err(failure) if failure.is_about_the_token() => failure,

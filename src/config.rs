@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -81,11 +81,16 @@ pub struct Config {
     /// Whole meetings are committed at least this often.
     #[serde(with = "humantime_serde")]
     pub commit_every: Duration,
+    /// Where pages are kept until their meetings are committed, so that a run that is killed
+    /// costs no second request; none is nowhere.
+    pub state_dir: Option<PathBuf>,
+    /// When to keep pages there; `auto` is under a limited rate.
+    pub spool: When,
     /// Where the report goes, as JSON.
     pub report: Option<PathBuf>,
     /// Form of the log on standard error.
     pub log_format: LogFormat,
-    /// When to show progress.
+    /// When to show progress; `auto` is on a terminal.
     pub progress: When,
     /// File that holds an access token.
     pub access_token_file: Option<PathBuf>,
@@ -133,6 +138,8 @@ impl Default for Config {
             part_size: ByteSize::mib(128),
             part_rows: 8_000_000,
             commit_every: Duration::from_secs(300),
+            state_dir: None,
+            spool: When::default(),
             report: None,
             log_format: LogFormat::default(),
             progress: When::default(),
@@ -182,6 +189,9 @@ impl Config {
         if url.query().is_some() || url.fragment().is_some() {
             return refuse("base_url: expected no query and no fragment".into());
         }
+        if self.spool == When::Always && self.state_dir.is_none() {
+            return refuse("spool = always: it needs a state_dir".to_owned());
+        }
         if self.compress != Compress::None && self.format != Format::Ndjson {
             return refuse(format!(
                 "compress = {}: only ndjson is compressed as a whole; {} compresses inside",
@@ -189,6 +199,19 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Where pages are kept for a run after this one, if anywhere.
+    ///
+    /// A pipe has no run after it, and without a limit asking again is cheaper than writing down.
+    pub fn spool_dir(&self) -> Option<&Path> {
+        let is_wanted = match self.spool {
+            When::Auto => self.rate != Rate::Unlimited,
+            When::Always => true,
+            When::Never => false,
+        };
+        let is_piped = self.out.as_deref() == Some("-");
+        self.state_dir.as_deref().filter(|_| is_wanted && !is_piped)
     }
 
     /// Whether the site is on this machine.
@@ -377,9 +400,9 @@ choice! {
 }
 
 choice! {
-    /// When to show something that only a terminal can show.
+    /// When to do something that is not always worth it.
     When {
-        /// Where there is a terminal.
+        /// Where it is of use.
         #[default]
         Auto = "auto",
         /// Always.

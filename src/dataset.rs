@@ -16,6 +16,7 @@ use bytes::Bytes;
 use chrono::Utc;
 
 use crate::config::{Compress, Format};
+use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::{self, Asked, CommittedMeeting, Entry, LEDGER_VERSION, Ledger, Part};
@@ -99,6 +100,7 @@ impl Dataset {
             for folder in [ledger::FOLDER, RUNS, staging::FOLDER] {
                 folder::create(&place.join(folder))?;
             }
+            point(Point::DatasetMade);
             let gate = Gate::enter(&place)?;
             let abandoned = Staging::abandoned(&place, &gate)?;
             Ok((gate, abandoned))
@@ -126,8 +128,14 @@ impl Dataset {
         dataset.recovery.cleared = abandoned.len() as u64;
         let staging = folder::blocking("create", &root, move || {
             let mut abandoned = abandoned.into_iter();
-            abandoned.try_for_each(|staging| staging.remove(&gate))?;
-            Staging::create(path, &gate)
+            abandoned.try_for_each(|staging| {
+                staging.remove(&gate)?;
+                point(Point::Cleared);
+                Ok(())
+            })?;
+            let staging = Staging::create(path, &gate)?;
+            point(Point::StagingMade);
+            Ok(staging)
         })
         .await?;
         dataset.staging = Some(staging);
@@ -174,6 +182,11 @@ impl Dataset {
         &self.staging_path
     }
 
+    /// The dataset's one name, however the destination was spelt.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.store.local("")
+    }
+
     /// What was repaired when the dataset was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
@@ -205,7 +218,9 @@ impl Dataset {
                 return Ok(Commit::Conflict { already });
             }
             let entry = self.entry(&parts, &meetings)?;
+            point(Point::EntryReady);
             if self.ledger.put(&self.store, entry.clone()).await? {
+                point(Point::EntryPut);
                 self.publish(&entry).await?;
                 return Ok(Commit::Done {
                     sequence: entry.sequence,
@@ -235,6 +250,7 @@ impl Dataset {
         })?;
         text.push(b'\n');
         let text = Bytes::from(text);
+        point(Point::ReportReady);
         if !self.store.create(&path, text.clone()).await?
             && self.store.read(&path).await? != Some(text)
         {
@@ -243,6 +259,7 @@ impl Dataset {
                 reason: "another run of this name has reported".to_owned(),
             });
         }
+        point(Point::ReportPut);
         if let Some(staging) = self.staging.take() {
             let root = self.store.local("");
             folder::blocking("remove", &self.staging_path, move || {
@@ -250,6 +267,7 @@ impl Dataset {
             })
             .await?;
         }
+        point(Point::StagingRemoved);
         Ok(())
     }
 
@@ -319,6 +337,7 @@ impl Dataset {
                     reason: format!("{} is gone before it could be published", part.staged),
                 });
             }
+            point(Point::PartPublished);
         }
         self.is_published = true;
         Ok(())

@@ -21,6 +21,17 @@ pub enum Event {
         /// Of them, committed by earlier runs.
         already: u64,
     },
+    /// Pages of a run that was cut off are at hand and will not be asked for.
+    Spooled {
+        /// How many.
+        pages: u64,
+    },
+    /// The spool cannot be used: the run goes on without it, and if it is cut off, the next one
+    /// has to ask again.
+    SpoolLost {
+        /// Why, in words.
+        cause: String,
+    },
     /// A meeting's first page told how many records it has.
     Counted {
         /// The meeting.

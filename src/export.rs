@@ -10,6 +10,7 @@ mod sink;
 
 use std::fmt;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -22,14 +23,16 @@ use self::account::Account;
 use self::sink::{Batch, Sink, Word};
 use crate::auth::Credentials;
 use crate::client::Client;
-use crate::config::{Config, SearchKey};
+use crate::config::Config;
 use crate::dataset::{Commit, Dataset};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
+use crate::folder;
 use crate::ledger::Asked;
 use crate::pager::Pager;
 use crate::record::Provenance;
 use crate::report::Report;
+use crate::spool::{Question, Spool};
 use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
 use crate::writer::{BatchWriter, PartOptions, PipeWriter};
@@ -91,6 +94,7 @@ impl Export {
         let started = Utc::now();
         let run_id = run_id(started);
         let mut destination = Destination::open(&config, &run_id, pipe).await?;
+        let spool = spool(&config, &destination, &run_id, &observer).await?;
         let stop = cancel.child_token();
         let throttle = Arc::new(Throttle::new(
             config.rate,
@@ -101,6 +105,7 @@ impl Export {
             &config,
             credentials,
             Arc::clone(&throttle),
+            spool.clone(),
             Arc::clone(&observer),
             stop.clone(),
         )?);
@@ -112,6 +117,11 @@ impl Export {
             meetings: account.requested(),
             already: account.held(),
         });
+        if let Some(pages) = spool.as_ref().map(|spool| spool.only(&work))
+            && pages > 0
+        {
+            (observer)(Event::Spooled { pages });
+        }
 
         // Dropped, and with it its timer, at the end of the run.
         let mut timer = JoinSet::new();
@@ -147,7 +157,48 @@ impl Export {
         {
             error.get_or_insert(failed);
         }
+        if let Some(spool) = spool {
+            let is_through = error.is_none() && report.meetings.unfinished == 0;
+            close(spool, is_through, &observer).await;
+        }
         Ok(Finished { report, error })
+    }
+}
+
+/// The spool for the questions of this run, where pages are to be kept and can be.
+async fn spool(
+    config: &Config,
+    destination: &Destination,
+    run_id: &str,
+    observer: &Observer,
+) -> Result<Option<Arc<Spool>>> {
+    let (Some(state_dir), Destination::Dataset(dataset)) = (config.spool_dir(), destination) else {
+        return Ok(None);
+    };
+    let question = Question::new(&(dataset.place(), config.base_url.as_str(), Asked::of(config)))?;
+    let (state_dir, run_id) = (state_dir.to_owned(), run_id.to_owned());
+    let place = state_dir.clone();
+    let opened = folder::blocking("open", &place, move || {
+        Spool::open(&state_dir, question, &run_id)
+    });
+    match opened.await {
+        Ok(spool) => Ok(Some(Arc::new(spool))),
+        Err(error) => {
+            let cause = error.chain();
+            (observer)(Event::SpoolLost { cause });
+            Ok(None)
+        }
+    }
+}
+
+/// Removes the spool, or leaves it to the next run. What was exported is whole either way.
+async fn close(spool: Arc<Spool>, is_through: bool, observer: &Observer) {
+    let closing = folder::blocking("remove", Path::new("the spool"), move || {
+        spool.close(is_through)
+    });
+    if let Err(error) = closing.await {
+        let cause = error.chain();
+        (observer)(Event::SpoolLost { cause });
     }
 }
 
@@ -182,8 +233,7 @@ impl Destination {
             return Err(Error::Config("out: no destination".to_owned()));
         };
         let mut dataset = Dataset::open(out, run_id, config.format, config.compress).await?;
-        let search_key = config.search_key.as_ref().map(SearchKey::as_str);
-        dataset.ask(Asked::new(config.language, search_key))?;
+        dataset.ask(Asked::of(config))?;
         Ok(Self::Dataset(Box::new(dataset)))
     }
 

@@ -12,6 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::config::{Config, SearchKey};
 use crate::error::{Error, Result};
 use crate::hex::hex;
 use crate::record::Language;
@@ -64,6 +65,12 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// The question that a run with these settings asks.
+    pub(crate) fn of(config: &Config) -> Self {
+        let search_key = config.search_key.as_ref().map(SearchKey::as_str);
+        Self::new(config.language, search_key)
+    }
+
     /// The question with this search key, or without one.
     pub fn new(language: Language, search_key: Option<&str>) -> Self {
         let digest = |key: &str| hex(&Sha256::digest(key));

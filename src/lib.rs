@@ -43,6 +43,8 @@
 mod auth;
 mod client;
 mod config;
+#[doc(hidden)]
+pub mod crash;
 mod dataset;
 mod decode;
 mod error;
@@ -59,6 +61,7 @@ mod report;
 mod retry;
 mod schema;
 pub mod simulator;
+mod spool;
 mod store;
 mod throttle;
 mod uuid;

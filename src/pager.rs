@@ -28,9 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::open_meeting::OpenMeeting;
 use self::reading::{Policy, Progress, Request};
-use crate::client::{Client, Failure, Wanted};
+use crate::client::{Client, Failure, Fetched, Wanted};
 use crate::config::Config;
-use crate::decode::Page;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::report::{MeetingStatus, Proof};
@@ -109,7 +108,7 @@ pub(crate) struct Pager {
 struct Answer {
     number: usize,
     request: Request,
-    outcome: Result<Page, Failure>,
+    outcome: Result<Fetched, Failure>,
 }
 
 impl Pager {
@@ -243,6 +242,7 @@ impl Pager {
             open.tasks.push(self.tasks.spawn(async move {
                 let wanted = Wanted {
                     meeting: &meeting,
+                    walk: request.walk,
                     offset: request.ask.offset,
                     limit: request.ask.limit,
                     sent: &sent,
@@ -299,10 +299,12 @@ impl Pager {
         if open.absent.is_some() || !open.reading.expects(&answer.request) {
             return Ok(());
         }
-        open.last_fetch = Utc::now();
-        open.first_fetch.get_or_insert(open.last_fetch);
         let page = match outcome {
-            Ok(page) => page,
+            Ok(Fetched { page, at }) => {
+                let (first, last) = open.fetched.unwrap_or((at, at));
+                open.fetched = Some((first.min(at), last.max(at)));
+                page
+            }
             Err(Failure::Cancelled) => {
                 self.is_stopping = true;
                 return Ok(());
@@ -402,6 +404,12 @@ impl Pager {
                 }
             }
         }
+        if let Output::Absent(absent) = &end
+            && absent.status != MeetingStatus::Unfinished
+        {
+            // Who asks for it again wants to know how it is by then.
+            self.client.forget(absent.meeting.clone()).await;
+        }
         out.send(end).await.is_ok()
     }
 
@@ -412,6 +420,8 @@ impl Pager {
             (None, Some(proof)) => {
                 let records = open.reading.records();
                 let meeting = open.meeting;
+                let now = Utc::now();
+                let (first_fetch, last_fetch) = open.fetched.unwrap_or((now, now));
                 (self.observer)(Event::Complete {
                     meeting: meeting.clone(),
                     records,
@@ -426,8 +436,8 @@ impl Pager {
                     restarts,
                     proof,
                     replaced: open.reading.replaced(),
-                    first_fetch: open.first_fetch.unwrap_or(open.last_fetch),
-                    last_fetch: open.last_fetch,
+                    first_fetch,
+                    last_fetch,
                 })
             }
             (absent, _) => {

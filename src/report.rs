@@ -106,6 +106,9 @@ pub struct Requests {
     pub throttled: u64,
     /// Walks that were begun again.
     pub restarts: u64,
+    /// Pages that were not asked for, since a run that was cut off had fetched them.
+    #[serde(default)]
+    pub spooled: u64,
 }
 
 /// The quota of a run and what it cost.

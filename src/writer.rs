@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use ::arrow::record_batch::RecordBatch;
 
 use crate::config::{Compress, Format};
+use crate::crash::{Point, point};
 use crate::error::Result;
 use crate::folder;
 use crate::record::Provenance;
@@ -176,6 +177,7 @@ impl BatchWriter {
         };
         let part = part.finish()?;
         folder::sync(&self.staging)?;
+        point(Point::PartStaged);
         Ok(Some(part))
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use rollbook::simulator::{self, MeetingSpec, Options, Simulator};
-use rollbook::{Config, Credentials, Export, Rate};
+use rollbook::{Config, Credentials, Export, Rate, When};
 
 use super::exit::Exit;
 use super::{Voice, export, runtime};
@@ -36,6 +36,7 @@ impl DemoArgs {
         let mut config = Config {
             out: Some(folder.display().to_string()),
             rate: self.rate,
+            spool: When::Never,
             ..Config::default()
         };
         let terminal = voice.terminal(&config)?;

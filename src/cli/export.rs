@@ -7,13 +7,13 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
-use rollbook::{ConfUuid, Config, Error, Export, Format, MeetingList};
+use rollbook::{ConfUuid, Config, Error, Export, Format, MeetingList, Rate, When};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
 use super::report_file::ReportFile;
 use super::settings::Settings;
-use super::{Voice, answer, config, credentials, runtime, signals};
+use super::{Voice, answer, config, credentials, runtime, signals, state_dir};
 use crate::terminal::{Progress, Terminal};
 
 const AFTER_HELP: &str = "\
@@ -76,6 +76,7 @@ impl ExportArgs {
         if !self.named.is_empty() && !list_is_asked {
             config.meetings = None;
         }
+        config.state_dir = config.state_dir.or_else(state_dir::default);
         if self.print_config {
             answer(&toml::to_string(&config)?)?;
             return Ok(Exit::Complete);
@@ -86,6 +87,14 @@ impl ExportArgs {
         let meetings = meetings(self.named, config.meetings.as_deref())?;
         let credentials = credentials::read(&config, given)?;
         let terminal = voice.terminal(&config)?;
+        if config.state_dir.is_none()
+            && config.spool == When::Auto
+            && config.rate != Rate::Unlimited
+        {
+            tracing::warn!(
+                "no place to keep pages: give --state-dir, or what is fetched and not committed when a run is killed is asked for again"
+            );
+        }
         let export = Export {
             config,
             credentials,

@@ -156,6 +156,15 @@ pub(crate) struct Settings {
     #[arg(hide_short_help = true)]
     access_token_env: Option<String>,
 
+    /// Where pages are kept until they are committed [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "ROLLBOOK_STATE_DIR", help_heading = TUNING)]
+    #[arg(hide_short_help = true)]
+    state_dir: Option<PathBuf>,
+    /// When to keep pages there: auto (under a rate), always, never [default: auto]
+    #[arg(long, value_name = "WHEN", env = "ROLLBOOK_SPOOL", help_heading = TUNING)]
+    #[arg(value_parser = choice::<When>(), hide_possible_values = true)]
+    #[arg(hide_short_help = true)]
+    spool: Option<When>,
     /// Whole meetings are committed at least this often [default: 5m]
     #[arg(long, value_name = "TIME", env = "ROLLBOOK_COMMIT_EVERY", help_heading = TUNING)]
     #[arg(value_parser = humantime::parse_duration)]
@@ -231,6 +240,8 @@ impl Settings {
             corp_id,
             access_token_file,
             access_token_env,
+            state_dir,
+            spool,
             commit_every,
             part_size,
             part_rows,
@@ -270,6 +281,8 @@ impl Settings {
         set_some(&mut config.corp_id, corp_id);
         set_some(&mut config.access_token_file, access_token_file);
         set_some(&mut config.access_token_env, access_token_env);
+        set_some(&mut config.state_dir, state_dir);
+        set(&mut config.spool, spool);
         set(&mut config.commit_every, commit_every);
         set(&mut config.part_size, part_size);
         set(&mut config.part_rows, part_rows);

@@ -12,6 +12,7 @@ use std::path::Path;
 use chrono::Utc;
 use sha2::{Digest, Sha256};
 
+use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::hex::hex;
@@ -73,10 +74,14 @@ impl Dataset {
                 // The run that committed it may live and be quicker.
                 if self.store.publish(&part.staged, &part.path).await? {
                     self.recovery.published.push(part.path.clone());
+                    point(Point::PartRecovered);
                 }
             }
         }
-        self.retract(lost).await?;
+        if !lost.is_empty() {
+            self.retract(lost).await?;
+            point(Point::Retracted);
+        }
 
         let void: Vec<_> = self
             .ledger
@@ -87,6 +92,7 @@ impl Dataset {
             if self.store.size(&part.path).await?.is_some() {
                 self.store.remove(&part.path).await?;
                 self.recovery.removed.push(part.path);
+                point(Point::VoidRemoved);
             }
         }
         Ok(())

@@ -184,15 +184,17 @@ impl Account {
         report.requests.sent = tally.sent.load(Ordering::Relaxed);
         report.requests.retried = tally.retried.load(Ordering::Relaxed);
         report.requests.throttled = tally.throttled.load(Ordering::Relaxed);
+        report.requests.spooled = tally.spooled.load(Ordering::Relaxed);
         report.quota.rate = throttle.rate();
         let paced = report
             .requests
             .minimum
+            .saturating_sub(report.requests.spooled)
             .saturating_sub(u64::from(self.burst) - 1);
         report.quota.bound_ms = millis(report.quota.asked.bound(paced));
         report.quota.elapsed_ms = millis(elapsed);
         report.quota.paused_ms = millis(throttle.paused());
-        report.error = error.map(chain);
+        report.error = error.map(Error::chain);
         report.outcome = match error {
             Some(Error::Quota { .. }) => Outcome::Incomplete,
             Some(error) if error.is_closed_pipe() => Outcome::Interrupted,
@@ -224,15 +226,4 @@ pub(super) fn committed(whole: &Whole) -> CommittedMeeting {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// An error and its causes, on one line.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -28,8 +28,8 @@ pub(super) struct OpenMeeting {
     pub(super) sent: Arc<AtomicU64>,
     pub(super) tasks: Vec<AbortHandle>,
     pub(super) wakes: Option<Instant>,
-    pub(super) first_fetch: Option<DateTime<Utc>>,
-    pub(super) last_fetch: DateTime<Utc>,
+    /// When its first and its last page so far were fetched.
+    pub(super) fetched: Option<(DateTime<Utc>, DateTime<Utc>)>,
     pub(super) absent: Option<(MeetingStatus, String)>,
 }
 
@@ -46,8 +46,7 @@ impl OpenMeeting {
             sent: Arc::default(),
             tasks: vec![],
             wakes: None,
-            first_fetch: None,
-            last_fetch: Utc::now(),
+            fetched: None,
             absent: None,
         }
     }

@@ -52,7 +52,8 @@ impl Policy {
 pub(crate) struct Request {
     /// What is asked.
     pub(crate) ask: Ask,
-    walk: u32,
+    /// How often the meeting had been begun again.
+    pub(crate) walk: u32,
 }
 
 /// What an answer led to.

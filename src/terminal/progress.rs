@@ -132,6 +132,13 @@ fn log(event: &Event) {
         Event::Started { meetings, already } if *already > 0 => {
             tracing::info!("{already} of {meetings} meetings are in the dataset already");
         }
+        Event::Spooled { pages } => {
+            tracing::info!("{pages} pages that an interrupted run fetched are not asked for again");
+        }
+        Event::SpoolLost { cause } => tracing::warn!(
+            "going on without a spool, so that a run after a crash would ask again: {}",
+            plain(cause)
+        ),
         Event::Retrying {
             meeting,
             offset,

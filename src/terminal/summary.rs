@@ -29,6 +29,7 @@ pub(super) fn log(report: &Report) {
         parts = report.parts,
         bytes = report.bytes,
         requests = report.requests.sent,
+        spooled = report.requests.spooled,
         requests_minimum = report.requests.minimum,
         elapsed_ms = report.quota.elapsed_ms,
         bound_ms = report.quota.bound_ms,
@@ -189,6 +190,7 @@ fn requests(report: &Report) -> String {
         (requests.retried, "retried"),
         (requests.throttled, "refused for the quota"),
         (requests.restarts, "meetings read again"),
+        (requests.spooled, "pages taken from the spool"),
     ] {
         if count > 0 {
             notes.push(format!("{} {what}", HumanCount(count)));

@@ -8,6 +8,7 @@ use arrow::record_batch::RecordBatch;
 use sha2::{Digest, Sha256};
 
 use crate::config::Format;
+use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::hex::hex;
@@ -47,6 +48,7 @@ impl OpenPart {
             hash: Sha256::new(),
             bytes: 0,
         };
+        point(Point::PartMade);
         let format = options.format;
         let records = Gathering::new(options, file).map_err(|fault| fault.at(&path, format))?;
         Ok(Self {
@@ -60,7 +62,9 @@ impl OpenPart {
     pub(super) fn push(&mut self, page: &RecordBatch) -> Result<()> {
         self.records
             .push(page)
-            .map_err(|fault| fault.at(&self.path, self.format))
+            .map_err(|fault| fault.at(&self.path, self.format))?;
+        point(Point::PartGrown);
+        Ok(())
     }
 
     pub(super) fn rows(&self) -> u64 {
@@ -82,9 +86,11 @@ impl OpenPart {
         let rows = records.rows();
         let HashingFile { file, hash, bytes } =
             records.finish().map_err(|fault| fault.at(&path, format))?;
+        point(Point::PartWritten);
         // After this, closing can lose nothing: whatever a close could report, the sync did.
         file.sync_all().map_err(Error::file("sync", &path))?;
         drop(file);
+        point(Point::PartSynced);
         let length = fs::metadata(&path)
             .map_err(Error::file("read", &path))?
             .len();

@@ -1,0 +1,57 @@
+//! Where state is kept that a run leaves to the next: the system's own place for it.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The user's, or the service's, directory for rollbook's state, where the system names one.
+pub(crate) fn default() -> Option<PathBuf> {
+    find(|name| env::var_os(name))
+}
+
+fn find(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let folder = |name: &str| {
+        let folder = variable(name).map(PathBuf::from)?;
+        // A relative one would depend on where the command was called.
+        folder.is_absolute().then_some(folder)
+    };
+    // A systemd unit with several directories names them in a row.
+    let units = variable("STATE_DIRECTORY");
+    if let Some(first) = units.and_then(|all| env::split_paths(&all).next())
+        && first.is_absolute()
+    {
+        return Some(first);
+    }
+    let home = || folder("HOME").map(|home| home.join(".local/state"));
+    folder("XDG_STATE_HOME")
+        .or_else(home)
+        .or_else(|| folder("LOCALAPPDATA"))
+        .map(|folder| folder.join("rollbook"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(variables: &[(&str, &str)]) -> Option<PathBuf> {
+        find(|name| {
+            let mut all = variables.iter();
+            all.find(|(known, _)| *known == name)
+                .map(|(_, value)| value.into())
+        })
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_service_comes_before_the_user() {
+        let home = ("HOME", "/home/me");
+        let xdg = ("XDG_STATE_HOME", "/state");
+        let unit = ("STATE_DIRECTORY", "/var/lib/rollbook:/var/lib/other");
+        let path = |text: &str| Some(PathBuf::from(text));
+        assert_eq!(found(&[home, xdg, unit]), path("/var/lib/rollbook"));
+        assert_eq!(found(&[home, xdg]), path("/state/rollbook"));
+        assert_eq!(found(&[home]), path("/home/me/.local/state/rollbook"));
+        assert_eq!(found(&[("XDG_STATE_HOME", "here"), home]), found(&[home]));
+        assert_eq!(found(&[]), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! Pages that need not be asked for, since a run before this one asked.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::{Client, Fetched, Wanted};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::spool::{PageKey, Spool};
+use crate::uuid::ConfUuid;
+
+impl Client {
+    /// A page of a run that was cut off.
+    pub(super) async fn spooled(&self, wanted: Wanted<'_>) -> Option<Fetched> {
+        let spool = self.spool()?;
+        let key = key(wanted);
+        if !spool.has(&key) {
+            return None;
+        }
+        let taken = self.on_disk(move || spool.take(&key)).await?;
+        let (page, at) = taken?;
+        self.tally.spooled.fetch_add(1, Ordering::Relaxed);
+        Some(Fetched { page, at })
+    }
+
+    /// Keeps a page that has just arrived. Its place among the requests in flight is given up only
+    /// after this: what is not in flight any more is in the spool.
+    pub(super) async fn spool_page(&self, wanted: Wanted<'_>, fetched: Fetched) -> Fetched {
+        let Some(spool) = self.spool() else {
+            return fetched;
+        };
+        let (key, page) = (key(wanted), fetched.page.clone());
+        self.on_disk(move || spool.keep(key, &page, fetched.at))
+            .await;
+        fetched
+    }
+
+    /// Voids what the spool has of a meeting.
+    pub(crate) async fn forget(&self, meeting: ConfUuid) {
+        if let Some(spool) = self.spool() {
+            self.on_disk(move || spool.forget(meeting)).await;
+        }
+    }
+
+    fn spool(&self) -> Option<Arc<Spool>> {
+        let spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        spool.clone()
+    }
+
+    /// Does work on the spool's files. Where that fails the run goes on without a spool, and
+    /// says so.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Option<T> {
+        let done = tokio::task::spawn_blocking(work).await;
+        let done = done.unwrap_or_else(|source| {
+            let what = "the spool";
+            Err(Error::Task { what, source })
+        });
+        match done {
+            Ok(done) => Some(done),
+            Err(error) => {
+                let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+                if spool.take().is_some() {
+                    let cause = error.chain();
+                    (self.observer)(Event::SpoolLost { cause });
+                }
+                None
+            }
+        }
+    }
+}
+
+fn key(wanted: Wanted<'_>) -> PageKey {
+    PageKey {
+        meeting: wanted.meeting.clone(),
+        walk: wanted.walk,
+        offset: wanted.offset,
+        limit: wanted.limit,
+    }
+}
