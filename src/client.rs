@@ -15,13 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex};
 use std::time::SystemTime;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use reqwest::header::{ACCEPT_LANGUAGE, HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub(crate) use self::failure::Failure;
+use self::failure::LONGEST_ID;
 use self::patience::Naps;
 use self::session::{Access, Token};
 use crate::auth::{Credentials, LOGIN_PATH};
@@ -31,7 +32,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::rate::Rate;
 use crate::retry::{ErrorBody, Patience, Verdict, retry_after};
-use crate::spool::Spool;
+use crate::spool::{Fetched, Spool};
 use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
 
@@ -72,13 +73,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) offset: u64,
     pub(crate) limit: u64,
     pub(crate) sent: &'a AtomicU64,
-}
-
-/// A page, and when the server said so.
-#[derive(Clone, Debug)]
-pub(crate) struct Fetched {
-    pub(crate) page: Page,
-    pub(crate) at: DateTime<Utc>,
 }
 
 /// Attempts by fate.
@@ -206,13 +200,12 @@ impl Client {
 
     async fn attempt(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
         let _slot = self.unless_cancelled(self.slots.acquire()).await?;
-        let page = self.granted(wanted).await?;
-        let at = Utc::now();
-        Ok(self.spool_page(wanted, Fetched { page, at }).await)
+        let fetched = self.granted(wanted).await?;
+        Ok(self.spool_page(wanted, fetched).await)
     }
 
     /// Sends a request, and a second one where the token is refused.
-    async fn granted(&self, wanted: Wanted<'_>) -> Result<Page, Failure> {
+    async fn granted(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
         let (token, outcome) = self.send(wanted, None).await?;
         let refused = match outcome {
             Err(failure) if failure.is_about_the_token() => failure,
@@ -231,7 +224,7 @@ impl Client {
         &self,
         wanted: Wanted<'_>,
         refused: Option<u64>,
-    ) -> Result<(Token, Result<Page, Failure>), Failure> {
+    ) -> Result<(Token, Result<Fetched, Failure>), Failure> {
         self.unless_cancelled(self.throttle.permit()).await?;
         // After the permit, which may have taken longer than a token lives.
         let token = self.unless_cancelled(self.token(refused)).await??;
@@ -248,7 +241,11 @@ impl Client {
             request = request.query(&[("searchKey", key.as_str())]);
         }
         let outcome = match self.receive(request).await {
-            Ok(answer) => self.page_of(&answer, wanted),
+            Ok(answer) => self.page_of(&answer, wanted).map(|page| Fetched {
+                page,
+                at: Utc::now(),
+                request_id: answer.request_id(),
+            }),
             Err(failure) => Err(failure),
         };
         if outcome.is_ok() {
@@ -291,7 +288,14 @@ impl Client {
         answer
             .body
             .reserve_exact(usize::try_from(announced).unwrap_or(0));
-        while let Some(chunk) = response.chunk().await.map_err(Failure::transport)? {
+        loop {
+            let chunk = response.chunk().await.map_err(|error| {
+                // Cut off, but its head had come.
+                Failure::transport(error).with_request_id(answer.request_id())
+            })?;
+            let Some(chunk) = chunk else {
+                break;
+            };
             if answer.body.len() as u64 + chunk.len() as u64 > cap {
                 if answer.is_success() {
                     let cause = format!("the answer is larger than {}", bytesize::ByteSize(cap));
@@ -365,6 +369,6 @@ impl Answer {
 
     fn request_id(&self) -> Option<String> {
         let id = self.headers.get("X-Request-Id")?.to_str().ok()?;
-        Some(id.to_owned())
+        Some(id.chars().take(LONGEST_ID).collect())
     }
 }

@@ -26,13 +26,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::open_meeting::OpenMeeting;
+use self::open_meeting::{Loss, OpenMeeting};
 use self::reading::{Policy, Progress, Request};
-use crate::client::{Client, Failure, Fetched, Wanted};
+use crate::client::{Client, Failure, Wanted};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::report::{MeetingStatus, Proof};
+use crate::spool::Fetched;
 use crate::uuid::ConfUuid;
 
 /// Meetings at hand at once, those that wait for one before them included.
@@ -81,6 +82,7 @@ pub(crate) struct Absent {
     pub(crate) meeting: ConfUuid,
     pub(crate) status: MeetingStatus,
     pub(crate) cause: String,
+    pub(crate) request_id: Option<String>,
     pub(crate) count: Option<u64>,
     pub(crate) requests: u64,
     pub(crate) restarts: u64,
@@ -299,22 +301,28 @@ impl Pager {
         if open.absent.is_some() || !open.reading.expects(&answer.request) {
             return Ok(());
         }
-        let page = match outcome {
-            Ok(Fetched { page, at }) => {
-                let (first, last) = open.fetched.unwrap_or((at, at));
-                open.fetched = Some((first.min(at), last.max(at)));
-                page
-            }
+        let Fetched {
+            page,
+            at,
+            request_id,
+        } = match outcome {
+            Ok(fetched) => fetched,
             Err(Failure::Cancelled) => {
                 self.is_stopping = true;
                 return Ok(());
             }
             Err(failure) => {
-                let cause = format!("at offset {}: {failure}", answer.request.ask.offset);
-                self.give_up(answer.number, MeetingStatus::Failed, cause);
+                let loss = Loss {
+                    status: MeetingStatus::Failed,
+                    cause: format!("at offset {}: {failure}", answer.request.ask.offset),
+                    request_id: failure.request_id().map(str::to_owned),
+                };
+                self.give_up(answer.number, loss);
                 return Ok(());
             }
         };
+        let (first, last) = open.fetched.unwrap_or((at, at));
+        open.fetched = Some((first.min(at), last.max(at)));
         // All pages but the first begin with a record that is here already.
         let seam = u64::from(answer.request.ask.offset > 0);
         let rows = (page.records.num_rows() as u64).saturating_sub(seam);
@@ -341,20 +349,32 @@ impl Pager {
                     delay,
                 });
             }
-            Progress::Absent(status, cause) => self.give_up(answer.number, status, cause),
+            // Of the answers that contradict each other, the one that showed it.
+            Progress::Absent(status, cause) => {
+                let cause = match &request_id {
+                    Some(id) => format!("{cause} (request id {id})"),
+                    None => cause,
+                };
+                let loss = Loss {
+                    status,
+                    cause,
+                    request_id,
+                };
+                self.give_up(answer.number, loss);
+            }
         }
         Ok(())
     }
 
-    fn give_up(&mut self, number: usize, status: MeetingStatus, cause: String) {
+    fn give_up(&mut self, number: usize, loss: Loss) {
         let open = &mut self.desk[number - self.front];
         let (meeting, rows) = (open.meeting.clone(), open.drop_records());
         (self.observer)(Event::Incomplete {
             meeting,
             rows,
-            cause: cause.clone(),
+            cause: loss.cause.clone(),
         });
-        open.absent = Some((status, cause));
+        open.absent = Some(loss);
         if self.fail_fast {
             self.stop();
         }
@@ -441,16 +461,16 @@ impl Pager {
                 })
             }
             (absent, _) => {
-                let (status, cause) = absent.unwrap_or_else(|| {
-                    (
-                        MeetingStatus::Unfinished,
-                        "the run stopped first".to_owned(),
-                    )
+                let loss = absent.unwrap_or_else(|| Loss {
+                    status: MeetingStatus::Unfinished,
+                    cause: "the run stopped first".to_owned(),
+                    request_id: None,
                 });
                 Output::Absent(Absent {
                     meeting: open.meeting,
-                    status,
-                    cause,
+                    status: loss.status,
+                    cause: loss.cause,
+                    request_id: loss.request_id,
                     count: open.reading.count(),
                     requests,
                     restarts,

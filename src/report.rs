@@ -144,6 +144,9 @@ pub struct MeetingReport {
     /// Why it is absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<String>,
+    /// The server's id of the request that showed it, where an answer had one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request_id: Option<String>,
 }
 
 /// What became of a meeting.

@@ -67,6 +67,17 @@ pub(crate) struct PageKey {
     pub(crate) limit: u64,
 }
 
+/// A page as it was fetched.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    /// The page.
+    pub(crate) page: Page,
+    /// When it was answered.
+    pub(crate) at: DateTime<Utc>,
+    /// The server's name for the request.
+    pub(crate) request_id: Option<String>,
+}
+
 /// The spool of one run, and what it found of runs before it.
 #[derive(Debug)]
 pub(crate) struct Spool {
@@ -128,13 +139,13 @@ impl Spool {
         pages.is_some_and(|pages| pages.iter().any(|(head, ..)| head.key == *key))
     }
 
-    /// Takes a page out, with the time at which it was fetched. No page is given twice: who asks
-    /// again wants to know what the server says now.
+    /// Takes a page out. None is given twice: who asks again wants to know what the server says
+    /// now.
     ///
     /// # Errors
     ///
     /// The file cannot be read. A page that is not as it was written is nothing.
-    pub(crate) fn take(&self, key: &PageKey) -> Result<Option<(Page, DateTime<Utc>)>> {
+    pub(crate) fn take(&self, key: &PageKey) -> Result<Option<Fetched>> {
         let mut found = locked(&self.found);
         let Some(pages) = found.pages.get_mut(&key.meeting) else {
             return Ok(None);
@@ -147,8 +158,7 @@ impl Spool {
         let frame = frame::read(file, place).map_err(Error::file("read", path))?;
         Ok(frame
             .filter(|(found, _)| *found == Head::Page(head.clone()))
-            .and_then(|(_, body)| head.page(&body).ok())
-            .map(|page| (page, head.fetched_at)))
+            .and_then(|(_, body)| head.fetched(&body).ok()))
     }
 
     /// Keeps a page for a run after this one, should there be one.
@@ -156,10 +166,12 @@ impl Spool {
     /// # Errors
     ///
     /// The file cannot be written.
-    pub(crate) fn keep(&self, key: PageKey, page: &Page, fetched_at: DateTime<Utc>) -> Result<()> {
+    pub(crate) fn keep(&self, key: PageKey, fetched: &Fetched) -> Result<()> {
+        let page = &fetched.page;
         let head = Head::Page(PageHead {
             key,
-            fetched_at,
+            fetched_at: fetched.at,
+            request_id: fetched.request_id.clone(),
             offset: page.offset,
             limit: page.limit,
             count: page.count,
@@ -285,13 +297,18 @@ impl Found {
 }
 
 impl PageHead {
-    fn page(&self, body: &[u8]) -> Result<Page, records::Unreadable> {
-        Ok(Page {
+    fn fetched(&self, body: &[u8]) -> Result<Fetched, records::Unreadable> {
+        let page = Page {
             offset: self.offset,
             limit: self.limit,
             count: self.count,
             records: records::unpack(body)?,
             replaced: self.replaced.clone(),
+        };
+        Ok(Fetched {
+            page,
+            at: self.fetched_at,
+            request_id: self.request_id.clone(),
         })
     }
 }

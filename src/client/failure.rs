@@ -11,7 +11,7 @@ use crate::retry::{ErrorBody, Verdict};
 const LONGEST_TEXT: usize = 200;
 
 /// Longest request id that is told on, in characters.
-const LONGEST_ID: usize = 64;
+pub(super) const LONGEST_ID: usize = 64;
 
 /// The code for "meeting authentication failed".
 const MEETING_REFUSED: &str = "111070004";
@@ -104,6 +104,14 @@ impl Failure {
             refusal.request_id = id.map(|id| shown(&id, LONGEST_ID));
         }
         self
+    }
+
+    /// The server's name for the request, where an answer told it.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.request_id.as_deref(),
+            Self::Cancelled | Self::Run(_) => None,
+        }
     }
 
     fn verdict(&self) -> Option<Verdict> {

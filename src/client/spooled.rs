@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::{Client, Fetched, Wanted};
+use super::{Client, Wanted};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::spool::{PageKey, Spool};
+use crate::spool::{Fetched, PageKey, Spool};
 use crate::uuid::ConfUuid;
 
 impl Client {
@@ -17,10 +17,9 @@ impl Client {
         if !spool.has(&key) {
             return None;
         }
-        let taken = self.on_disk(move || spool.take(&key)).await?;
-        let (page, at) = taken?;
+        let fetched = self.on_disk(move || spool.take(&key)).await??;
         self.tally.spooled.fetch_add(1, Ordering::Relaxed);
-        Some(Fetched { page, at })
+        Some(fetched)
     }
 
     /// Keeps a page that has just arrived. Its place among the requests in flight is given up only
@@ -29,9 +28,8 @@ impl Client {
         let Some(spool) = self.spool() else {
             return fetched;
         };
-        let (key, page) = (key(wanted), fetched.page.clone());
-        self.on_disk(move || spool.keep(key, &page, fetched.at))
-            .await;
+        let (key, kept) = (key(wanted), fetched.clone());
+        self.on_disk(move || spool.keep(key, &kept)).await;
         fetched
     }
 

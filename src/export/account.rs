@@ -128,6 +128,7 @@ impl Account {
                 requests: whole.requests,
                 proof: Some(whole.proof),
                 cause: None,
+                request_id: None,
             });
         }
     }
@@ -148,6 +149,7 @@ impl Account {
             requests: absent.requests,
             proof: None,
             cause: Some(absent.cause),
+            request_id: absent.request_id,
         });
     }
 
@@ -176,6 +178,7 @@ impl Account {
                     requests: 0,
                     proof: None,
                     cause: Some("the run stopped first".to_owned()),
+                    request_id: None,
                 }
             });
             report.per_meeting.push(settled);

@@ -30,7 +30,15 @@ pub(super) struct OpenMeeting {
     pub(super) wakes: Option<Instant>,
     /// When its first and its last page so far were fetched.
     pub(super) fetched: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    pub(super) absent: Option<(MeetingStatus, String)>,
+    pub(super) absent: Option<Loss>,
+}
+
+/// Why a meeting cannot be had whole.
+pub(super) struct Loss {
+    pub(super) status: MeetingStatus,
+    pub(super) cause: String,
+    /// The server's name for the request whose answer, or lack of one, decided it.
+    pub(super) request_id: Option<String>,
 }
 
 impl OpenMeeting {

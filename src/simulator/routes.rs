@@ -108,6 +108,7 @@ impl Api {
             authorized,
             has_token: call.token().is_some(),
             faulty: !call.struck.is_empty(),
+            request_id: call.request_id.clone(),
         }
     }
 

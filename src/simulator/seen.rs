@@ -35,6 +35,8 @@ pub struct Seen {
     pub has_token: bool,
     /// Whether a fault befell it.
     pub faulty: bool,
+    /// The id that the answer gave it.
+    pub request_id: String,
 }
 
 /// Counts what happens.

@@ -50,6 +50,8 @@ pub(super) struct PageHead {
     pub(super) key: PageKey,
     /// When it was answered.
     pub(super) fetched_at: DateTime<Utc>,
+    /// The server's name for the request.
+    pub(super) request_id: Option<String>,
     /// The offset that the answer claims.
     pub(super) offset: Option<i64>,
     /// The limit that the answer claims.

@@ -24,25 +24,31 @@ fn key(meeting: &str, walk: u32, offset: u64) -> PageKey {
     }
 }
 
-fn page(records: RecordBatch) -> Page {
-    Page {
+fn page(records: RecordBatch, at: DateTime<Utc>) -> Fetched {
+    let page = Page {
         offset: Some(0),
         limit: None,
         count: 700,
         records,
         replaced: vec![1, 1],
+    };
+    Fetched {
+        page,
+        at,
+        request_id: Some("r-1".to_owned()),
     }
 }
 
-fn keep(spool: &Spool, key: PageKey) -> Page {
-    let page = page(records(key.meeting.as_str(), 0, 20));
-    spool.keep(key, &page, Utc::now()).unwrap();
-    page
+/// Keeps a page and tells its records.
+fn keep(spool: &Spool, key: PageKey) -> RecordBatch {
+    let kept = page(records(key.meeting.as_str(), 0, 20), Utc::now());
+    spool.keep(key, &kept).unwrap();
+    kept.page.records
 }
 
 fn taken(spool: &Spool, key: &PageKey) -> Option<RecordBatch> {
     let taken = spool.take(key).unwrap();
-    taken.map(|(page, _)| page.records)
+    taken.map(|fetched| fetched.page.records)
 }
 
 /// The bytes of the one spool file that a run left, and where it is.
@@ -57,17 +63,15 @@ fn a_page_of_a_dead_run_is_given_once_as_it_was_fetched() {
     let home = tempfile::tempdir().unwrap();
     let dead = open(&home, "one");
     let at = DateTime::from_timestamp_millis(Utc::now().timestamp_millis() - 5_000).unwrap();
-    let kept = page(records("m1", 0, 20));
-    dead.keep(key("m1", 0, 0), &kept, at).unwrap();
+    let kept = page(records("m1", 0, 20), at);
+    dead.keep(key("m1", 0, 0), &kept).unwrap();
     drop(dead);
     let next = open(&home, "two");
-    let (found, fetched_at) = next.take(&key("m1", 0, 0)).unwrap().unwrap();
-    assert_eq!(found.records, kept.records);
-    assert_eq!(
-        (found.offset, found.limit, found.count),
-        (Some(0), None, 700)
-    );
-    assert_eq!((found.replaced, fetched_at), (vec![1, 1], at));
+    let found = next.take(&key("m1", 0, 0)).unwrap().unwrap();
+    assert_eq!((found.at, found.request_id), (at, kept.request_id));
+    assert_eq!(found.page.records, kept.page.records);
+    let figures = |page: &Page| (page.offset, page.limit, page.count, page.replaced.clone());
+    assert_eq!(figures(&found.page), figures(&kept.page));
     assert!(!next.has(&key("m1", 0, 0)));
     assert!(taken(&next, &key("m1", 0, 0)).is_none());
 }
@@ -199,9 +203,9 @@ fn what_is_old_is_neither_believed_nor_kept() {
     let home = tempfile::tempdir().unwrap();
     let dead = open(&home, "one");
     let old = Utc::now() - LIFE - Duration::from_secs(1);
-    let page = page(records("m1", 0, 20));
-    dead.keep(key("m1", 0, 0), &page, old).unwrap();
-    dead.keep(key("m1", 0, 499), &page, Utc::now()).unwrap();
+    let kept = page(records("m1", 0, 20), old);
+    dead.keep(key("m1", 0, 0), &kept).unwrap();
+    keep(&dead, key("m1", 0, 499));
     let (path, _) = file(&dead);
     drop(dead);
     let next = open(&home, "two");
@@ -250,9 +254,9 @@ proptest! {
         }
         fs::write(path, bytes).unwrap();
         let next = open(&home, "two");
-        for (key, page) in kept {
+        for (key, records) in kept {
             let found = taken(&next, &key);
-            prop_assert!(found.is_none_or(|found| found == page.records));
+            prop_assert!(found.is_none_or(|found| found == records));
         }
     }
 }

@@ -221,7 +221,14 @@ fn causes(absent: &[&MeetingReport]) -> String {
     let mut table = Table::new(&[Align::Left, Align::Left]);
     for meeting in absent.iter().take(NAMED) {
         let cause = meeting.cause.as_deref().unwrap_or("no cause is known");
-        table.row([meeting.conf_uuid.to_string(), shortened(cause, CAUSE)]);
+        let mut shown = shortened(cause, CAUSE);
+        if let Some(id) = &meeting.request_id
+            && !shown.contains(id.as_str())
+        {
+            // Whoever asks the server's people is asked for it.
+            shown.extend([" (request id ", &plain(id), ")"]);
+        }
+        table.row([meeting.conf_uuid.to_string(), shown]);
     }
     let text = table.render();
     match absent.len().saturating_sub(NAMED) {
@@ -292,6 +299,7 @@ mod tests {
             requests: 1,
             proof: Some(proof),
             cause: None,
+            request_id: None,
         };
         Report {
             version: 1,
@@ -362,6 +370,7 @@ mod tests {
                 requests: 9,
                 proof: None,
                 cause: Some("answered 500\u{1b}[2J, 9 times".to_owned()),
+                request_id: Some("914a39d6\u{1b}".to_owned()),
             });
         }
         insta::assert_snapshot!(render(&report, false));
