@@ -13,9 +13,13 @@ mod config;
 mod drift;
 mod export;
 mod faults;
+#[cfg(unix)]
+mod poison;
 mod readers;
 mod readme;
 mod run;
 mod sdk;
 mod simulator;
+#[cfg(unix)]
+mod stage;
 mod venv;
