@@ -26,8 +26,9 @@ pub(crate) const LEDGER_VERSION: u32 = 1;
 /// Where the entries lie.
 pub(crate) const FOLDER: &str = "_rollbook/ledger";
 
-/// Entries read at once: a cold disk or a bucket answers many questions in the time of one.
-const READS: usize = 64;
+/// Entries read at once: a cold disk or a bucket answers many questions in the time of one. Each is
+/// an open file, of which a process may have no more than 64.
+const READS: usize = 32;
 
 /// One commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -86,7 +86,7 @@ pub(crate) fn fail(error: &Error) -> Exit {
             terminal::print_note(&format!("the value comes from the variable {name}"));
         }
     } else if exit != Exit::Complete {
-        terminal::print_error(error, next_step(exit));
+        terminal::print_error(error, next_step(exit, error));
     }
     exit
 }
@@ -108,19 +108,46 @@ fn variable_at_fault(error: &clap::Error) -> Option<String> {
 }
 
 /// What to do about it, where the message does not say so itself.
-const fn next_step(exit: Exit) -> Option<&'static str> {
+fn next_step(exit: Exit, error: &Error) -> Option<&'static str> {
     match exit {
         Exit::Usage => Some("mend the list and run the command again; nothing was requested"),
-        Exit::Failed | Exit::Complete | Exit::Setup | Exit::Incomplete | Exit::Interrupted => None,
+        Exit::Failed => io_errors(error).find_map(room),
+        Exit::Complete | Exit::Setup | Exit::Incomplete | Exit::Interrupted => None,
+    }
+}
+
+/// What the machine lacks, and how to get it.
+fn room(error: &io::Error) -> Option<&'static str> {
+    #[cfg(unix)]
+    if let Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) =
+        rustix::io::Errno::from_io_error(error)
+    {
+        return Some(
+            "raise the limit of open files (ulimit -n), or lower --concurrency; the same command \
+             goes on from what is there",
+        );
+    }
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
+            "free some space, or choose another place; the same command goes on from what is there",
+        ),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            Some("make it writable for this user, or choose another place")
+        }
+        _ => None,
     }
 }
 
 /// A reader that has had enough is no failure.
 fn has_closed_pipe(error: &Error) -> bool {
+    io_errors(error).any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// What the system said, wherever in the chain.
+fn io_errors(error: &Error) -> impl Iterator<Item = &io::Error> {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]

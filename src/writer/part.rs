@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use arrow::record_batch::RecordBatch;
 use sha2::{Digest, Sha256};
@@ -39,14 +40,20 @@ pub(super) struct OpenPart {
     format: Format,
     extension: &'static str,
     records: Gathering<HashingFile>,
+    refusal: Refusal,
 }
+
+/// The system's code for why it took no more bytes: an encoder may tell it as a text only.
+type Refusal = Arc<OnceLock<i32>>;
 
 impl OpenPart {
     pub(super) fn create(options: &PartOptions, path: PathBuf) -> Result<Self> {
+        let refusal = Refusal::default();
         let file = HashingFile {
             file: folder::create_file(&path)?,
             hash: Sha256::new(),
             bytes: 0,
+            refusal: Arc::clone(&refusal),
         };
         point(Point::PartMade);
         let format = options.format;
@@ -56,13 +63,14 @@ impl OpenPart {
             format,
             extension: options.extension(),
             records,
+            refusal,
         })
     }
 
     pub(super) fn push(&mut self, page: &RecordBatch) -> Result<()> {
         self.records
             .push(page)
-            .map_err(|fault| fault.at(&self.path, self.format))?;
+            .map_err(|fault| fault.or(&self.refusal).at(&self.path, self.format))?;
         point(Point::PartGrown);
         Ok(())
     }
@@ -82,10 +90,14 @@ impl OpenPart {
             format,
             extension,
             records,
+            refusal,
         } = self;
         let rows = records.rows();
-        let HashingFile { file, hash, bytes } =
-            records.finish().map_err(|fault| fault.at(&path, format))?;
+        let HashingFile {
+            file, hash, bytes, ..
+        } = records
+            .finish()
+            .map_err(|fault| fault.or(&refusal).at(&path, format))?;
         point(Point::PartWritten);
         // After this, closing can lose nothing: whatever a close could report, the sync did.
         file.sync_all().map_err(Error::file("sync", &path))?;
@@ -117,6 +129,14 @@ impl OpenPart {
 }
 
 impl Fault {
+    /// The file's refusal, where that is behind it.
+    fn or(self, refusal: &Refusal) -> Self {
+        match (self, refusal.get()) {
+            (Self::Encode(_), Some(&code)) => Self::Sink(io::Error::from_raw_os_error(code)),
+            (fault, _) => fault,
+        }
+    }
+
     /// The fault of writing this file.
     pub(super) fn at(self, path: &Path, format: Format) -> Error {
         match self {
@@ -135,11 +155,16 @@ struct HashingFile {
     file: File,
     hash: Sha256,
     bytes: u64,
+    refusal: Refusal,
 }
 
 impl Write for HashingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        let written = self.file.write(bytes).inspect_err(|error| {
+            if let Some(code) = error.raw_os_error() {
+                self.refusal.get_or_init(|| code);
+            }
+        })?;
         self.hash.update(&bytes[..written]);
         self.bytes += written as u64;
         Ok(written)

@@ -14,6 +14,8 @@ mod drift;
 mod export;
 mod faults;
 #[cfg(unix)]
+mod limits;
+#[cfg(unix)]
 mod poison;
 mod readers;
 mod readme;

@@ -103,6 +103,29 @@ impl Stage {
         command
     }
 
+    /// A shell script in the folder, with the variables of [`Stage::command`] and the command
+    /// itself as `$BIN`; what runs it may be told how.
+    pub(crate) fn script(&self, runner: &[&str], script: &str) -> Command {
+        let command = self.command(&[]);
+        let mut shell = Command::new(runner.first().unwrap_or(&"sh"));
+        shell.args(runner.iter().skip(1));
+        if !runner.is_empty() {
+            shell.arg("sh");
+        }
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell
+            .env("BIN", command.get_program())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .args(["-c", script]);
+        shell
+    }
+
     /// Runs a command to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Ended {
         ended(&mut self.command(args))
