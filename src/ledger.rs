@@ -116,6 +116,12 @@ pub struct CommittedMeeting {
     pub status: MeetingStatus,
     /// How it was proven whole.
     pub proof: Proof,
+    /// Answers that its records came with; unknown to entries of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<u64>,
+    /// Seams between those answers, all of which held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seams: Option<u64>,
 }
 
 impl Entry {
@@ -296,7 +302,8 @@ pub(crate) fn part_path(sequence: u64, number: usize, extension: &str) -> String
     format!("part-{sequence:020}-{number:05}.{extension}")
 }
 
-fn sequence_of(path: &str) -> Option<u64> {
+/// The number of the entry that lies at a path.
+pub(crate) fn sequence_of(path: &str) -> Option<u64> {
     let name = path.strip_prefix(FOLDER)?.strip_prefix('/')?;
     let sequence = name.strip_suffix(".json")?.parse().ok()?;
     (entry_path(sequence) == path).then_some(sequence)

@@ -71,6 +71,9 @@ pub(crate) struct Whole {
     pub(crate) minimum: u64,
     pub(crate) restarts: u64,
     pub(crate) proof: Proof,
+    /// Answers that the records came with, and the seams between them that held.
+    pub(crate) pages: u64,
+    pub(crate) seams: u64,
     pub(crate) replaced: u64,
     pub(crate) first_fetch: DateTime<Utc>,
     pub(crate) last_fetch: DateTime<Utc>,
@@ -455,6 +458,8 @@ impl Pager {
                     minimum: open.reading.minimum(),
                     restarts,
                     proof,
+                    pages: open.reading.pages(),
+                    seams: open.reading.seams(),
                     replaced: open.reading.replaced(),
                     first_fetch,
                     last_fetch,

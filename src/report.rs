@@ -141,6 +141,12 @@ pub struct MeetingReport {
     pub requests: u64,
     /// How it was proven whole.
     pub proof: Option<Proof>,
+    /// Answers that its records came with, where it is whole.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pages: Option<u64>,
+    /// Seams between those answers, all of which held.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seams: Option<u64>,
     /// Why it is absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<String>,

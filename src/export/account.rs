@@ -127,6 +127,8 @@ impl Account {
                 records: whole.records,
                 requests: whole.requests,
                 proof: Some(whole.proof),
+                pages: Some(whole.pages),
+                seams: Some(whole.seams),
                 cause: None,
                 request_id: None,
             });
@@ -148,6 +150,8 @@ impl Account {
             records: 0,
             requests: absent.requests,
             proof: None,
+            pages: None,
+            seams: None,
             cause: Some(absent.cause),
             request_id: absent.request_id,
         });
@@ -177,6 +181,8 @@ impl Account {
                     records: 0,
                     requests: 0,
                     proof: None,
+                    pages: None,
+                    seams: None,
                     cause: Some("the run stopped first".to_owned()),
                     request_id: None,
                 }
@@ -224,6 +230,8 @@ pub(super) fn committed(whole: &Whole) -> CommittedMeeting {
         last_fetch: whole.last_fetch,
         status: MeetingStatus::Complete,
         proof: whole.proof,
+        pages: Some(whole.pages),
+        seams: Some(whole.seams),
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) fn meeting(name: &str, rows: u64) -> CommittedMeeting {
         last_fetch: at,
         status: MeetingStatus::Complete,
         proof: Proof::SinglePage,
+        pages: None,
+        seams: None,
     }
 }
 
@@ -64,6 +66,23 @@ fn an_entry_is_written_as_documented() {
     );
     assert_eq!(text, expected);
     assert_eq!(entry_path(42), "_rollbook/ledger/00000000000000000042.json");
+}
+
+#[test]
+fn pages_and_seams_are_kept_and_entries_without_them_are_read() {
+    let known = CommittedMeeting {
+        pages: Some(4),
+        seams: Some(3),
+        ..meeting("m1", 3)
+    };
+    for meeting in [known, meeting("m1", 3)] {
+        let entry = Entry {
+            meetings: vec![meeting],
+            ..entry(1, &[])
+        };
+        let bytes = entry.to_bytes().unwrap();
+        assert_eq!(Entry::parse(&entry_path(1), &bytes).unwrap(), entry);
+    }
 }
 
 #[tokio::test]

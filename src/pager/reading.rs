@@ -132,6 +132,16 @@ impl Reading {
         self.walk.released()
     }
 
+    /// Answers that brought those.
+    pub(crate) fn pages(&self) -> u64 {
+        self.walk.pages()
+    }
+
+    /// Seams between those answers, all of which held.
+    pub(crate) fn seams(&self) -> u64 {
+        self.walk.seams()
+    }
+
     /// Lone surrogates replaced in those.
     pub(crate) fn replaced(&self) -> u64 {
         self.walk.replaced()

@@ -73,6 +73,9 @@ pub(crate) struct Walk {
     released: u64,
     replaced: u64,
     answers: u64,
+    /// Answers whose records were released, and seams that held between them.
+    pages: u64,
+    seams: u64,
     digest: Digest,
 }
 
@@ -95,6 +98,8 @@ impl Walk {
             released: 0,
             replaced: 0,
             answers: 0,
+            pages: 0,
+            seams: 0,
             digest: Digest::default(),
         }
     }
@@ -127,6 +132,16 @@ impl Walk {
     /// Lone surrogates replaced in the released records.
     pub(crate) fn replaced(&self) -> u64 {
         self.replaced
+    }
+
+    /// Answers that the released records came with.
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Seams between those answers: each was compared, and each held.
+    pub(crate) fn seams(&self) -> u64 {
+        self.seams
     }
 
     /// The digest of the released records, if this walk digests.
@@ -364,7 +379,11 @@ impl Walk {
             if let (Some(before), Some(after)) = (&self.tail, stretch.pages.first()) {
                 let seam = seam::between(before, &after.records);
                 judge(seam, stretch.offset, self.manner.digests)?;
+                self.seams += 1;
             }
+            // Those inside the stretch were compared when their answers came.
+            self.pages += stretch.pages.len() as u64;
+            self.seams += stretch.pages.len().saturating_sub(1) as u64;
             for page in stretch.pages {
                 let rows = page.records.num_rows();
                 let seam = usize::from(self.tail.is_some()).min(rows);

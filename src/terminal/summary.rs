@@ -298,6 +298,8 @@ mod tests {
             records: 3,
             requests: 1,
             proof: Some(proof),
+            pages: Some(1),
+            seams: Some(0),
             cause: None,
             request_id: None,
         };
@@ -369,6 +371,8 @@ mod tests {
                 records: 0,
                 requests: 9,
                 proof: None,
+                pages: None,
+                seams: None,
                 cause: Some("answered 500\u{1b}[2J, 9 times".to_owned()),
                 request_id: Some("914a39d6\u{1b}".to_owned()),
             });

@@ -44,6 +44,14 @@ async fn a_list_of_meetings_becomes_a_sound_dataset_with_the_least_requests() {
     assert_eq!(report.requests.sent, report.requests.minimum);
     assert_eq!(report.requests.sent, simulator.request_count());
     assert_eq!(report.meetings.empty, 1);
+    let pages = [1, 1, 1, 2, 2, 3, 3, 4, 1];
+    for (meeting, pages) in report.per_meeting.iter().zip(pages) {
+        assert_eq!(
+            (meeting.pages, meeting.seams),
+            (Some(pages), Some(pages - 1)),
+            "{meeting:?}"
+        );
+    }
     let verification = verify(folder.path().to_str().unwrap()).await.unwrap();
     assert!(verification.is_sound(), "{verification:?}");
 

@@ -113,6 +113,8 @@ async fn dataset(dest: &Path, format: Format) -> Truth {
             last_fetch: at,
             status: MeetingStatus::Complete,
             proof: Proof::Seams,
+            pages: None,
+            seams: None,
         }
     });
     parts.extend(writer.finish().unwrap());
