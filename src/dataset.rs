@@ -5,6 +5,8 @@
 //! earlier run left between two steps, so there is no other kind of recovery. Which meetings to
 //! ask for, and whether they are whole, is decided above.
 
+mod held;
+mod layout;
 mod recovery;
 mod staging;
 mod status;
@@ -25,15 +27,16 @@ use crate::store::Store;
 use crate::uuid::ConfUuid;
 use crate::writer::{StagedPart, extension};
 
+use layout::report_path;
 use staging::{Gate, Staging};
 
+pub(crate) use held::Held;
+pub use held::SetAside;
+pub(crate) use layout::{RUNS, SET_ASIDE, STAGING, is_ours};
 pub use recovery::Recovery;
 pub(crate) use recovery::fingerprint;
 pub(crate) use status::read_ledger;
 pub use status::{Damage, RunStatus, STATUS_VERSION, Status, Unfinished, status};
-
-/// Where the reports lie.
-const RUNS: &str = "_rollbook/runs";
 
 /// A dataset, opened by one run.
 #[derive(Debug)]
@@ -97,7 +100,7 @@ impl Dataset {
         let root = store.local("");
         let place = root.clone();
         let (gate, abandoned) = folder::blocking("open", &root, move || {
-            for folder in [ledger::FOLDER, RUNS, staging::FOLDER] {
+            for folder in [ledger::FOLDER, RUNS, STAGING] {
                 folder::create(&place.join(folder))?;
             }
             point(Point::DatasetMade);
@@ -117,7 +120,7 @@ impl Dataset {
             ledger,
             run_id: run_id.to_owned(),
             staging: None,
-            staging_path: root.join(staging::FOLDER).join(run_id),
+            staging_path: root.join(STAGING).join(run_id),
             recovery: Recovery::default(),
             asked: None,
             is_published: true,
@@ -347,7 +350,7 @@ impl Dataset {
     fn staged_path(&self, part: &StagedPart) -> Result<String> {
         match part.path.file_name().and_then(|name| name.to_str()) {
             Some(name) if part.path.parent() == Some(self.staging()) => {
-                Ok(format!("{}/{}/{name}", staging::FOLDER, self.run_id))
+                Ok(format!("{}/{}/{name}", STAGING, self.run_id))
             }
             _ => Err(Error::Dataset {
                 path: part.path.display().to_string(),
@@ -373,10 +376,6 @@ impl Dataset {
             None => Ok(()),
         }
     }
-}
-
-fn report_path(run_id: &str) -> String {
-    format!("{RUNS}/{run_id}.json")
 }
 
 #[cfg(test)]

@@ -73,7 +73,8 @@ pub use config::{
     Compress, Config, CountPolicy, Format, LogFormat, PageSize, SearchKey, Verify, When,
 };
 pub use dataset::{
-    Commit, Damage, Dataset, Recovery, RunStatus, STATUS_VERSION, Status, Unfinished, status,
+    Commit, Damage, Dataset, Recovery, RunStatus, STATUS_VERSION, SetAside, Status, Unfinished,
+    status,
 };
 pub use decode::{DecodeError, Page};
 pub use error::{Error, Result};
@@ -91,5 +92,8 @@ pub use retry::{ErrorBody, Patience, Verdict};
 pub use schema::{Warehouse, arrow_listing};
 pub use throttle::Throttle;
 pub use uuid::{ConfUuid, InvalidConfUuid};
-pub use verify::{Finding, VERIFICATION_VERSION, Verification, verify};
+pub use verify::{
+    Finding, MeetingStatement, Note, Repair, Soundness, VERIFICATION_VERSION, Verification, repair,
+    verify,
+};
 pub use writer::{BatchWriter, PartOptions, PipeWriter, StagedPart};

@@ -5,9 +5,17 @@
 //! meetings, not of records.
 
 mod census;
+mod finding;
 mod keys;
+mod repair;
+mod statement;
+mod strangers;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -16,9 +24,14 @@ use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::{Ledger, Part};
 use crate::store::Store;
-use crate::uuid::ConfUuid;
 
 use census::{Census, PartRows};
+use strangers::Names;
+
+pub use finding::Finding;
+pub use repair::{Repair, repair};
+pub use statement::{MeetingStatement, Soundness};
+pub use strangers::Note;
 
 /// Version of the verification's form.
 pub const VERIFICATION_VERSION: u32 = 1;
@@ -40,6 +53,10 @@ pub struct Verification {
     pub bytes: u64,
     /// Everything that is not as it should be, parts first, then meetings.
     pub findings: Vec<Finding>,
+    /// What is there besides, and does no harm.
+    pub notes: Vec<Note>,
+    /// Each meeting that the ledger holds, in the order of the commits.
+    pub per_meeting: Vec<MeetingStatement>,
 }
 
 impl Verification {
@@ -47,108 +64,6 @@ impl Verification {
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty()
     }
-}
-
-/// One thing that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Finding {
-    /// The ledger cannot be believed; nothing else was checked.
-    Ledger {
-        /// The offending entry.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A committed part has not got its final name yet; the next export gives it.
-    Unpublished {
-        /// Number of the ledger entry.
-        sequence: u64,
-        /// The part.
-        path: String,
-    },
-    /// A committed part is gone; the next export fetches its meetings again.
-    Missing {
-        /// Number of the ledger entry.
-        sequence: u64,
-        /// The part.
-        path: String,
-    },
-    /// A part has another length or hash than it was committed with.
-    Altered {
-        /// Number of the ledger entry.
-        sequence: u64,
-        /// The part.
-        path: String,
-        /// The difference.
-        reason: String,
-    },
-    /// A part with the right hash cannot be read.
-    Unreadable {
-        /// Number of the ledger entry.
-        sequence: u64,
-        /// The part.
-        path: String,
-        /// Why.
-        reason: String,
-    },
-    /// A part has another number of records than it was committed with.
-    PartRows {
-        /// Number of the ledger entry.
-        sequence: u64,
-        /// The part.
-        path: String,
-        /// Records by the ledger.
-        expected: u64,
-        /// Records in the part.
-        found: u64,
-    },
-    /// A part that belongs to a retracted commit; its records may be in the dataset again. The
-    /// next export removes it.
-    Retracted {
-        /// The part.
-        path: String,
-    },
-    /// A file that readers take for a part, but no ledger entry names it.
-    Foreign {
-        /// The file.
-        path: String,
-    },
-    /// Records of a meeting in a part of a commit that does not hold the meeting.
-    Stray {
-        /// The part.
-        path: String,
-        /// The meeting.
-        conf_uuid: String,
-        /// Its records there.
-        rows: u64,
-    },
-    /// A meeting lacks records that were committed.
-    RowsMissing {
-        /// The meeting.
-        conf_uuid: ConfUuid,
-        /// Records by the ledger.
-        expected: u64,
-        /// How many of them are missing.
-        missing: u64,
-    },
-    /// A meeting has records beyond those that were committed.
-    RowsBeyond {
-        /// The meeting.
-        conf_uuid: ConfUuid,
-        /// Records by the ledger.
-        expected: u64,
-        /// How many records have a greater index.
-        beyond: u64,
-    },
-    /// Records of a meeting are there more than once.
-    RowsTwice {
-        /// The meeting.
-        conf_uuid: ConfUuid,
-        /// How many too many.
-        rows: u64,
-    },
 }
 
 /// Verifies the dataset at a destination.
@@ -159,6 +74,21 @@ pub enum Finding {
 /// dataset itself is a finding.
 pub async fn verify(dest: &str) -> Result<Verification> {
     let store = Store::open_at(dest).await?;
+    Ok(survey(&store, dest).await?.found)
+}
+
+/// A verification, and what a repair needs to know beyond it.
+struct Survey {
+    found: Verification,
+    /// Nothing where it cannot be believed.
+    ledger: Option<Ledger>,
+    /// Commits whose records cannot be trusted.
+    damaged: BTreeSet<u64>,
+    /// What has the name of a part, and no entry knows it.
+    unreferenced: Vec<OsString>,
+}
+
+async fn survey(store: &Store, dest: &str) -> Result<Survey> {
     let mut found = Verification {
         version: VERIFICATION_VERSION,
         entries: 0,
@@ -167,14 +97,23 @@ pub async fn verify(dest: &str) -> Result<Verification> {
         records: 0,
         bytes: 0,
         findings: Vec::new(),
+        notes: Vec::new(),
+        per_meeting: Vec::new(),
     };
-    // Listed before the ledger is read: a part that a live run publishes in between is not foreign.
-    let visible = store.sizes("").await?;
-    let ledger = match read_ledger(&store, dest).await {
+    // Listed before the ledger is read: a part that a live run publishes in between is known then.
+    let root = store.local("");
+    let place = root.clone();
+    let names = folder::blocking("read", &root, move || Names::read(&place)).await?;
+    let ledger = match read_ledger(store, dest).await {
         Ok(ledger) => ledger,
         Err(Error::Dataset { path, reason }) if path != dest => {
             found.findings.push(Finding::Ledger { path, reason });
-            return Ok(found);
+            return Ok(Survey {
+                found,
+                ledger: None,
+                damaged: BTreeSet::new(),
+                unreferenced: vec![],
+            });
         }
         Err(error) => return Err(error),
     };
@@ -182,21 +121,58 @@ pub async fn verify(dest: &str) -> Result<Verification> {
     found.meetings = ledger.meetings();
 
     let mut census = Census::default();
+    let mut unpublished = BTreeSet::new();
     for entry in ledger.standing() {
-        for part in &entry.parts {
-            let rows = check_part(&store, entry.sequence, part, &mut found).await?;
-            census.add(
-                &ledger,
-                entry.sequence,
-                &part.path,
-                rows,
-                &mut found.findings,
-            );
+        for (number, part) in entry.parts.iter().enumerate() {
+            let rows = check_part(store, entry.sequence, part, &mut found).await?;
+            let findings = &mut found.findings;
+            census.add(&ledger, entry.sequence, number, &part.path, rows, findings);
         }
     }
-    found.findings.extend(unnamed(&ledger, &visible));
+    let strangers = names.judge(&ledger);
+    found.findings.extend(strangers.findings);
+    found.notes = strangers.notes;
     census.compare(&ledger, &mut found.findings);
-    Ok(found)
+
+    let mut damaged = BTreeSet::new();
+    for finding in &found.findings {
+        damaged.extend(finding.damages(&ledger));
+        if let Finding::Unpublished { sequence, .. } = finding {
+            unpublished.insert(*sequence);
+        }
+    }
+    for entry in ledger.standing() {
+        let verdict = if damaged.contains(&entry.sequence) {
+            Soundness::Damaged
+        } else if unpublished.contains(&entry.sequence) {
+            Soundness::Unpublished
+        } else {
+            Soundness::Sound
+        };
+        let meetings = entry.meetings.iter();
+        let statements =
+            meetings.map(|meeting| MeetingStatement::new(meeting, entry, &census, verdict));
+        found.per_meeting.extend(statements);
+    }
+    Ok(Survey {
+        found,
+        ledger: Some(ledger),
+        damaged,
+        unreferenced: strangers.unreferenced,
+    })
+}
+
+/// What lies under the name of a part.
+enum Found {
+    Nothing,
+    NoFile,
+    File {
+        bytes: u64,
+        sha256: String,
+        rows: PartRows,
+        /// Why its records cannot be read.
+        fault: Option<String>,
+    },
 }
 
 /// Reads one part; what it holds is given back even where the part is not as it should be.
@@ -206,24 +182,34 @@ async fn check_part(
     part: &Part,
     found: &mut Verification,
 ) -> Result<PartRows> {
-    let local = store.local(&part.path);
-    let file = local.clone();
-    let read = folder::blocking("read", &local, move || {
-        let Some(fingerprint) = fingerprint(&file)? else {
-            return Ok(None);
-        };
-        let mut rows = PartRows::default();
-        let readable = keys::read(&file, |meeting, index| rows.push(meeting, index));
-        Ok(Some((fingerprint, rows, readable)))
-    })
-    .await?;
     let path = part.path.clone();
-    let Some(((bytes, sha256), rows, readable)) = read else {
-        let is_staged = store.size(&part.staged).await? == Some(part.bytes);
-        found.findings.push(if is_staged {
-            Finding::Unpublished { sequence, path }
-        } else {
-            Finding::Missing { sequence, path }
+    let mut is_published = true;
+    let mut read = read_part(store.local(&part.path)).await?;
+    if matches!(read, Found::Nothing) {
+        // Committed, and on its way to its final name.
+        is_published = false;
+        read = read_part(store.local(&part.staged)).await?;
+        let as_committed = matches!(
+            &read,
+            Found::File { bytes, sha256, .. } if *bytes == part.bytes && *sha256 == part.sha256
+        );
+        if !as_committed {
+            found.findings.push(Finding::Missing { sequence, path });
+            return Ok(PartRows::default());
+        }
+    }
+    let Found::File {
+        bytes,
+        sha256,
+        rows,
+        fault,
+    } = read
+    else {
+        let reason = "it is no file".to_owned();
+        found.findings.push(Finding::Altered {
+            sequence,
+            path,
+            reason,
         });
         return Ok(PartRows::default());
     };
@@ -237,24 +223,25 @@ async fn check_part(
         None
     };
     let expected = part.rows;
-    found.findings.extend(match (altered, readable) {
+    found.findings.extend(match (altered, fault) {
         (Some(reason), _) => Some(Finding::Altered {
             sequence,
             path,
             reason,
         }),
-        (None, Err(error)) => Some(Finding::Unreadable {
+        (None, Some(reason)) => Some(Finding::Unreadable {
             sequence,
             path,
-            reason: error.to_string(),
+            reason,
         }),
-        (None, Ok(())) if rows.total != expected => Some(Finding::PartRows {
+        (None, None) if rows.total != expected => Some(Finding::PartRows {
             sequence,
             path,
             expected,
             found: rows.total,
         }),
-        (None, Ok(())) => {
+        (None, None) if !is_published => Some(Finding::Unpublished { sequence, path }),
+        (None, None) => {
             found.parts += 1;
             None
         }
@@ -262,34 +249,36 @@ async fn check_part(
     Ok(rows)
 }
 
-/// Files that a reader takes for parts though no standing entry names them.
-fn unnamed(ledger: &Ledger, visible: &HashMap<String, u64>) -> Vec<Finding> {
-    let named: HashSet<&str> = ledger
-        .standing()
-        .flat_map(|entry| &entry.parts)
-        .map(|part| part.path.as_str())
-        .collect();
-    let void: HashSet<&str> = ledger
-        .void()
-        .flat_map(|entry| &entry.parts)
-        .map(|part| part.path.as_str())
-        .collect();
-    let mut unnamed: Vec<_> = visible
-        .keys()
-        .filter(|path| path.starts_with("part-") && !named.contains(path.as_str()))
-        .cloned()
-        .collect();
-    unnamed.sort_unstable();
-    unnamed
-        .into_iter()
-        .map(|path| {
-            if void.contains(path.as_str()) {
-                Finding::Retracted { path }
-            } else {
-                Finding::Foreign { path }
+async fn read_part(file: PathBuf) -> Result<Found> {
+    let path = file.clone();
+    folder::blocking("read", &path, move || {
+        match fs::metadata(&file) {
+            Ok(metadata) if !metadata.is_file() => return Ok(Found::NoFile),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // A link that leads nowhere is something, too.
+                let is_link = fs::symlink_metadata(&file).is_ok();
+                return Ok(if is_link {
+                    Found::NoFile
+                } else {
+                    Found::Nothing
+                });
             }
+            // Whatever else is wrong is told by the reading.
+            _ => {}
+        }
+        let Some((bytes, sha256)) = fingerprint(&file)? else {
+            return Ok(Found::Nothing);
+        };
+        let mut rows = PartRows::default();
+        let read = keys::read(&file, |meeting, index| rows.push(meeting, index));
+        Ok(Found::File {
+            bytes,
+            sha256,
+            rows,
+            fault: read.err().map(|fault| fault.to_string()),
         })
-        .collect()
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! `rollbook verify`: a dataset recounted and rehashed against its ledger.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
-use rollbook::{Finding, Verification};
+use rollbook::{Finding, MeetingStatement, Proof, Repair, Soundness, Verification};
 
 use super::exit::Exit;
 use super::{answer, runtime};
@@ -11,7 +14,7 @@ use crate::terminal::plain;
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0  the dataset is exactly what was committed
+  0  the dataset is exactly what was committed, if need be after the repair
   1  it is not, and each finding is named; or it cannot be read";
 
 #[derive(Debug, Args)]
@@ -19,6 +22,12 @@ Exit codes:
 pub(crate) struct VerifyArgs {
     /// The dataset: what --out named
     dataset: String,
+    /// Drop what is damaged from the ledger, so that the next export fetches exactly that again
+    #[arg(long)]
+    repair: bool,
+    /// List each meeting with its proof
+    #[arg(long)]
+    meetings: bool,
     /// As JSON, for machines
     #[arg(long)]
     json: bool,
@@ -26,14 +35,27 @@ pub(crate) struct VerifyArgs {
 
 impl VerifyArgs {
     pub(crate) fn run(self) -> Result<Exit> {
-        let found = runtime()?.block_on(rollbook::verify(&self.dataset))?;
-        let text = if self.json {
-            serde_json::to_string_pretty(&found)? + "\n"
+        let dataset = &self.dataset;
+        let (text, is_sound) = if self.repair {
+            let repair = runtime()?.block_on(rollbook::repair(dataset))?;
+            let is_sound = repair.verification().is_sound();
+            let text = if self.json {
+                serde_json::to_string_pretty(&repair)? + "\n"
+            } else {
+                describe_repair(dataset, &repair, self.meetings)
+            };
+            (text, is_sound)
         } else {
-            describe(&self.dataset, &found)
+            let found = runtime()?.block_on(rollbook::verify(dataset))?;
+            let text = if self.json {
+                serde_json::to_string_pretty(&found)? + "\n"
+            } else {
+                describe(dataset, &found, self.meetings)
+            };
+            (text, found.is_sound())
         };
         answer(&text)?;
-        Ok(if found.is_sound() {
+        Ok(if is_sound {
             Exit::Complete
         } else {
             Exit::Failed
@@ -41,7 +63,22 @@ impl VerifyArgs {
     }
 }
 
-fn describe(dataset: &str, found: &Verification) -> String {
+fn describe(dataset: &str, found: &Verification, meetings: bool) -> String {
+    let mut text = verdict(dataset, found);
+    if meetings {
+        for meeting in &found.per_meeting {
+            line(&mut text, &statement(meeting));
+        }
+    }
+    if !found.is_sound() {
+        text.push_str(&next_step(dataset, &found.findings));
+        text.push('\n');
+    }
+    text
+}
+
+/// What was found, down to each finding.
+fn verdict(dataset: &str, found: &Verification) -> String {
     let read = format!(
         "{} meetings, {} records, {} parts, {}",
         HumanCount(found.meetings),
@@ -50,18 +87,157 @@ fn describe(dataset: &str, found: &Verification) -> String {
         HumanBytes(found.bytes)
     );
     let dataset = plain(dataset);
-    if found.is_sound() {
-        return format!("sound: {dataset} is exactly what was committed ({read})\n");
+    let mut text = if found.is_sound() {
+        format!("sound: {dataset} is exactly what was committed ({read})\n")
+    } else {
+        format!("damaged: {dataset} ({read})\n")
+    };
+    for finding in &found.findings {
+        line(&mut text, &sentence(finding));
     }
-    let mut lines = vec![format!("damaged: {dataset} ({read})")];
-    lines.extend(
-        found
-            .findings
-            .iter()
-            .map(|finding| format!("  {}", sentence(finding))),
-    );
-    lines.push("next: rollbook export with the same --out repairs what it can".to_owned());
-    lines.join("\n") + "\n"
+    if !found.per_meeting.is_empty() {
+        line(&mut text, &proofs(&found.per_meeting));
+    }
+    for note in &found.notes {
+        line(&mut text, &format!("note: {} {}", note.path, note.what));
+    }
+    text
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str("  ");
+    text.push_str(&plain(line));
+    text.push('\n');
+}
+
+/// How the meetings that hold were proven whole.
+fn proofs(meetings: &[MeetingStatement]) -> String {
+    let mut by_proof = BTreeMap::new();
+    let (mut empty, mut damaged) = (0_u64, 0_u64);
+    for meeting in meetings {
+        if meeting.verdict == Soundness::Damaged {
+            damaged += 1;
+        } else if meeting.rows == 0 {
+            empty += 1;
+        } else {
+            *by_proof.entry(meeting.proof).or_insert(0_u64) += 1;
+        }
+    }
+    let proofs = by_proof
+        .into_iter()
+        .map(|(proof, count)| (count, proof.as_str()));
+    let rest = [(empty, "without any record"), (damaged, "damaged")];
+    let proofs: Vec<_> = proofs
+        .chain(rest)
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", HumanCount(count)))
+        .collect();
+    format!("proof: {}", proofs.join(", "))
+}
+
+/// One meeting: what is there of it, and what holds it together.
+fn statement(meeting: &MeetingStatement) -> String {
+    let mut text = format!("{} {}", meeting.conf_uuid, number(meeting.rows, "record"));
+    if meeting.count != meeting.rows {
+        // Where the settings let a wrong count pass, both figures are told.
+        let _ = write!(text, " (the API counts {})", HumanCount(meeting.count));
+    }
+    if let Some(pages) = meeting.pages {
+        let _ = write!(text, " in {}", number(pages, "page"));
+    }
+    if let Some(seams) = meeting.seams.filter(|seams| *seams > 0) {
+        let _ = write!(text, ", {} held", number(seams, "seam"));
+    }
+    if meeting.proof == Proof::Twice {
+        text.push_str(", walked twice");
+    } else if meeting.pages.is_none() {
+        let _ = write!(text, ", proven by {}", meeting.proof.as_str());
+    }
+    if !meeting.parts.is_empty() {
+        let _ = write!(text, ", in {}", meeting.parts.join(", "));
+    }
+    match meeting.verdict {
+        Soundness::Damaged => {
+            let found = HumanCount(meeting.found);
+            let _ = write!(text, ": damaged, {found} found");
+        }
+        Soundness::Unpublished => text.push_str(": not published yet"),
+        _ => {}
+    }
+    text
+}
+
+fn number(count: u64, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{} {what}{s}", HumanCount(count))
+}
+
+/// What to do about these findings.
+fn next_step(dataset: &str, findings: &[Finding]) -> String {
+    let mut restore = false;
+    let mut repair = false;
+    let mut foreign = false;
+    for finding in findings {
+        match finding {
+            Finding::Ledger { .. } => restore = true,
+            // The next run does these by itself.
+            Finding::Unpublished { .. } | Finding::Retracted { .. } => {}
+            Finding::Foreign { .. } => foreign = true,
+            _ => repair = true,
+        }
+    }
+    let step = if restore {
+        "restore the ledger from a backup, or export into another folder".to_owned()
+    } else if repair {
+        format!(
+            "rollbook verify --repair {} drops what is damaged, and the same export fetches it \
+             again",
+            plain(dataset)
+        )
+    } else if foreign {
+        "move what is not rollbook's out of the folder".to_owned()
+    } else {
+        "run the same export again: it puts this in order".to_owned()
+    };
+    format!("next: {step}")
+}
+
+fn describe_repair(dataset: &str, repair: &Repair, meetings: bool) -> String {
+    let mut text = String::new();
+    for finding in &repair.before.findings {
+        line(&mut text, &format!("found {}", sentence(finding)));
+    }
+    for path in &repair.published {
+        line(&mut text, &format!("published {path}"));
+    }
+    if !repair.retracted.is_empty() {
+        let commits = number(repair.retracted.len() as u64, "commit");
+        line(
+            &mut text,
+            &format!("retracted {commits} by a new ledger entry"),
+        );
+    }
+    for moved in &repair.set_aside {
+        line(&mut text, &format!("moved {} to {}", moved.path, moved.to));
+    }
+    for path in &repair.removed {
+        line(&mut text, &format!("removed {path}"));
+    }
+    for meeting in &repair.dropped {
+        line(&mut text, &format!("dropped meeting {meeting}"));
+    }
+    let after = repair.verification();
+    text.push_str(&describe(dataset, after, meetings));
+    if after.is_sound() && !repair.dropped.is_empty() {
+        let dropped = match repair.dropped.len() {
+            1 => "this meeting".to_owned(),
+            dropped => format!("these {} meetings", HumanCount(dropped as u64)),
+        };
+        text.push_str("next: run the same export again: it fetches ");
+        text.push_str(&dropped);
+        text.push_str(" and nothing else\n");
+    }
+    text
 }
 
 fn sentence(finding: &Finding) -> String {
@@ -78,7 +254,10 @@ fn sentence(finding: &Finding) -> String {
             ..
         } => format!("{path}: {found} records instead of {expected}"),
         Finding::Retracted { path } => format!("{path}: belongs to a retracted commit"),
-        Finding::Foreign { path } => format!("{path}: a part that no ledger entry names"),
+        Finding::Unreferenced { path } => format!("{path}: a part that no ledger entry names"),
+        Finding::Foreign { path } => {
+            format!("{path}: not rollbook's, and readers may take it for data")
+        }
         Finding::Stray {
             path,
             conf_uuid,
@@ -115,30 +294,108 @@ mod tests {
             records: 45_123,
             bytes: 1_234_567,
             findings,
+            notes: Vec::new(),
+            per_meeting: Vec::new(),
         }
     }
 
     #[test]
     fn a_sound_dataset_is_said_to_be_sound() {
-        let text = describe("attendance", &verification(Vec::new()));
+        let text = describe("attendance", &verification(Vec::new()), false);
         assert!(text.starts_with("sound: attendance is exactly"), "{text}");
     }
 
     #[test]
     fn each_finding_is_named() {
-        let text = describe(
-            "attendance",
-            &verification(vec![
-                Finding::Missing {
-                    sequence: 1,
-                    path: "part-1-0.parquet".into(),
-                },
-                Finding::RowsTwice {
-                    conf_uuid: "a1".parse().unwrap(),
-                    rows: 3,
-                },
-            ]),
-        );
+        let found = verification(vec![
+            Finding::Missing {
+                sequence: 1,
+                path: "part-1-0.parquet".into(),
+            },
+            Finding::RowsTwice {
+                conf_uuid: "a1".parse().unwrap(),
+                rows: 3,
+            },
+        ]);
+        let text = describe("attendance", &found, false);
         insta::assert_snapshot!(text);
+    }
+
+    fn meeting(uuid: &str, rows: u64, pages: Option<u64>) -> MeetingStatement {
+        MeetingStatement {
+            conf_uuid: uuid.parse().unwrap(),
+            verdict: Soundness::Sound,
+            count: rows,
+            rows,
+            found: rows,
+            pages,
+            seams: pages.map(|pages| pages - 1),
+            proof: match pages {
+                Some(1) => Proof::SinglePage,
+                _ => Proof::Seams,
+            },
+            requests: 4,
+            first_fetch: chrono::DateTime::UNIX_EPOCH,
+            last_fetch: chrono::DateTime::UNIX_EPOCH,
+            parts: match rows {
+                0 => vec![],
+                _ => vec!["part-1-0.parquet".into()],
+            },
+        }
+    }
+
+    #[test]
+    fn each_meeting_is_stated_with_its_proof() {
+        let mut found = verification(Vec::new());
+        found.per_meeting = vec![
+            meeting("4f", 1_700, Some(4)),
+            meeting("5a", 1, Some(1)),
+            meeting("6b", 0, Some(1)),
+            meeting("old", 1_700, None),
+            MeetingStatement {
+                proof: Proof::Twice,
+                count: 1_702,
+                ..meeting("7c", 1_700, Some(4))
+            },
+            MeetingStatement {
+                verdict: Soundness::Damaged,
+                found: 700,
+                ..meeting("8d", 1_700, Some(4))
+            },
+            MeetingStatement {
+                verdict: Soundness::Unpublished,
+                ..meeting("9e", 2, Some(1))
+            },
+        ];
+        found.notes = vec![rollbook::Note {
+            path: "README.txt".into(),
+            what: "is not rollbook's".into(),
+        }];
+        insta::assert_snapshot!(describe("attendance", &found, true));
+    }
+
+    #[test]
+    fn a_repair_says_what_it_did_and_what_is_left_to_do() {
+        let mut repair = Repair {
+            run_id: "repair".into(),
+            published: vec!["part-2-0.parquet".into()],
+            retracted: vec![1],
+            dropped: (0..2).map(|n| format!("m{n}").parse().unwrap()).collect(),
+            removed: vec!["part-1-0.parquet".into()],
+            set_aside: Vec::new(),
+            before: verification(vec![Finding::Altered {
+                sequence: 1,
+                path: "part-1-0.parquet".into(),
+                reason: "3 bytes instead of 4".into(),
+            }]),
+            after: Some(verification(Vec::new())),
+        };
+        insta::assert_snapshot!(describe_repair("attendance", &repair, false));
+        let path = "ledger".to_owned();
+        let reason = "torn".to_owned();
+        repair.before.findings = vec![Finding::Ledger { path, reason }];
+        repair.after = None;
+        let text = describe_repair("attendance", &repair, false);
+        assert!(text.contains("next: restore the ledger"), "{text}");
     }
 }

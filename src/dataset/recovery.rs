@@ -4,7 +4,7 @@
 //! part that is lost takes its whole commit with it, so that the commit's meetings are fetched
 //! again. Leftovers of dead runs must stay until this is done.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -78,11 +78,31 @@ impl Dataset {
                 }
             }
         }
-        if !lost.is_empty() {
-            self.retract(lost).await?;
-            point(Point::Retracted);
-        }
+        self.retract(lost).await?;
+        self.remove_void().await
+    }
 
+    /// Gives what is committed and lies sound in staging its final name, but for these commits.
+    pub(super) async fn publish_staged(&mut self, damaged: &BTreeSet<u64>) -> Result<()> {
+        let standing = self.ledger.standing();
+        let parts: Vec<_> = standing
+            .filter(|entry| !damaged.contains(&entry.sequence))
+            .flat_map(|entry| entry.parts.clone())
+            .collect();
+        for part in parts {
+            if self.store.size(&part.path).await?.is_none()
+                && self.is_staged(&part).await?
+                && self.store.publish(&part.staged, &part.path).await?
+            {
+                self.recovery.published.push(part.path);
+                point(Point::PartRecovered);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the parts of commits that do not stand any more.
+    pub(super) async fn remove_void(&mut self) -> Result<()> {
         let void: Vec<_> = self
             .ledger
             .void()
@@ -130,7 +150,8 @@ impl Dataset {
         Ok(found.as_ref() == Some(&(part.bytes, part.sha256.clone())))
     }
 
-    async fn retract(&mut self, mut lost: Vec<u64>) -> Result<()> {
+    /// Puts an entry after which these commits do not stand any more.
+    pub(super) async fn retract(&mut self, mut lost: Vec<u64>) -> Result<()> {
         while !lost.is_empty() {
             let entry = Entry {
                 version: LEDGER_VERSION,
@@ -143,6 +164,7 @@ impl Dataset {
                 asked: None,
             };
             if self.ledger.put(&self.store, entry).await? {
+                point(Point::Retracted);
                 let meetings = self
                     .ledger
                     .void()

@@ -11,10 +11,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::folder;
 
-/// Where the staging folders lie.
-pub(crate) const FOLDER: &str = "_rollbook/staging";
+use super::layout::{GATE, STAGING};
 
-const GATE: &str = "_rollbook/lock";
 const LOCK: &str = "lock";
 
 /// The right to make and to clear staging folders; given back when dropped.
@@ -61,6 +59,16 @@ impl Staging {
             found.extend(Self::lock(folder)?);
         }
         Ok(found)
+    }
+
+    /// The names of the runs that go on: those whose folders are not among the abandoned ones.
+    pub(super) fn live(root: &Path, abandoned: &[Self]) -> Result<Vec<String>> {
+        let is_abandoned = |folder: &PathBuf| abandoned.iter().any(|dead| dead.folder == *folder);
+        let live = folders(root)?.into_iter();
+        Ok(live
+            .filter(|folder| !is_abandoned(folder))
+            .filter_map(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()))
+            .collect())
     }
 
     /// Removes the folder and all that is in it.
@@ -143,7 +151,7 @@ fn is_live(folder: &Path) -> Result<bool> {
 }
 
 fn folders(root: &Path) -> Result<Vec<PathBuf>> {
-    let all = root.join(FOLDER);
+    let all = root.join(STAGING);
     let listing = match fs::read_dir(&all) {
         Ok(listing) => listing,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -12,7 +12,8 @@ use crate::folder;
 use crate::ledger::Ledger;
 use crate::store::Store;
 
-use super::{RUNS, staging};
+use super::layout::{RUNS, run_of};
+use super::staging;
 
 /// Version of the status' form.
 pub const STATUS_VERSION: u32 = 1;
@@ -105,11 +106,7 @@ pub async fn status(dest: &str) -> Result<Status> {
 
     let mut runs: BTreeMap<String, RunStatus> = BTreeMap::new();
     for object in store.list(RUNS).await? {
-        let name = object
-            .path
-            .strip_prefix(RUNS)
-            .and_then(|name| name.strip_prefix('/'));
-        if let Some(run_id) = name.and_then(|name| name.strip_suffix(".json")) {
+        if let Some(run_id) = run_of(&object.path) {
             runs.entry(run_id.to_owned()).or_default().is_finished = true;
         }
     }
@@ -180,10 +177,14 @@ pub async fn status(dest: &str) -> Result<Status> {
 /// Reads the ledger of a dataset that somebody only looks at.
 pub(crate) async fn read_ledger(store: &Store, dest: &str) -> Result<Ledger> {
     if !store.local(crate::ledger::FOLDER).is_dir() {
-        return Err(Error::Dataset {
-            path: dest.to_owned(),
-            reason: "not a dataset: it has no _rollbook/ledger".to_owned(),
-        });
+        return Err(no_dataset(dest));
     }
     Ledger::read(store).await
+}
+
+pub(super) fn no_dataset(dest: &str) -> Error {
+    Error::Dataset {
+        path: dest.to_owned(),
+        reason: "not a dataset: it has no _rollbook/ledger".to_owned(),
+    }
 }

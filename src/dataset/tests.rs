@@ -105,7 +105,7 @@ fn rows(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
 }
 
 fn staging_folders(home: &TempDir) -> Vec<String> {
-    let folder = home.path().join("data").join(staging::FOLDER);
+    let folder = home.path().join("data").join(STAGING);
     let names = fs::read_dir(folder).unwrap();
     names
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use crate::ledger::Ledger;
+use crate::uuid::ConfUuid;
 
 use super::Finding;
 
@@ -40,7 +41,15 @@ impl PartRows {
 /// The record indices of all meetings.
 #[derive(Debug, Default)]
 pub(super) struct Census {
-    meetings: HashMap<String, Indices>,
+    meetings: HashMap<String, Seen>,
+}
+
+/// What was seen of one meeting.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) indices: Indices,
+    /// The parts of its commit that hold records of it, by number.
+    pub(super) parts: Vec<usize>,
 }
 
 impl Census {
@@ -48,6 +57,7 @@ impl Census {
         &mut self,
         ledger: &Ledger,
         sequence: u64,
+        number: usize,
         path: &str,
         mut rows: PartRows,
         findings: &mut Vec<Finding>,
@@ -56,7 +66,9 @@ impl Census {
         let mut strays = BTreeMap::new();
         for (meeting, indices) in rows.meetings {
             if ledger.holder(&meeting) == Some(sequence) {
-                self.meetings.entry(meeting).or_default().merge(&indices);
+                let seen = self.meetings.entry(meeting).or_default();
+                seen.indices.merge(&indices);
+                seen.parts.push(number);
             } else {
                 strays.insert(meeting, indices.rows());
             }
@@ -68,11 +80,15 @@ impl Census {
         }));
     }
 
+    pub(super) fn seen(&self, meeting: &ConfUuid) -> Option<&Seen> {
+        self.meetings.get(meeting.as_str())
+    }
+
     pub(super) fn compare(&self, ledger: &Ledger, findings: &mut Vec<Finding>) {
         let none = Indices::default();
         for meeting in ledger.standing().flat_map(|entry| &entry.meetings) {
             let conf_uuid = &meeting.conf_uuid;
-            let indices = self.meetings.get(conf_uuid.as_str()).unwrap_or(&none);
+            let indices = self.seen(conf_uuid).map_or(&none, |seen| &seen.indices);
             let expected = meeting.rows;
             let within = indices.within(expected);
             if within < expected {

@@ -1,4 +1,5 @@
-use std::fs;
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
 use proptest::prelude::*;
@@ -9,7 +10,8 @@ use super::*;
 use crate::config::{Compress, Format};
 use crate::dataset::Dataset;
 use crate::ledger::tests::meeting;
-use crate::ledger::{entry_path, part_path};
+use crate::ledger::{CommittedMeeting, entry_path, part_path};
+use crate::uuid::ConfUuid;
 use crate::writer::BatchWriter;
 use crate::writer::tests::{options, page};
 
@@ -127,7 +129,99 @@ async fn files_that_readers_would_take_for_parts_are_named() {
     fs::copy(part(&home, 0), home.path().join("part-copy.ndjson")).unwrap();
     fs::write(home.path().join("README.txt"), "fine").unwrap();
     let path = "part-copy.ndjson".to_owned();
-    assert_eq!(findings(&dest).await, [Finding::Foreign { path }]);
+    assert_eq!(findings(&dest).await, [Finding::Unreferenced { path }]);
+}
+
+#[tokio::test]
+async fn what_readers_may_take_for_data_is_unsound_and_anything_else_is_noted() {
+    let (home, dest) = dataset(KINDS[2]).await;
+    let place = |name: &str| home.path().join(name);
+    fs::write(place("notes.ndjson"), "{}").unwrap();
+    fs::create_dir(place("old.ndjson")).unwrap();
+    fs::create_dir(place("part-old")).unwrap();
+    fs::write(place("other.parquet"), "").unwrap();
+    fs::create_dir(place("folder")).unwrap();
+    fs::write(place("_rollbook/mine.txt"), "").unwrap();
+    fs::write(place("_rollbook/ledger/1.json"), "").unwrap();
+    fs::write(place("_rollbook/staging/file"), "").unwrap();
+    // Left by a process that was killed between two steps: ours.
+    fs::write(place(&(entry_path(2) + "#1")), "").unwrap();
+    fs::write(place("_rollbook/probe-one"), "").unwrap();
+    let mut foreign = vec!["notes.ndjson", "old.ndjson"];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("nowhere", place("link.ndjson")).unwrap();
+        foreign.insert(0, "link.ndjson");
+    }
+    let found = verify(&dest).await.unwrap();
+    let mut expected: Vec<_> = foreign
+        .iter()
+        .map(|&path| Finding::Foreign { path: path.into() })
+        .collect();
+    let path = "part-old".into();
+    expected.push(Finding::Unreferenced { path });
+    assert_eq!(found.findings, expected);
+    let noted: Vec<_> = found.notes.iter().map(|note| note.path.as_str()).collect();
+    assert_eq!(
+        noted,
+        [
+            "folder",
+            "other.parquet",
+            "_rollbook/mine.txt",
+            "_rollbook/ledger/1.json",
+            "_rollbook/staging/file"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn each_meeting_is_stated_and_told_damaged_with_its_commit() {
+    let (home, dest) = dataset(KINDS[2]).await;
+    let mut again = Dataset::open(&dest, "two", KINDS[2].0, KINDS[2].1)
+        .await
+        .unwrap();
+    let known = CommittedMeeting {
+        pages: Some(2),
+        seams: Some(1),
+        ..meeting("later", 0)
+    };
+    again.commit(vec![], vec![known]).await.unwrap();
+    let large: Vec<_> = verify(&dest).await.unwrap().per_meeting[3].parts.clone();
+    assert_eq!(
+        large,
+        [part_path(1, 1, "ndjson"), part_path(1, 2, "ndjson")]
+    );
+    fs::remove_file(part(&home, 1)).unwrap();
+    let stated: Vec<_> = verify(&dest)
+        .await
+        .unwrap()
+        .per_meeting
+        .into_iter()
+        .map(|stated| (stated.conf_uuid.to_string(), stated.verdict, stated.found))
+        .collect();
+    let damaged = |name: &str, found| (name.to_owned(), Soundness::Damaged, found);
+    assert_eq!(
+        stated,
+        [
+            damaged("m1", 7),
+            damaged("m2", 503),
+            damaged("none", 0),
+            damaged("large", 300),
+            ("later".to_owned(), Soundness::Sound, 0)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_part_that_is_no_file_is_a_finding() {
+    let (home, dest) = dataset(KINDS[2]).await;
+    fs::remove_file(part(&home, 0)).unwrap();
+    fs::create_dir(part(&home, 0)).unwrap();
+    let found = findings(&dest).await;
+    assert!(matches!(&found[0], Finding::Altered { .. }), "{found:?}");
+    let repaired = repair(&dest).await.unwrap();
+    assert!(repaired.verification().is_sound(), "{repaired:?}");
+    assert_eq!(repaired.set_aside.len(), 1);
 }
 
 #[tokio::test]
@@ -175,6 +269,152 @@ async fn records_of_another_commit_and_twice_are_found_even_with_the_right_hash(
             },
         ]
     );
+    // The hash is right; the rows are not, and go.
+    let repaired = repair(&dest).await.unwrap();
+    assert_eq!((repaired.dropped.len(), repaired.removed.len()), (4, 3));
+    assert!(repaired.verification().is_sound(), "{repaired:?}");
+}
+
+/// The ledger's entries as they lie there.
+fn history(home: &TempDir) -> Vec<(PathBuf, Vec<u8>)> {
+    let listing = fs::read_dir(home.path().join("_rollbook/ledger")).unwrap();
+    let mut entries: Vec<_> = listing
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    entries.sort();
+    entries
+}
+
+#[tokio::test]
+async fn a_part_altered_behind_its_own_date_is_dropped_by_a_new_entry_alone() {
+    let (home, dest) = dataset(KINDS[2]).await;
+    let before = history(&home);
+    let path = part(&home, 1);
+    let written = fs::metadata(&path).unwrap().modified().unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("large", "lArge", 1)).unwrap();
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_modified(written).unwrap();
+    drop(file);
+    // An export trusts the date.
+    let opened = Dataset::open(&dest, "two", KINDS[2].0, KINDS[2].1).await;
+    assert!(opened.unwrap().holds(&"large".parse().unwrap()));
+
+    let repaired = repair(&dest).await.unwrap();
+    assert_eq!(repaired.retracted, [1]);
+    let dropped: Vec<_> = repaired.dropped.iter().map(ConfUuid::as_str).collect();
+    assert_eq!(dropped, ["m1", "m2", "none", "large"]);
+    assert!(repaired.verification().is_sound(), "{repaired:?}");
+    let after = history(&home);
+    assert_eq!(after[..1], before);
+    assert_eq!(after.len(), 2);
+    // Nothing is left to do, and nothing is done.
+    let again = repair(&dest).await.unwrap();
+    assert!(again.after.is_none() && again.retracted.is_empty());
+    assert_eq!(history(&home), after);
+}
+
+#[tokio::test]
+async fn what_nobody_knows_is_moved_and_never_deleted_or_overwritten() {
+    let (home, dest) = dataset(KINDS[2]).await;
+    let unknown = part_path(7, 0, "ndjson");
+    for text in ["one", "two", "three"] {
+        fs::write(home.path().join(&unknown), text).unwrap();
+        assert!(
+            Dataset::open(&dest, "two", KINDS[2].0, KINDS[2].1)
+                .await
+                .is_err()
+        );
+        let repaired = repair(&dest).await.unwrap();
+        assert!(repaired.verification().is_sound() && repaired.dropped.is_empty());
+    }
+    let aside = home.path().join("_rollbook/set-aside");
+    for (name, text) in [("", "one"), (".1", "two"), (".2", "three")] {
+        let kept = aside.join(format!("{unknown}{name}"));
+        assert_eq!(fs::read_to_string(kept).unwrap(), text);
+    }
+    Dataset::open(&dest, "two", KINDS[2].0, KINDS[2].1)
+        .await
+        .unwrap();
+    let noted = verify(&dest).await.unwrap().notes;
+    assert!(noted[0].what.contains("holds 3"), "{noted:?}");
+}
+
+#[tokio::test]
+async fn a_repair_waits_for_no_run_and_says_which_goes_on() {
+    let (home, dest) = dataset(KINDS[2]).await;
+    fs::remove_file(part(&home, 0)).unwrap();
+    let live = Dataset::open(&dest, "live", KINDS[0].0, KINDS[0].1).await;
+    assert!(live.is_err(), "another format");
+    let live = Dataset::open(&dest, "live", KINDS[2].0, KINDS[2].1).await;
+    let before = history(&home);
+    let error = repair(&dest).await.unwrap_err().to_string();
+    assert!(error.contains("run live goes on"), "{error}");
+    assert_eq!(history(&home), before);
+    drop(live);
+    repair(&dest).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_repair_that_was_cut_off_is_finished_by_the_next() {
+    // After how many steps it was cut off: nothing, moved, retracted, removed in part.
+    for steps in 0..4 {
+        let (home, dest) = dataset(KINDS[2]).await;
+        let before = history(&home);
+        fs::write(part(&home, 0), "").unwrap();
+        let unknown = part_path(2, 0, "ndjson");
+        let aside = home.path().join("_rollbook/set-aside");
+        fs::write(home.path().join(&unknown), "unknown").unwrap();
+        if steps > 0 {
+            fs::create_dir(&aside).unwrap();
+            fs::rename(home.path().join(&unknown), aside.join(&unknown)).unwrap();
+        }
+        if steps > 1 {
+            let text = fs::read_to_string(home.path().join(entry_path(1))).unwrap();
+            let mut entry: serde_json::Value = serde_json::from_str(&text).unwrap();
+            entry["sequence"] = 2.into();
+            entry["parts"] = serde_json::json!([]);
+            entry["meetings"] = serde_json::json!([]);
+            entry["retracts"] = serde_json::json!([1]);
+            fs::write(home.path().join(entry_path(2)), entry.to_string()).unwrap();
+        }
+        if steps > 2 {
+            fs::remove_file(part(&home, 0)).unwrap();
+        }
+        let found = verify(&dest).await.unwrap();
+        assert!(!found.is_sound(), "{steps}");
+        let repaired = repair(&dest).await.unwrap();
+        assert!(repaired.verification().is_sound(), "{steps}: {repaired:?}");
+        assert_eq!(history(&home)[..1], before);
+        assert_eq!(history(&home).len(), 2, "{steps}");
+        assert_eq!(fs::read_to_string(aside.join(&unknown)).unwrap(), "unknown");
+        let (format, compress) = KINDS[2];
+        let next = Dataset::open(&dest, "two", format, compress).await.unwrap();
+        assert!(!next.has_parts() && !next.holds(&"m1".parse().unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn a_staged_part_is_published_by_a_repair_and_counted_before() {
+    let (home, dest) = dataset(KINDS[2]).await;
+    let text = fs::read_to_string(home.path().join(entry_path(1))).unwrap();
+    let entry: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let staged = home
+        .path()
+        .join(entry["parts"][0]["staged"].as_str().unwrap());
+    fs::rename(part(&home, 0), staged).unwrap();
+    let found = verify(&dest).await.unwrap();
+    assert_eq!(found.records, 1_510);
+    assert!(
+        matches!(&found.findings[..], [Finding::Unpublished { .. }]),
+        "{found:?}"
+    );
+    assert_eq!(found.per_meeting[0].verdict, Soundness::Unpublished);
+    let repaired = repair(&dest).await.unwrap();
+    assert!(repaired.verification().is_sound() && repaired.dropped.is_empty());
+    assert_eq!(repaired.published, [part_path(1, 0, "ndjson")]);
+    assert_eq!(history(&home).len(), 1);
 }
 
 #[tokio::test]
@@ -183,6 +423,10 @@ async fn a_broken_ledger_is_a_finding() {
     fs::write(home.path().join(entry_path(1)), "{}").unwrap();
     let found = findings(&dest).await;
     assert!(matches!(&found[..], [Finding::Ledger { .. }]), "{found:?}");
+    // Without all of the history nothing is dropped from it.
+    let repaired = repair(&dest).await.unwrap();
+    assert!(!repaired.verification().is_sound() && repaired.after.is_none());
+    assert_eq!(history(&home).len(), 1);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod limits;
 mod poison;
 mod readers;
 mod readme;
+mod repair;
 mod run;
 mod sdk;
 mod simulator;

@@ -1,0 +1,138 @@
+//! What a verification can find, and whose commit it damages.
+
+use serde::Serialize;
+
+use crate::ledger::Ledger;
+use crate::uuid::ConfUuid;
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Finding {
+    /// The ledger cannot be believed; nothing else was checked.
+    Ledger {
+        /// The offending entry.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A committed part has not got its final name yet; the next export gives it.
+    Unpublished {
+        /// Number of the ledger entry.
+        sequence: u64,
+        /// The part.
+        path: String,
+    },
+    /// A committed part is gone; the next export fetches its meetings again.
+    Missing {
+        /// Number of the ledger entry.
+        sequence: u64,
+        /// The part.
+        path: String,
+    },
+    /// A part has another length or hash than it was committed with.
+    Altered {
+        /// Number of the ledger entry.
+        sequence: u64,
+        /// The part.
+        path: String,
+        /// The difference.
+        reason: String,
+    },
+    /// A part with the right hash cannot be read.
+    Unreadable {
+        /// Number of the ledger entry.
+        sequence: u64,
+        /// The part.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A part has another number of records than it was committed with.
+    PartRows {
+        /// Number of the ledger entry.
+        sequence: u64,
+        /// The part.
+        path: String,
+        /// Records by the ledger.
+        expected: u64,
+        /// Records in the part.
+        found: u64,
+    },
+    /// A part that belongs to a retracted commit; its records may be in the dataset again. The
+    /// next export removes it.
+    Retracted {
+        /// The part.
+        path: String,
+    },
+    /// Something with the name of a part that no ledger entry names.
+    Unreferenced {
+        /// What it is called.
+        path: String,
+    },
+    /// Something in the dataset's folder that readers may take for data: its name ends like a
+    /// part's.
+    Foreign {
+        /// What it is called.
+        path: String,
+    },
+    /// Records of a meeting in a part of a commit that does not hold the meeting.
+    Stray {
+        /// The part.
+        path: String,
+        /// The meeting.
+        conf_uuid: String,
+        /// Its records there.
+        rows: u64,
+    },
+    /// A meeting lacks records that were committed.
+    RowsMissing {
+        /// The meeting.
+        conf_uuid: ConfUuid,
+        /// Records by the ledger.
+        expected: u64,
+        /// How many of them are missing.
+        missing: u64,
+    },
+    /// A meeting has records beyond those that were committed.
+    RowsBeyond {
+        /// The meeting.
+        conf_uuid: ConfUuid,
+        /// Records by the ledger.
+        expected: u64,
+        /// How many records have a greater index.
+        beyond: u64,
+    },
+    /// Records of a meeting are there more than once.
+    RowsTwice {
+        /// The meeting.
+        conf_uuid: ConfUuid,
+        /// How many too many.
+        rows: u64,
+    },
+}
+
+impl Finding {
+    /// The commit whose records cannot be trusted for this, where there is one.
+    pub(super) fn damages(&self, ledger: &Ledger) -> Option<u64> {
+        match self {
+            Self::Missing { sequence, .. }
+            | Self::Altered { sequence, .. }
+            | Self::Unreadable { sequence, .. }
+            | Self::PartRows { sequence, .. } => Some(*sequence),
+            Self::Stray { path, .. } => ledger
+                .standing()
+                .find(|entry| entry.parts.iter().any(|part| part.path == *path))
+                .map(|entry| entry.sequence),
+            Self::RowsMissing { conf_uuid, .. }
+            | Self::RowsBeyond { conf_uuid, .. }
+            | Self::RowsTwice { conf_uuid, .. } => ledger.holder(conf_uuid.as_str()),
+            Self::Ledger { .. }
+            | Self::Unpublished { .. }
+            | Self::Retracted { .. }
+            | Self::Unreferenced { .. }
+            | Self::Foreign { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Makes a dataset sound again, at the price of meetings that are to be fetched anew.
+//!
+//! What is committed and lies sound in staging is published; commits with a damaged part are
+//! retracted by a new ledger entry, and their parts removed; what has the name of a part and no
+//! entry knows it moves out of the readers' sight. History is never rewritten, and data that
+//! nobody knows is never deleted. A repair that is cut off is finished by the next one.
+
+use chrono::Utc;
+use serde::Serialize;
+
+use crate::dataset::{Held, SetAside};
+use crate::error::Result;
+use crate::uuid::ConfUuid;
+
+use super::{Survey, Verification, survey};
+
+/// What a repair did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Repair {
+    /// The name under which it wrote to the ledger.
+    pub run_id: String,
+    /// Parts that were committed and now have their final names.
+    pub published: Vec<String>,
+    /// Numbers of the commits that were retracted.
+    pub retracted: Vec<u64>,
+    /// Meetings of those commits: the next export fetches them and nothing else.
+    pub dropped: Vec<ConfUuid>,
+    /// Parts that were removed, since their commits are retracted.
+    pub removed: Vec<String>,
+    /// What had the name of a part, and no entry knew it.
+    pub set_aside: Vec<SetAside>,
+    /// What was found before.
+    pub before: Verification,
+    /// What was found after, where anything was done.
+    pub after: Option<Verification>,
+}
+
+impl Repair {
+    /// The dataset as the repair leaves it.
+    pub fn verification(&self) -> &Verification {
+        self.after.as_ref().unwrap_or(&self.before)
+    }
+}
+
+/// Verifies the dataset at a destination and drops what is damaged from its ledger.
+///
+/// Runs that begin meanwhile wait until it is done.
+///
+/// # Errors
+///
+/// No dataset there, a run that goes on in it, or files that the system does not let us read or
+/// move. What a repair cannot mend is a finding that is left.
+pub async fn repair(dest: &str) -> Result<Repair> {
+    let held = Held::open(dest).await?;
+    let Survey {
+        found: before,
+        ledger,
+        damaged,
+        unreferenced,
+    } = survey(held.store(), dest).await?;
+    let mut repair = Repair {
+        run_id: run_id(),
+        published: vec![],
+        retracted: vec![],
+        dropped: vec![],
+        removed: vec![],
+        set_aside: vec![],
+        before,
+        after: None,
+    };
+    let Some(ledger) = ledger.filter(|_| !repair.before.is_sound()) else {
+        return Ok(repair);
+    };
+    let lost = ledger
+        .standing()
+        .filter(|entry| damaged.contains(&entry.sequence));
+    repair.dropped = lost
+        .flat_map(|entry| &entry.meetings)
+        .map(|meeting| meeting.conf_uuid.clone())
+        .collect();
+    let (done, set_aside) = held
+        .mend(&repair.run_id, ledger, damaged, unreferenced)
+        .await?;
+    repair.published = done.published;
+    repair.retracted = done.retracted;
+    repair.removed = done.removed;
+    repair.set_aside = set_aside;
+    repair.after = Some(survey(held.store(), dest).await?.found);
+    Ok(repair)
+}
+
+fn run_id() -> String {
+    let letters = std::iter::repeat_with(|| fastrand::char('a'..='z'));
+    let suffix: String = letters.take(6).collect();
+    format!("repair-{}-{suffix}", Utc::now().format("%Y%m%dT%H%M%SZ"))
+}

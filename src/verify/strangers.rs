@@ -1,0 +1,166 @@
+//! What lies in a dataset beside its parts and its ledger.
+//!
+//! Whatever a reader's glob may take for data makes a dataset unsound; anything else is only
+//! told. Nothing is followed or opened: folders and links count by their names.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::Path;
+use std::{fs, io};
+
+use serde::Serialize;
+
+use crate::config::{Compress, Format};
+use crate::dataset::{RUNS, SET_ASIDE, STAGING, is_ours};
+use crate::error::{Error, Result};
+use crate::ledger::{self, Ledger, Part};
+use crate::writer::extension;
+
+use super::Finding;
+
+/// The folders whose names are looked at, beside the dataset's own.
+const FOLDERS: [&str; 4] = ["_rollbook", ledger::FOLDER, RUNS, STAGING];
+
+/// Every form that a part may have.
+const KINDS: [(Format, Compress); 5] = [
+    (Format::Parquet, Compress::None),
+    (Format::Arrow, Compress::None),
+    (Format::Ndjson, Compress::None),
+    (Format::Ndjson, Compress::Zstd),
+    (Format::Ndjson, Compress::Gzip),
+];
+
+/// Something in a dataset that is not rollbook's and does no harm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// What it is called.
+    pub path: String,
+    /// What is to be said of it.
+    pub what: String,
+}
+
+/// The names in a dataset's folders.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// In the dataset's own folder.
+    pub(super) root: Vec<OsString>,
+    /// In `_rollbook` and its folders, those that are not rollbook's.
+    inside: Vec<String>,
+    set_aside: usize,
+}
+
+/// What the names of the dataset's own folder mean.
+pub(super) struct Strangers {
+    /// Names of parts that no standing entry names, and of anything in their place.
+    pub(super) unreferenced: Vec<OsString>,
+    pub(super) retracted: Vec<OsString>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) notes: Vec<Note>,
+}
+
+impl Names {
+    /// Lists them.
+    pub(super) fn read(root: &Path) -> Result<Self> {
+        let mut names = Self {
+            root: list(root, "")?.into_iter().map(|(name, _)| name).collect(),
+            ..Self::default()
+        };
+        for folder in FOLDERS {
+            for (name, is_folder) in list(root, folder)? {
+                let path = format!("{folder}/{}", name.to_string_lossy());
+                if !is_ours(&path, is_folder) {
+                    names.inside.push(path);
+                }
+            }
+        }
+        names.set_aside = list(root, SET_ASIDE)?.len();
+        Ok(names)
+    }
+
+    /// Tells what is not as it should be from what only is there.
+    pub(super) fn judge(self, ledger: &Ledger) -> Strangers {
+        let paths = |part: &Part| OsString::from(&part.path);
+        let standing: HashSet<_> = ledger
+            .standing()
+            .flat_map(|e| &e.parts)
+            .map(paths)
+            .collect();
+        let void: HashSet<_> = ledger.void().flat_map(|e| &e.parts).map(paths).collect();
+        let endings = endings(ledger);
+        let mut strangers = Strangers {
+            unreferenced: vec![],
+            retracted: vec![],
+            findings: vec![],
+            notes: vec![],
+        };
+        for name in self.root {
+            let path = name.to_string_lossy().into_owned();
+            if standing.contains(&name) || path == "_rollbook" {
+                continue;
+            }
+            if void.contains(&name) {
+                strangers.retracted.push(name);
+                strangers.findings.push(Finding::Retracted { path });
+            } else if path.starts_with("part-") {
+                strangers.unreferenced.push(name);
+                strangers.findings.push(Finding::Unreferenced { path });
+            } else if endings.iter().any(|ending| path.ends_with(ending)) {
+                strangers.findings.push(Finding::Foreign { path });
+            } else {
+                strangers.notes.push(not_ours(path));
+            }
+        }
+        strangers
+            .notes
+            .extend(self.inside.into_iter().map(not_ours));
+        if self.set_aside > 0 {
+            strangers.notes.push(Note {
+                path: SET_ASIDE.to_owned(),
+                what: format!("holds {} that a repair set aside", self.set_aside),
+            });
+        }
+        strangers
+    }
+}
+
+fn not_ours(path: String) -> Note {
+    Note {
+        path,
+        what: "is not rollbook's".to_owned(),
+    }
+}
+
+/// How the names of the dataset's parts end; before the first part, how any may.
+fn endings(ledger: &Ledger) -> HashSet<String> {
+    let known: HashSet<_> = ledger
+        .entries()
+        .iter()
+        .flat_map(|entry| &entry.parts)
+        .filter_map(|part| part.path.split_once('.'))
+        .map(|(_, extension)| format!(".{extension}"))
+        .collect();
+    if known.is_empty() {
+        let any = KINDS.map(|(format, compress)| format!(".{}", extension(format, compress)));
+        return any.into();
+    }
+    known
+}
+
+/// The names in a folder, and which of them are folders.
+fn list(root: &Path, folder: &str) -> Result<Vec<(OsString, bool)>> {
+    let path = root.join(folder);
+    let listing = match fs::read_dir(&path) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(Error::file("read", &path)(error)),
+    };
+    let mut names = listing
+        .map(|entry| {
+            let entry = entry.map_err(Error::file("read", &path))?;
+            let kind = entry.file_type().map_err(Error::file("read", &path))?;
+            Ok((entry.file_name(), kind.is_dir()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    names.sort_unstable();
+    Ok(names)
+}
