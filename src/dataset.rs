@@ -7,6 +7,7 @@
 
 mod held;
 mod layout;
+mod left;
 mod recovery;
 mod staging;
 mod status;
@@ -33,6 +34,7 @@ use staging::{Gate, Staging};
 pub(crate) use held::Held;
 pub use held::SetAside;
 pub(crate) use layout::{RUNS, SET_ASIDE, STAGING, is_ours};
+pub use left::Left;
 pub use recovery::Recovery;
 pub(crate) use recovery::fingerprint;
 pub(crate) use status::read_ledger;

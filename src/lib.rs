@@ -73,8 +73,8 @@ pub use config::{
     Compress, Config, CountPolicy, Format, LogFormat, PageSize, SearchKey, Verify, When,
 };
 pub use dataset::{
-    Commit, Damage, Dataset, Recovery, RunStatus, STATUS_VERSION, SetAside, Status, Unfinished,
-    status,
+    Commit, Damage, Dataset, Left, Recovery, RunStatus, STATUS_VERSION, SetAside, Status,
+    Unfinished, status,
 };
 pub use decode::{DecodeError, Page};
 pub use error::{Error, Result};

@@ -3,14 +3,20 @@
 use anyhow::Result;
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
-use rollbook::{RunStatus, Status};
+use rollbook::{Left, RunStatus, Status};
 
 use super::exit::Exit;
 use super::{answer, runtime};
-use crate::terminal::{Align, Table, plain};
+use crate::terminal::{Align, Table, plain, shortened};
 
 /// Runs that are shown; `--json` has them all.
 const RUNS: usize = 10;
+
+/// Meetings that are named with their cause; `--json` has them all.
+const NAMED: usize = 10;
+
+/// Columns that a cause may take.
+const CAUSE: usize = 160;
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
@@ -39,7 +45,10 @@ fn describe(dataset: &str, status: &Status) -> String {
     text.push_str(&figures(status).render());
     if !status.runs.is_empty() {
         text.push_str("\nruns, the latest last:\n\n");
-        text.push_str(&runs(&status.runs).render());
+        text.push_str(&runs(status).render());
+    }
+    if let Some(left) = &status.left {
+        text.push_str(&absent(left));
     }
     let mut left = Table::new(&[Align::Left, Align::Left]);
     for run in &status.unfinished {
@@ -89,7 +98,12 @@ fn figures(status: &Status) -> Table {
     table
 }
 
-fn runs(runs: &[RunStatus]) -> Table {
+fn runs(status: &Status) -> Table {
+    let runs = &status.runs;
+    let is_live = |run: &RunStatus| {
+        let mut unfinished = status.unfinished.iter();
+        unfinished.any(|folder| folder.run_id == run.run_id && folder.is_live)
+    };
     let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Left]);
     for run in runs.iter().skip(runs.len().saturating_sub(RUNS)) {
         table.row([
@@ -98,8 +112,10 @@ fn runs(runs: &[RunStatus]) -> Table {
             format!("{} records", HumanCount(run.records)),
             if run.is_finished {
                 "finished"
+            } else if is_live(run) {
+                "goes on now"
             } else {
-                "without a report"
+                "was cut off, without a report"
             }
             .to_owned(),
         ]);
@@ -107,9 +123,39 @@ fn runs(runs: &[RunStatus]) -> Table {
     table
 }
 
+/// What the last run that ended did not bring.
+fn absent(left: &Left) -> String {
+    let counts = [
+        (left.incomplete, "incomplete"),
+        (left.unfinished, "unfinished"),
+    ];
+    let counts: Vec<_> = counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", HumanCount(count)))
+        .collect();
+    let mut table = Table::new(&[Align::Left, Align::Left]);
+    for meeting in left.meetings.iter().take(NAMED) {
+        let cause = meeting.cause.as_deref().unwrap_or_default();
+        table.row([meeting.conf_uuid.to_string(), shortened(cause, CAUSE)]);
+    }
+    let mut text = format!(
+        "\nleft by run {}, which ended {}: {}\n\n{}",
+        plain(&left.run_id),
+        left.finished.format("%Y-%m-%d %H:%M:%SZ"),
+        counts.join(", "),
+        table.render()
+    );
+    if left.meetings.len() > NAMED {
+        let more = HumanCount((left.meetings.len() - NAMED) as u64);
+        text.push_str(&format!("  and {more} more; --json has them all\n"));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use rollbook::{Damage, Unfinished};
+    use rollbook::{Damage, MeetingReport, MeetingStatus, Outcome, Unfinished};
 
     use super::*;
 
@@ -134,6 +180,7 @@ mod tests {
                 last_commit: None,
                 is_finished: true,
             }],
+            left: None,
             unfinished: vec![Unfinished {
                 run_id: "20260106-b".into(),
                 is_live: false,
@@ -145,6 +192,62 @@ mod tests {
                 path: "part-2-0.parquet".into(),
                 reason: "missing".into(),
             }],
+        };
+        insta::assert_snapshot!(describe("attendance", &status));
+    }
+
+    #[test]
+    fn what_the_last_run_left_and_runs_that_were_cut_off_are_told() {
+        let run = |run_id: &str, is_finished| RunStatus {
+            run_id: run_id.into(),
+            commits: 1,
+            meetings: 3,
+            records: 5,
+            last_commit: None,
+            is_finished,
+        };
+        let failed = |n: usize| MeetingReport {
+            conf_uuid: format!("f{n}").parse().unwrap(),
+            status: MeetingStatus::Failed,
+            count: Some(7),
+            records: 0,
+            requests: 9,
+            proof: None,
+            pages: None,
+            seams: None,
+            cause: Some("answered 500\u{1b}[2J, 9 times".to_owned()),
+        };
+        let status = Status {
+            version: 1,
+            entries: 3,
+            retracted: 0,
+            meetings: 9,
+            empty_meetings: 0,
+            records: 15,
+            parts: 3,
+            bytes: 1_000,
+            requests: 9,
+            last_commit: None,
+            runs: vec![
+                run("20260105-a", true),
+                run("20260106-b", false),
+                run("20260107-c", false),
+            ],
+            unfinished: vec![Unfinished {
+                run_id: "20260107-c".into(),
+                is_live: true,
+                files: 2,
+                bytes: 4096,
+            }],
+            left: Some(Left {
+                run_id: "20260105-a".into(),
+                finished: chrono::DateTime::UNIX_EPOCH,
+                outcome: Outcome::Incomplete,
+                incomplete: 12,
+                unfinished: 0,
+                meetings: (0..12).map(failed).collect(),
+            }),
+            damaged: vec![],
         };
         insta::assert_snapshot!(describe("attendance", &status));
     }

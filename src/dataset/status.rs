@@ -13,6 +13,7 @@ use crate::ledger::Ledger;
 use crate::store::Store;
 
 use super::layout::{RUNS, run_of};
+use super::left::{self, Left};
 use super::staging;
 
 /// Version of the status' form.
@@ -45,6 +46,8 @@ pub struct Status {
     pub runs: Vec<RunStatus>,
     /// Staging folders of runs that go on or were cut off.
     pub unfinished: Vec<Unfinished>,
+    /// What the last run that ended could not bring, where the dataset still lacks it.
+    pub left: Option<Left>,
     /// Committed parts that are not in their place. The next export repairs them.
     pub damaged: Vec<Damage>,
 }
@@ -105,9 +108,11 @@ pub async fn status(dest: &str) -> Result<Status> {
     let seen = folder::blocking("read", &root, move || staging::look(&place)).await?;
 
     let mut runs: BTreeMap<String, RunStatus> = BTreeMap::new();
+    let mut reports = Vec::new();
     for object in store.list(RUNS).await? {
         if let Some(run_id) = run_of(&object.path) {
             runs.entry(run_id.to_owned()).or_default().is_finished = true;
+            reports.push(object.path);
         }
     }
     let mut status = Status {
@@ -123,9 +128,14 @@ pub async fn status(dest: &str) -> Result<Status> {
         last_commit: ledger.entries().last().map(|entry| entry.committed_at),
         runs: Vec::new(),
         unfinished: Vec::new(),
+        left: left::by_last_report(&store, &ledger, reports).await?,
         damaged: Vec::new(),
     };
     for entry in ledger.standing() {
+        if entry.parts.is_empty() && entry.meetings.is_empty() {
+            // A repair, which commits nothing and reports nowhere.
+            continue;
+        }
         let run = runs.entry(entry.run_id.clone()).or_default();
         run.commits += 1;
         run.last_commit = run.last_commit.max(Some(entry.committed_at));

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::ledger::tests::meeting;
+use crate::report::{MeetingReport, MeetingStatus, Outcome};
 use crate::writer::BatchWriter;
 use crate::writer::tests::{options, page};
 
@@ -456,6 +457,52 @@ async fn a_finished_run_leaves_its_report_and_no_staging() {
 }
 
 #[tokio::test]
+async fn the_last_report_tells_what_is_left_unless_the_dataset_has_it_by_now() {
+    let home = tempfile::tempdir().unwrap();
+    let left = |name: &str, status, cause: &str| MeetingReport {
+        conf_uuid: uuid(name),
+        status,
+        count: None,
+        records: 0,
+        requests: 2,
+        proof: None,
+        pages: None,
+        seams: None,
+        cause: Some(cause.to_owned()),
+    };
+    // The run that ended last has not the last name.
+    for (run_id, day, names) in [("b", 2, ["m1", "m2"]), ("c", 1, ["m3", "m4"])] {
+        let mut dataset = open(&home, run_id).await;
+        let mut report = report(run_id);
+        report.finished += chrono::TimeDelta::days(day);
+        report.outcome = Outcome::Incomplete;
+        report.per_meeting = vec![
+            left(names[0], MeetingStatus::Failed, "answered 500"),
+            left(names[1], MeetingStatus::Unfinished, "the run stopped first"),
+        ];
+        dataset.finish(&report).await.unwrap();
+    }
+    let runs = home.path().join("data").join(RUNS);
+    fs::write(runs.join("newer.json"), "{}").unwrap();
+    let told = status(&dest(&home)).await.unwrap().left.unwrap();
+    assert_eq!(
+        (&*told.run_id, told.incomplete, told.unfinished),
+        ("b", 1, 1)
+    );
+    assert_eq!(told.meetings[0].cause.as_deref(), Some("answered 500"));
+
+    let mut next = open(&home, "d").await;
+    commit(&mut next, &[("m1", 3)]).await;
+    let told = status(&dest(&home)).await.unwrap().left.unwrap();
+    assert_eq!((told.incomplete, told.unfinished), (0, 1));
+    commit(&mut next, &[("m2", 3)]).await;
+    let told = status(&dest(&home)).await.unwrap();
+    assert_eq!(told.left, None);
+    let cut_off = told.runs.iter().find(|run| run.run_id == "d").unwrap();
+    assert!(!cut_off.is_finished);
+}
+
+#[tokio::test]
 async fn a_folder_that_is_no_dataset_has_no_status() {
     let home = tempfile::tempdir().unwrap();
     let error = status(home.path().to_str().unwrap()).await.unwrap_err();
@@ -502,7 +549,7 @@ async fn ten_thousand_entries_are_read_and_told() {
 }
 
 fn report(run_id: &str) -> Report {
-    use crate::report::{MeetingCounts, Outcome, Quota, REPORT_VERSION, Requests};
+    use crate::report::{MeetingCounts, Quota, REPORT_VERSION, Requests};
     let at = "2026-01-02T03:04:05.678Z".parse().unwrap();
     let rate = crate::rate::Rate::per_minute(60);
     Report {

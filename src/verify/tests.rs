@@ -309,6 +309,8 @@ async fn a_part_altered_behind_its_own_date_is_dropped_by_a_new_entry_alone() {
     let after = history(&home);
     assert_eq!(after[..1], before);
     assert_eq!(after.len(), 2);
+    let status = crate::dataset::status(&dest).await.unwrap();
+    assert!(status.runs.is_empty(), "a repair is no run: {status:?}");
     // Nothing is left to do, and nothing is done.
     let again = repair(&dest).await.unwrap();
     assert!(again.after.is_none() && again.retracted.is_empty());

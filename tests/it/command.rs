@@ -599,6 +599,29 @@ fn a_damaged_part_is_named_and_its_meetings_are_asked_for_again(#[case] damage: 
 }
 
 #[test]
+fn the_status_names_what_the_last_run_left_until_a_run_brings_it() {
+    let stage = Stage::of(&[10, 3]);
+    let absent = stage.meeting(1);
+    let fault = Fault::new(gone()).meeting(stage.simulator.meetings()[1].clone());
+    let stage = stage.fault(fault);
+    stage.export(&["-q"]).with(4);
+    let status = stage.run(&["status", "out"]);
+    let said = status.answer();
+    assert!(
+        said.contains(": 1 incomplete\n") && said.contains(&absent),
+        "{said}"
+    );
+    assert!(
+        !said.contains('\u{1b}') && !said.contains('\u{202e}'),
+        "{said}"
+    );
+    stage.simulator.clear_faults();
+    stage.export(&[]).silently(0);
+    let status = stage.run(&["status", "out"]);
+    assert!(!status.answer().contains("left by run"), "{status:?}");
+}
+
+#[test]
 fn the_status_of_a_dataset_is_what_was_exported() {
     let stage = Stage::of(&[10, 0, 1_200]);
     stage.export(&[]).silently(0);
