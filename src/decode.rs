@@ -34,6 +34,13 @@ pub struct Page {
     pub replaced: Vec<usize>,
 }
 
+/// The most records that a page may hold. The API gives 500 at most; what stands here bounds the
+/// columns, which for an empty record take many times the two bytes that it takes in the answer.
+const MOST_RECORDS: usize = 10_000;
+
+/// The longest answer: the texts of a column have 32-bit offsets.
+const LONGEST: usize = i32::MAX as usize;
+
 /// Why an answer is no page.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -61,24 +68,21 @@ impl Page {
     /// [`DecodeError::Record`] for a record that is not an object, or a member of another type
     /// than documented. Nothing of a refused page is kept.
     pub fn decode(body: &[u8], meeting: &ConfUuid, offset: u64) -> Result<Self, DecodeError> {
+        if body.len() > LONGEST {
+            return Err(DecodeError::NotAPage("it is too long".to_owned()));
+        }
         let text = simdutf8::basic::from_utf8(body)
             .map_err(|error| DecodeError::NotAPage(error.to_string()))?;
         match Self::decode_with(text, meeting, offset, Texts::Strict) {
-            // A lone surrogate is refused by the fast way of reading texts; the slow way keeps
-            // the row. Whatever else is wrong with the page is found again.
-            Err(Refused {
-                error,
-                is_syntax: true,
-            }) if text.contains("\\u") => Self::decode_with(text, meeting, offset, Texts::Lossy)
-                .map_err(|second| {
-                    if second.is_syntax {
-                        error
-                    } else {
-                        second.error
-                    }
-                }),
-            outcome => outcome.map_err(|refused| refused.error),
+            // JSON, and yet refused as if it were not: the fast way of reading texts refuses a
+            // lone surrogate; the slow way keeps the row. It would let control characters pass,
+            // which are no JSON.
+            Err(refused) if refused.is_syntax && is_json(text) => {
+                Self::decode_with(text, meeting, offset, Texts::Lossy)
+            }
+            outcome => outcome,
         }
+        .map_err(|refused| refused.error)
     }
 
     fn decode_with(
@@ -101,17 +105,22 @@ impl Page {
             .and_then(|()| json.end());
         if let Err(error) = outcome {
             let is_syntax = !error.is_data();
+            // What is read the slow way is JSON: no asking again makes it better.
+            let is_wrong = error.is_data() || texts == Texts::Lossy;
+            let place = format!("line {}, column {}", error.line(), error.column());
+            let rows = envelope.columns.rows();
             let error = match envelope.columns.at_fault() {
-                Some(what) if error.is_data() => DecodeError::Record {
-                    offset: offset + envelope.columns.rows() as u64,
+                Some(what) if is_wrong => DecodeError::Record {
+                    offset: offset.saturating_add(rows as u64),
                     what,
-                    place: format!("line {}, column {}", error.line(), error.column()),
+                    place,
                 },
+                _ if rows > MOST_RECORDS => {
+                    DecodeError::NotAPage(format!("it has more than {MOST_RECORDS} records"))
+                }
                 // The message of a data error quotes the value; that of a syntax error does not.
-                _ if error.is_data() => DecodeError::NotAPage(format!(
-                    "a member of the envelope has the wrong type at line {}, column {}",
-                    error.line(),
-                    error.column()
+                _ if is_wrong => DecodeError::NotAPage(format!(
+                    "a member of the envelope has the wrong type or stands twice at {place}"
                 )),
                 _ => DecodeError::NotAPage(format!("not JSON: {error}")),
             };
@@ -145,6 +154,11 @@ impl Page {
     }
 }
 
+/// Whether a text is JSON, whatever it says.
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
 /// How texts are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Texts {
@@ -168,6 +182,9 @@ struct Envelope {
     /// It has an error code, whatever else it has.
     is_error: bool,
 }
+
+/// The members that make a page.
+const KNOWN: [&str; 4] = ["data", "offset", "limit", "count"];
 
 struct Object<'a>(&'a mut Envelope);
 
@@ -195,9 +212,16 @@ impl<'de> Visitor<'de> for Object<'_> {
             has_data,
             is_error,
         } = self.0;
-        while let Some(key) = map.next_key_seed(Key(columns.texts()))? {
+        let mut seen = 0u8;
+        while let Some((key, _)) = map.next_key_seed(Key(columns.texts()))? {
+            if let Some(known) = KNOWN.iter().position(|known| *known == key) {
+                // Two figures for one thing: no saying which is meant.
+                if seen & (1 << known) != 0 {
+                    return Err(A::Error::custom("a member twice"));
+                }
+                seen |= 1 << known;
+            }
             match key.as_ref() {
-                "data" if *has_data => return Err(A::Error::custom("data twice")),
                 "data" => *has_data = map.next_value_seed(Data(columns))?,
                 "error_code" | "errorCode" => {
                     *is_error |= map.next_value::<Option<IgnoredAny>>()?.is_some();
@@ -241,7 +265,11 @@ impl<'de> Visitor<'de> for Data<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
-        while seq.next_element_seed(&mut *self.0)?.is_some() {}
+        while seq.next_element_seed(&mut *self.0)?.is_some() {
+            if self.0.rows() > MOST_RECORDS {
+                return Err(A::Error::custom("too many records"));
+            }
+        }
         Ok(true)
     }
 }
@@ -493,6 +521,40 @@ mod tests {
             Page::decode(b"{\"data\":[],\"count\":0,\"x\":\"\xff\"}", &meeting(), 0),
             Err(DecodeError::NotAPage(_))
         ));
+    }
+
+    #[test]
+    fn an_answer_too_long_for_a_column_is_refused_unread() {
+        // Never touched, hence never in memory.
+        let body = vec![0; LONGEST + 1];
+        let error = Page::decode(&body, &meeting(), 0).unwrap_err();
+        assert!(error.to_string().contains("it is too long"), "{error}");
+    }
+
+    #[test]
+    fn more_records_than_a_page_may_hold_are_refused_as_such() {
+        let error = page_of(&vec!["{}"; MOST_RECORDS + 1].join(",")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the answer is no page of records: it has more than 10000 records"
+        );
+    }
+
+    #[test]
+    fn a_fault_in_json_is_the_records_and_not_of_the_transmission() {
+        for (record, what) in [
+            (r#"{"joinTime":1e400}"#, "member joinTime is not"),
+            (r#"{"leftTime":"\ud800"}"#, "member leftTime is not"),
+            (
+                r#"{"deptName":"\ud800","joinTime":1e400}"#,
+                "member joinTime is not",
+            ),
+            (r#""\ud800""#, "it is not an object"),
+        ] {
+            let error = page_of(record).unwrap_err();
+            assert!(matches!(error, DecodeError::Record { .. }), "{error}");
+            assert!(error.to_string().contains(what), "{error}");
+        }
     }
 
     #[test]

@@ -103,11 +103,14 @@ impl Columns {
         offset: u64,
     ) -> Result<(RecordBatch, Vec<usize>), ArrowError> {
         let rows = self.rows;
-        let first = i64::try_from(offset)
-            .map_err(|_| ArrowError::ComputeError(format!("offset {offset} is too large")))?;
+        let key = |row: usize| i64::try_from(offset.checked_add(row as u64)?).ok();
+        let Some((first, end)) = key(0).zip(key(rows)) else {
+            let reason = format!("offset {offset} is too large");
+            return Err(ArrowError::ComputeError(reason));
+        };
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(12);
         columns.push(Arc::new(StringArray::new_repeated(meeting.as_str(), rows)));
-        columns.push(Arc::new(Int64Array::from_iter_values((first..).take(rows))));
+        columns.push(Arc::new(Int64Array::from_iter_values(first..end)));
         for builder in &mut self.text {
             columns.push(Arc::new(builder.finish()));
         }
@@ -231,9 +234,11 @@ impl<'de> Visitor<'de> for &mut Columns {
         let mut times = [None; TIMES.len()];
         loop {
             self.reading = Reading::Unknown;
-            let Some(key) = map.next_key_seed(Key(self.texts))? else {
+            let Some((key, replaced)) = map.next_key_seed(Key(self.texts))? else {
                 break;
             };
+            self.replaced
+                .extend(std::iter::repeat_n(self.rows, replaced));
             let name = key.as_ref();
             let text = TEXTS.iter().position(|text| *text == name);
             let time = TIMES.iter().position(|time| *time == name);

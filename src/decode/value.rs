@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 
 use super::Texts;
 
-/// A whole number, a text that holds one, or null.
+/// A whole number of 64 bits, with or without sign, a text that holds one, or null.
 #[derive(Clone, Copy)]
 pub(super) struct Integer;
 
@@ -35,8 +35,11 @@ impl Visitor<'_> for Integer {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        let value: i64 = text.trim().parse().map_err(E::custom)?;
-        Ok(Some(value.into()))
+        let text = text.trim();
+        let value = text.parse::<i64>().map(i128::from);
+        // What a number may be, a text may be, too.
+        let value = value.or_else(|_| text.parse::<u64>().map(i128::from));
+        value.map(Some).map_err(E::custom)
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
@@ -44,12 +47,12 @@ impl Visitor<'_> for Integer {
     }
 }
 
-/// A member's name.
+/// A member's name, and how many surrogates were replaced in it.
 #[derive(Clone, Copy)]
 pub(super) struct Key(pub(super) Texts);
 
 impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Cow<'de, str>;
+    type Value = (Cow<'de, str>, usize);
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         match self.0 {
@@ -60,23 +63,23 @@ impl<'de> DeserializeSeed<'de> for Key {
 }
 
 impl<'de> Visitor<'de> for Key {
-    type Value = Cow<'de, str>;
+    type Value = (Cow<'de, str>, usize);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member's name")
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
+        Ok((Cow::Owned(text.to_owned()), 0))
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
+        Ok((Cow::Borrowed(text), 0))
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        let (text, _) = without_surrogates(bytes).map_err(E::custom)?;
-        Ok(Cow::Owned(text.into_owned()))
+        let (text, replaced) = without_surrogates(bytes).map_err(E::custom)?;
+        Ok((Cow::Owned(text.into_owned()), replaced))
     }
 }
 

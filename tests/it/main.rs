@@ -13,6 +13,7 @@ mod config;
 mod drift;
 mod export;
 mod faults;
+mod hostile;
 #[cfg(unix)]
 mod limits;
 #[cfg(unix)]
