@@ -38,6 +38,12 @@ const FOLDER: &str = "spool";
 /// The name of a spool file ends so.
 const ENDING: &str = "spool";
 
+/// The name of one that is being made ends so.
+const NEW: &str = "new";
+
+/// Times that a new file may be taken for left behind before its lock is had.
+const ATTEMPTS: u32 = 3;
+
 /// What all pages of a spool answer, as a digest: another destination, site, language or search
 /// key is another question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,8 +115,17 @@ impl Spool {
         folder::create(&folder)?;
         sweep(&all)?;
         let mut found = Found::default();
-        for path in files(&folder)? {
-            found.adopt(path, &question)?;
+        for path in list(&folder)? {
+            match path.extension().and_then(|ending| ending.to_str()) {
+                Some(ENDING) => found.adopt(path, &question)?,
+                // Its run died before there was a page in it.
+                Some(NEW) => {
+                    if let Some(_lock) = lock(&path)? {
+                        remove(&path)?;
+                    }
+                }
+                _ => {}
+            }
         }
         Ok(Self {
             question,
@@ -237,27 +252,36 @@ impl Spool {
     /// Makes the run's file; it gets its name when it is locked, so that no other run takes it for
     /// left behind.
     fn create(&self) -> Result<File> {
-        folder::create(&self.folder)?;
-        let new = self.path.with_extension("new");
-        let mut file = folder::create_file(&new)?;
-        file.try_lock()
-            .map_err(|error| Error::file("lock", &new)(error.into()))?;
         let head = Head::Spool {
             version: SPOOL_VERSION,
             schema_version: SCHEMA_VERSION,
             question: self.question.0.clone(),
         };
-        frame::front(&head, &[])
-            .and_then(|front| file.write_all(&front))
-            .map_err(Error::file("write", &new))?;
-        fs::rename(&new, &self.path).map_err(Error::file("rename", &new))?;
-        point(Point::SpoolMade);
-        Ok(file)
+        let front = frame::front(&head, &[]).map_err(Error::file("write", &self.path))?;
+        let new = self.path.with_extension(NEW);
+        let mut attempt = 1;
+        loop {
+            folder::create(&self.folder)?;
+            let mut file = folder::create_file(&new)?;
+            file.lock().map_err(Error::file("lock", &new))?;
+            file.write_all(&front).map_err(Error::file("write", &new))?;
+            match fs::rename(&new, &self.path) {
+                Ok(()) => {
+                    point(Point::SpoolMade);
+                    return Ok(file);
+                }
+                // Another run was quicker than the lock.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                Err(error) => return Err(Error::file("rename", &new)(error)),
+            }
+        }
     }
 }
 
 impl Found {
-    /// Takes what a dead run left; leaves what is another's.
+    /// Takes what a dead run left; believes nothing that answers another question.
     fn adopt(&mut self, path: PathBuf, question: &Question) -> Result<()> {
         let Some(mut file) = lock(&path)? else {
             return Ok(());
@@ -270,12 +294,13 @@ impl Found {
             schema_version: SCHEMA_VERSION,
             question: question.0.clone(),
         };
+        // Whatever it holds, it goes with the others at the end.
+        let number = self.files.len();
+        self.files.push((path, file));
         if frames.next().is_none_or(|(head, _)| head != expected) {
             return Ok(());
         }
         let now = Utc::now();
-        let number = self.files.len();
-        self.files.push((path, file));
         for (head, place) in frames {
             match head {
                 Head::Page(head) => {
@@ -313,13 +338,7 @@ impl PageHead {
     }
 }
 
-/// The spool files of a folder, oldest run first.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = list(folder)?;
-    files.retain(|path| path.extension().is_some_and(|ending| ending == ENDING));
-    Ok(files)
-}
-
+/// What is in a folder, oldest run first.
 fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let listing = match fs::read_dir(folder) {
         Ok(listing) => listing,

@@ -139,18 +139,17 @@ fn absent(left: &Left) -> String {
         let cause = meeting.cause.as_deref().unwrap_or_default();
         table.row([meeting.conf_uuid.to_string(), shortened(cause, CAUSE)]);
     }
-    let mut text = format!(
+    let text = format!(
         "\nleft by run {}, which ended {}: {}\n\n{}",
         plain(&left.run_id),
         left.finished.format("%Y-%m-%d %H:%M:%SZ"),
         counts.join(", "),
         table.render()
     );
-    if left.meetings.len() > NAMED {
-        let more = HumanCount((left.meetings.len() - NAMED) as u64);
-        text.push_str(&format!("  and {more} more; --json has them all\n"));
+    match left.meetings.len().saturating_sub(NAMED) {
+        0 => text,
+        more => format!("{text}  and {more} more; --json has them all\n"),
     }
-    text
 }
 
 #[cfg(test)]
@@ -216,6 +215,7 @@ mod tests {
             pages: None,
             seams: None,
             cause: Some("answered 500\u{1b}[2J, 9 times".to_owned()),
+            request_id: None,
         };
         let status = Status {
             version: 1,

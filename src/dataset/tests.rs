@@ -469,6 +469,7 @@ async fn the_last_report_tells_what_is_left_unless_the_dataset_has_it_by_now() {
         pages: None,
         seams: None,
         cause: Some(cause.to_owned()),
+        request_id: None,
     };
     // The run that ended last has not the last name.
     for (run_id, day, names) in [("b", 2, ["m1", "m2"]), ("c", 1, ["m3", "m4"])] {

@@ -237,8 +237,6 @@ impl<'de> Visitor<'de> for &mut Columns {
             let Some((key, replaced)) = map.next_key_seed(Key(self.texts))? else {
                 break;
             };
-            self.replaced
-                .extend(std::iter::repeat_n(self.rows, replaced));
             let name = key.as_ref();
             let text = TEXTS.iter().position(|text| *text == name);
             let time = TIMES.iter().position(|time| *time == name);
@@ -250,6 +248,8 @@ impl<'de> Visitor<'de> for &mut Columns {
                 }
                 self.keep_unknown(name, value.get())
                     .map_err(A::Error::custom)?;
+                self.replaced
+                    .extend(std::iter::repeat_n(self.rows, replaced));
                 continue;
             };
             let name = if let Some(text) = text {

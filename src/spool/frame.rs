@@ -96,13 +96,12 @@ pub(super) fn heads(file: &mut (impl Read + Seek)) -> io::Result<Vec<(Head, Plac
     let mut heads = Vec::new();
     let mut start = 0;
     while let Some(place) = place(file, start, end)? {
-        let read = match place.body {
-            0 => read(file, place)?.map(|(head, _)| head),
-            _ => {
-                let mut head = vec![0; place.head as usize];
-                file.read_exact(&mut head)?;
-                serde_json::from_slice(&head).ok()
-            }
+        let read = if place.body == 0 {
+            read(file, place)?.map(|(head, _)| head)
+        } else {
+            let mut head = vec![0; place.head as usize];
+            file.read_exact(&mut head)?;
+            serde_json::from_slice(&head).ok()
         };
         let Some(head) = read else {
             break;

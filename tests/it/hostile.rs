@@ -12,16 +12,6 @@ use proptest::test_runner::TestRunner;
 use reference::agree;
 use rstest::rstest;
 
-/// Cases a law, unless `PROPTEST_CASES` asks for more.
-fn cases(usual: u32) -> ProptestConfig {
-    let asked = std::env::var("PROPTEST_CASES").ok();
-    ProptestConfig {
-        cases: asked.and_then(|cases| cases.parse().ok()).unwrap_or(usual),
-        max_shrink_iters: 20_000,
-        ..ProptestConfig::default()
-    }
-}
-
 /// Bytes that are legible where a law does not hold.
 struct Body(Vec<u8>);
 
@@ -32,8 +22,6 @@ impl std::fmt::Debug for Body {
 }
 
 proptest! {
-    #![proptest_config(cases(512))]
-
     #[test]
     fn any_bytes_are_read_as_the_reference_reads_them(
         body in proptest::collection::vec(any::<u8>(), 0..200).prop_map(Body),

@@ -10,6 +10,8 @@ mod cli;
 #[cfg(unix)]
 mod command;
 mod config;
+#[cfg(unix)]
+mod crash;
 mod drift;
 mod export;
 mod faults;

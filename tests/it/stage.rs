@@ -86,6 +86,7 @@ impl Stage {
         command
             .env("ROLLBOOK_BASE_URL", self.simulator.base_url().as_str())
             .env("ROLLBOOK_RATE", "unlimited")
+            .env("ROLLBOOK_STATE_DIR", self.path("state"))
             .env("ROLLBOOK_RETRY_DELAY", "1ms")
             .env("ROLLBOOK_RESTART_DELAY", "1ms")
             .current_dir(self.folder.path())
@@ -170,6 +171,29 @@ impl Stage {
             reader.build().unwrap()
         });
         batches.flat_map(|batch| rows(&batch.unwrap())).collect()
+    }
+
+    /// No reader of the dataset sees half a meeting or a row twice: each meeting is there with
+    /// exactly the records that the server has, or not at all. Tells how many are there.
+    #[track_caller]
+    pub(crate) fn assert_no_halves(&self, out: &str) -> usize {
+        let mut seen: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for (meeting, index, name) in self.rows(out) {
+            seen.entry(meeting).or_default().push((index, name));
+        }
+        for (meeting, rows) in &seen {
+            let truth = self.simulator.truth(&meeting.parse().unwrap());
+            let truth: Vec<_> = (0..)
+                .zip(truth.into_iter().map(|record| record.display_name))
+                .collect();
+            assert!(
+                *rows == truth,
+                "{meeting}: {} rows of {}",
+                rows.len(),
+                truth.len()
+            );
+        }
+        seen.len()
     }
 
     /// The rows are these meetings, each record of each, in order.
@@ -292,7 +316,7 @@ impl Running {
 
 /// Waits for something that another process brings about.
 #[track_caller]
-pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "{what}");

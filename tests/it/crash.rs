@@ -1,0 +1,296 @@
+//! Killed at every step, and at any moment: what readers see in between, what the next run makes of
+//! it, and what it costs.
+//!
+//! FAULTS.md, lines 22 and 23. The steps are the points of `rollbook::crash`, which debug builds
+//! carry; each is tried at its first, its middle and its last hit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rollbook::crash::Point;
+
+use crate::stage::{Stage, until};
+
+/// Records a request in these tests.
+const PAGE: u64 = 100;
+
+/// Requests at once in these tests.
+const AT_ONCE: usize = 4;
+
+/// Small and empty meetings, some of several pages, and two that get parts of their own.
+const SIZES: [u64; 12] = [3, 0, 250, 1_400, 99, 100, 101, 7, 900, 0, 320, 40];
+
+fn minimum(sizes: &[u64], page: u64) -> usize {
+    let requests = sizes.iter().map(|&records| match records {
+        few if few < page => 1,
+        many => many.div_ceil(page - 1),
+    });
+    usize::try_from(requests.sum::<u64>()).unwrap()
+}
+
+/// An export whose steps are many: small parts, slow enough to have a spool.
+fn export(stage: &Stage, out: &str) -> Command {
+    let mut command = stage.command(&["-q", "export", "--meetings", "list.txt", "--out", out]);
+    for (name, value) in [
+        ("RATE", "5000/s"),
+        ("BURST", "1000"),
+        ("CONCURRENCY", "4"),
+        ("PAGE_SIZE", "100"),
+        ("BUFFER_ROWS", "1000"),
+        ("PART_ROWS", "300"),
+    ] {
+        command.env(format!("ROLLBOOK_{name}"), value);
+    }
+    command.env("ROLLBOOK_STATE_DIR", stage.path(&format!("state-{out}")));
+    command.stdout(Stdio::null());
+    command
+}
+
+/// Runs an export that is to die at this hit of this point.
+#[track_caller]
+fn crash(stage: &Stage, out: &str, point: &str, hit: usize) {
+    let mut command = export(stage, out);
+    command.env("ROLLBOOK_CRASH_AT", format!("{point}:{hit}"));
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        output.status.signal(),
+        Some(6),
+        "{point}:{hit} {:?} {said}",
+        output.status
+    );
+}
+
+/// How often each point is passed by an export into `out`.
+fn hits(stage: &Stage, out: &str) -> BTreeMap<String, usize> {
+    let trace = stage.path(&format!("trace-{out}"));
+    let mut command = export(stage, out);
+    command.env("ROLLBOOK_CRASH_TRACE", &trace);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut hits = BTreeMap::new();
+    for point in fs::read_to_string(trace).unwrap().lines() {
+        *hits.entry(point.to_owned()).or_default() += 1;
+    }
+    hits
+}
+
+/// Exports to the end; all is there, nothing else is, and nothing is left lying about.
+#[track_caller]
+fn finish(stage: &Stage, out: &str) {
+    let output = export(stage, out).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let there = stage.assert_no_halves(out);
+    let with_records = stage.simulator.meetings();
+    let with_records = with_records
+        .iter()
+        .filter(|meeting| stage.simulator.count(meeting) > 0);
+    assert_eq!(there, with_records.count());
+    stage.run(&["verify", out]).with(0);
+    assert_eq!(
+        names(&stage.path(&format!("{out}/_rollbook/staging"))),
+        [""; 0]
+    );
+    assert_eq!(names(&stage.path(&format!("state-{out}/spool"))), [""; 0]);
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// The first, the middle and the last of so many hits.
+fn first_middle_last(hits: usize) -> BTreeSet<usize> {
+    BTreeSet::from([1, hits.div_ceil(2), hits])
+}
+
+/// A state of a dataset from which an export is begun, and dies.
+type Before = fn(&Stage, &str);
+
+const BEFORE: [(&str, Before); 3] = [
+    ("nothing", |_, _| {}),
+    ("a commit that was not published", |stage, out| {
+        crash(stage, out, "EntryPut", 2);
+    }),
+    ("damaged parts", |stage, out| {
+        finish(stage, out);
+        for part in stage.parts(out).keys().take(2) {
+            fs::write(stage.path(out).join(part), "damaged").unwrap();
+        }
+    }),
+];
+
+/// Every point, at its first, middle and last hit, from each of these states.
+fn at_every_point((state, before): (&str, Before)) -> (BTreeSet<String>, usize) {
+    let stage = Stage::of(&SIZES);
+    before(&stage, "traced");
+    let hits = hits(&stage, "traced");
+    let mut tried = 0;
+    for (point, &hits) in &hits {
+        // How many pages are still to be fetched is chance where a run died before.
+        if state != "nothing" && ["SpoolMade", "FrameTorn", "FrameWritten"].contains(&&**point) {
+            continue;
+        }
+        for hit in first_middle_last(hits) {
+            let out = format!("{point}-{hit}");
+            before(&stage, &out);
+            stage.simulator.clear_requests();
+            crash(&stage, &out, point, hit);
+            // Until the damage is removed, its readers cannot read it.
+            if state != "damaged parts" {
+                stage.assert_no_halves(&out);
+            }
+            finish(&stage, &out);
+            if state == "nothing" {
+                let most = minimum(&SIZES, PAGE) + AT_ONCE;
+                assert!(stage.requests() <= most, "{point}:{hit}");
+            }
+            tried += 1;
+        }
+    }
+    (hits.into_keys().collect(), tried)
+}
+
+#[test]
+fn a_run_that_dies_at_any_step_shows_no_half_and_the_next_one_finishes() {
+    let mut hit = BTreeSet::new();
+    let mut all = 0;
+    thread::scope(|scope| {
+        let begun: Vec<_> = BEFORE
+            .into_iter()
+            .map(|before| scope.spawn(move || at_every_point(before)))
+            .collect();
+        for tried in begun {
+            let (points, tried) = tried.join().unwrap();
+            hit.extend(points);
+            all += tried;
+        }
+    });
+    println!("{all} crashes");
+    let every: BTreeSet<_> = Point::ALL
+        .iter()
+        .map(|point| format!("{point:?}"))
+        .collect();
+    assert_eq!(hit, every, "a point that no test passes");
+}
+
+/// Kills an export at random moments until it was killed so often, lets it finish, and holds the
+/// cost against what was in flight.
+fn killed_at_random(sizes: &[u64], kills: usize) {
+    const PAGE: u64 = 10;
+    let stage = Stage::of(sizes);
+    let export = || {
+        let mut command = export(&stage, "out");
+        command.args(["--page-size", "10", "--commit-every", "20ms"]);
+        command
+    };
+    let requests = || stage.simulator.requests().len();
+    let mut chance = fastrand::Rng::with_seed(7);
+    for kill in 0..kills {
+        let wanted = requests() + chance.usize(1..10);
+        let mut child = export().spawn().unwrap();
+        until("requests", || {
+            requests() >= wanted || child.try_wait().unwrap().is_some()
+        });
+        // Anywhere between two requests, and in the middle of a commit.
+        thread::sleep(Duration::from_micros(chance.u64(..3_000)));
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(9), "too quick for kill {kill}");
+        stage.assert_no_halves("out");
+    }
+    assert!(export().status().unwrap().success());
+    let seen = stage.simulator.requests();
+    let asked: BTreeSet<_> = seen
+        .iter()
+        .map(|seen| (&seen.meeting, seen.offset, seen.limit))
+        .collect();
+    let (sent, least) = (seen.len(), minimum(sizes, PAGE));
+    println!("{kills} kills: {sent} requests, {least} is the least possible");
+    assert_eq!(asked.len(), least);
+    assert!(sent <= least + kills * AT_ONCE);
+    finish(&stage, "out");
+}
+
+#[test]
+fn a_hundred_kills_lose_nothing_double_nothing_and_cost_what_was_in_flight() {
+    let sizes: Vec<_> = (0..150)
+        .map(|n| n * 37 % 90)
+        .chain([1_900, 3_000])
+        .collect();
+    killed_at_random(&sizes, 100);
+}
+
+#[test]
+fn a_large_meeting_that_is_killed_twenty_times_is_fetched_once() {
+    killed_at_random(&[4_000], 20);
+}
+
+#[test]
+fn a_reader_that_looks_all_the_time_never_sees_half_a_meeting() {
+    let stage = Stage::of(&SIZES);
+    for round in 0..5 {
+        let out = format!("out-{round}");
+        fs::create_dir(stage.path(&out)).unwrap();
+        let mut child = export(&stage, &out).spawn().unwrap();
+        while child.try_wait().unwrap().is_none() {
+            stage.assert_no_halves(&out);
+        }
+        finish(&stage, &out);
+    }
+}
+
+#[test]
+fn a_staged_part_that_a_power_loss_tore_is_fetched_again() {
+    let stage = Stage::of(&SIZES);
+    crash(&stage, "out", "EntryPut", 2);
+    let staging = stage.path("out/_rollbook/staging");
+    let [run] = names(&staging).try_into().unwrap();
+    let mut torn = 0;
+    for name in names(&staging.join(&run))
+        .into_iter()
+        .filter(|name| name != "lock")
+    {
+        fs::write(staging.join(&run).join(name), "").unwrap();
+        torn += 1;
+    }
+    assert!(torn > 0);
+    finish(&stage, "out");
+}
+
+#[test]
+fn a_spool_that_is_lost_or_torn_costs_requests_and_nothing_else() {
+    for damage in [
+        |path: &Path| fs::remove_file(path).unwrap(),
+        |path: &Path| fs::write(path, "").unwrap(),
+        |path: &Path| {
+            let bytes = fs::read(path).unwrap();
+            fs::write(path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+        },
+        |path: &Path| {
+            let mut bytes = fs::read(path).unwrap();
+            bytes
+                .iter_mut()
+                .skip(300)
+                .step_by(1_000)
+                .for_each(|byte| *byte ^= 0x55);
+            fs::write(path, bytes).unwrap();
+        },
+    ] {
+        let stage = Stage::of(&SIZES);
+        crash(&stage, "out", "FrameWritten", 30);
+        let spools = stage.path("state-out/spool");
+        let [question] = names(&spools).try_into().unwrap();
+        let [run] = names(&spools.join(&question)).try_into().unwrap();
+        damage(&spools.join(question).join(run));
+        finish(&stage, "out");
+        assert!(stage.requests() <= 2 * minimum(&SIZES, PAGE));
+    }
+}
