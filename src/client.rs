@@ -5,6 +5,7 @@
 //! slot. Redirects are never followed, since the token would travel; addresses are taken out of
 //! errors, since a query may hold a phone number.
 
+mod clock;
 mod failure;
 mod patience;
 mod session;
@@ -13,7 +14,6 @@ mod spooled;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex};
-use std::time::SystemTime;
 
 use chrono::Utc;
 use reqwest::header::{ACCEPT_LANGUAGE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::clock::ServerClock;
 pub(crate) use self::failure::Failure;
 use self::failure::LONGEST_ID;
 use self::patience::Naps;
@@ -63,6 +64,7 @@ pub(crate) struct Client {
     cancel: CancellationToken,
     tally: Tally,
     naps: Naps,
+    clock: ServerClock,
 }
 
 /// One page, and where the attempts to get it are counted.
@@ -162,6 +164,7 @@ impl Client {
             cancel,
             tally: Tally::default(),
             naps: Naps::default(),
+            clock: ServerClock::default(),
         })
     }
 
@@ -274,6 +277,7 @@ impl Client {
     /// Sends a request and reads its answer whole, up to the cap.
     async fn receive(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
         let mut response = request.send().await.map_err(Failure::transport)?;
+        self.clock.hear(response.headers());
         let mut answer = Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
@@ -330,7 +334,7 @@ impl Client {
             .headers
             .get(RETRY_AFTER)
             .and_then(|header| header.to_str().ok())
-            .and_then(|header| retry_after(header, SystemTime::now()));
+            .and_then(|header| retry_after(header, self.clock.now()));
         let quota = error.quota();
         let window = quota.and_then(Rate::window);
         let delay = asked.or(window).unwrap_or(self.patience.first_delay * 8);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
@@ -103,7 +103,8 @@ impl Client {
         let nonce: String = std::iter::repeat_with(fastrand::alphanumeric)
             .take(40)
             .collect();
-        let login = app.login(Utc::now().timestamp(), &nonce).map_err(|error| {
+        let now = DateTime::<Utc>::from(self.clock.now()).timestamp();
+        let login = app.login(now, &nonce).map_err(|error| {
             Failure::Run(Error::Config(format!("cannot write the login: {error}")))
         })?;
         let request = self

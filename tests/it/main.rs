@@ -7,6 +7,8 @@
 )]
 
 mod cli;
+#[cfg(target_os = "linux")]
+mod clock;
 #[cfg(unix)]
 mod command;
 mod config;

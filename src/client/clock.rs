@@ -1,0 +1,60 @@
+//! What time it is by the server's clock.
+//!
+//! Each answer tells, and from then on time passes by a clock that nobody sets: so whatever is
+//! done to the clock of this machine during a run, a login is not signed for another hour, and a
+//! date to wait for is not taken for a long silence.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use reqwest::header::{DATE, HeaderMap};
+use tokio::time::Instant;
+
+#[derive(Debug, Default)]
+pub(super) struct ServerClock(Mutex<Option<(SystemTime, Instant)>>);
+
+impl ServerClock {
+    /// Takes the time from an answer that has just come.
+    pub(super) fn hear(&self, headers: &HeaderMap) {
+        let told = headers
+            .get(DATE)
+            .and_then(|date| date.to_str().ok())
+            .and_then(|date| httpdate::parse_http_date(date).ok());
+        if let Some(told) = told {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((told, Instant::now()));
+        }
+    }
+
+    /// The time; before the first answer, by our own clock.
+    pub(super) fn now(&self) -> SystemTime {
+        let heard = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard
+            .and_then(|(told, at)| told.checked_add(at.elapsed()))
+            .unwrap_or_else(SystemTime::now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_is_the_servers_and_passes_by_itself() {
+        let clock = ServerClock::default();
+        let ours = SystemTime::now();
+        assert!(clock.now() >= ours);
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+        clock.hear(&headers);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let told = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        assert_eq!(clock.now(), told + Duration::from_secs(5));
+        // Nonsense changes nothing.
+        headers.insert(DATE, "yesterday".parse().unwrap());
+        clock.hear(&headers);
+        clock.hear(&HeaderMap::new());
+        assert_eq!(clock.now(), told + Duration::from_secs(5));
+    }
+}
