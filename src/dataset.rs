@@ -49,6 +49,7 @@ pub struct Dataset {
     staging: Option<Staging>,
     staging_path: PathBuf,
     recovery: Recovery,
+    beside: Vec<String>,
     asked: Option<Asked>,
     /// Whether every part that this run committed has its final name.
     is_published: bool,
@@ -101,14 +102,14 @@ impl Dataset {
         let store = Store::create_at(dest).await?;
         let root = store.local("");
         let place = root.clone();
-        let (gate, abandoned) = folder::blocking("open", &root, move || {
+        let (gate, (abandoned, beside)) = folder::blocking("open", &root, move || {
             for folder in [ledger::FOLDER, RUNS, STAGING] {
                 folder::create(&place.join(folder))?;
             }
             point(Point::DatasetMade);
             let gate = Gate::enter(&place)?;
-            let abandoned = Staging::abandoned(&place, &gate)?;
-            Ok((gate, abandoned))
+            let found = Staging::sort(&place, &gate)?;
+            Ok((gate, found))
         })
         .await?;
         let visible = store.list("").await?.into_iter();
@@ -124,6 +125,7 @@ impl Dataset {
             staging: None,
             staging_path: root.join(STAGING).join(run_id),
             recovery: Recovery::default(),
+            beside,
             asked: None,
             is_published: true,
         };
@@ -195,6 +197,11 @@ impl Dataset {
     /// What was repaired when the dataset was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// The runs that were at work on the dataset when it was opened.
+    pub fn beside(&self) -> &[String] {
+        &self.beside
     }
 
     /// Commits whole meetings and the parts that hold their records.

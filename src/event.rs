@@ -32,6 +32,16 @@ pub enum Event {
         /// Why, in words.
         cause: String,
     },
+    /// Other runs are at work on the dataset. Each meeting is committed by one of them.
+    Beside {
+        /// Their names.
+        runs: Vec<String>,
+    },
+    /// Meetings asked for were committed by other runs after this one began.
+    Overtaken {
+        /// How many.
+        meetings: u64,
+    },
     /// A meeting's first page told how many records it has.
     Counted {
         /// The meeting.

@@ -95,6 +95,12 @@ impl Export {
         let run_id = run_id(started);
         let mut destination = Destination::open(&config, &run_id, pipe).await?;
         let spool = spool(&config, &destination, &run_id, &observer).await?;
+        if let Destination::Dataset(dataset) = &destination
+            && !dataset.beside().is_empty()
+        {
+            let runs = dataset.beside().to_vec();
+            (observer)(Event::Beside { runs });
+        }
         let stop = cancel.child_token();
         let throttle = Arc::new(Throttle::new(
             config.rate,
@@ -142,6 +148,10 @@ impl Export {
         let mut outcome = line.passes(work, &mut destination, &mut account).await;
         if outcome.is_ok() {
             outcome = line.leave_readable(&mut destination, &mut account).await;
+        }
+        if account.overtaken() > 0 {
+            let meetings = account.overtaken();
+            (observer)(Event::Overtaken { meetings });
         }
         let mut error = outcome.err();
         let elapsed = begun.elapsed();

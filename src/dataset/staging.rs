@@ -52,13 +52,18 @@ impl Staging {
         Self::lock(folder)?.ok_or(taken)
     }
 
-    /// The folders of runs that ended without clearing them, locked.
-    pub(super) fn abandoned(root: &Path, _gate: &Gate) -> Result<Vec<Self>> {
-        let mut found = Vec::new();
+    /// The folders of runs that ended without clearing them, locked; and the names of those that
+    /// go on.
+    pub(super) fn sort(root: &Path, _gate: &Gate) -> Result<(Vec<Self>, Vec<String>)> {
+        let (mut abandoned, mut live) = (Vec::new(), Vec::new());
         for folder in folders(root)? {
-            found.extend(Self::lock(folder)?);
+            let run_id = run_id(&folder);
+            match Self::lock(folder)? {
+                Some(staging) => abandoned.push(staging),
+                None => live.push(run_id),
+            }
         }
-        Ok(found)
+        Ok((abandoned, live))
     }
 
     /// The names of the runs that go on: those whose folders are not among the abandoned ones.
@@ -124,16 +129,21 @@ pub(super) fn look(root: &Path) -> Result<Vec<Seen>> {
             }
         }
         seen.push(Seen {
-            run_id: folder
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default(),
+            run_id: run_id(&folder),
             is_live: is_live(&folder)?,
             files,
             bytes,
         });
     }
     Ok(seen)
+}
+
+/// The run that a folder belongs to.
+fn run_id(folder: &Path) -> String {
+    folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 fn is_live(folder: &Path) -> Result<bool> {

@@ -25,6 +25,7 @@ pub(super) struct Account {
     work: Vec<ConfUuid>,
     settled: HashMap<ConfUuid, MeetingReport>,
     burst: u32,
+    overtaken: u64,
 }
 
 impl Account {
@@ -70,6 +71,7 @@ impl Account {
             work: vec![],
             settled: HashMap::new(),
             burst: config.burst.get(),
+            overtaken: 0,
         }
     }
 
@@ -92,7 +94,14 @@ impl Account {
         let found: HashSet<_> = meetings.iter().collect();
         let before = self.work.len();
         self.work.retain(|meeting| !found.contains(meeting));
-        self.report.meetings.already += (before - self.work.len()) as u64;
+        let overtaken = (before - self.work.len()) as u64;
+        self.report.meetings.already += overtaken;
+        self.overtaken += overtaken;
+    }
+
+    /// Meetings that other runs committed since the beginning.
+    pub(super) fn overtaken(&self) -> u64 {
+        self.overtaken
     }
 
     /// A batch is in the dataset.

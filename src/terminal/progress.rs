@@ -139,6 +139,16 @@ fn log(event: &Event) {
             "going on without a spool, so that a run after a crash would ask again: {}",
             plain(cause)
         ),
+        Event::Beside { runs } => {
+            let runs = plain(&runs.join(", "));
+            tracing::warn!(
+                "another run is at work on this dataset: {runs}; what it commits first is not \
+                 committed twice"
+            );
+        }
+        Event::Overtaken { meetings } => {
+            tracing::warn!("{meetings} meetings were committed by another run in the meantime");
+        }
         Event::Retrying {
             meeting,
             offset,

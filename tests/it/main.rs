@@ -30,4 +30,6 @@ mod sdk;
 mod simulator;
 #[cfg(unix)]
 mod stage;
+#[cfg(unix)]
+mod together;
 mod venv;
