@@ -28,7 +28,7 @@ use crate::store::Store;
 use crate::uuid::ConfUuid;
 use crate::writer::{StagedPart, extension};
 
-use layout::report_path;
+use layout::{PROBE, report_path};
 use staging::{Gate, Staging};
 
 pub(crate) use held::Held;
@@ -100,6 +100,16 @@ impl Dataset {
             )));
         }
         let store = Store::create_at(dest).await?;
+        Self::open_on(store, run_id, format, compress).await
+    }
+
+    /// Opens the dataset on a store, as [`Dataset::open`] does at a destination.
+    pub(crate) async fn open_on(
+        mut store: Store,
+        run_id: &str,
+        format: Format,
+        compress: Compress,
+    ) -> Result<Self> {
         let root = store.local("");
         let place = root.clone();
         let (gate, (abandoned, beside)) = folder::blocking("open", &root, move || {
@@ -112,6 +122,7 @@ impl Dataset {
             Ok((gate, found))
         })
         .await?;
+        store.probe(&format!("{PROBE}{run_id}")).await?;
         let visible = store.list("").await?.into_iter();
         let visible = visible
             .map(|object| (object.path.clone(), object))
@@ -192,6 +203,11 @@ impl Dataset {
     /// The dataset's one name, however the destination was spelt.
     pub(crate) fn place(&self) -> PathBuf {
         self.store.local("")
+    }
+
+    /// Whether the store lets two runs at once take the same number in the ledger.
+    pub fn is_single_writer(&self) -> bool {
+        self.store.is_single_writer()
     }
 
     /// What was repaired when the dataset was opened.

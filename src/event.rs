@@ -42,6 +42,9 @@ pub enum Event {
         /// How many.
         meetings: u64,
     },
+    /// The store was seen to create a name a second time, which it should refuse: nobody notices
+    /// if another run writes to this dataset at the same time.
+    SingleWriter,
     /// A meeting's first page told how many records it has.
     Counted {
         /// The meeting.

@@ -83,17 +83,30 @@ impl Export {
     ///
     /// Settings or a destination that cannot be used, found before the first request. Whatever
     /// goes wrong later is in [`Finished`], beside what was done.
-    pub async fn run(self, observer: Observer, cancel: CancellationToken) -> Result<Finished> {
+    pub async fn run(mut self, observer: Observer, cancel: CancellationToken) -> Result<Finished> {
+        self.config.check()?;
+        let started = Utc::now();
+        let run_id = run_id(started);
+        let pipe = self.pipe.take();
+        let destination = Destination::open(&self.config, &run_id, pipe).await?;
+        self.run_into(destination, run_id, started, observer, cancel)
+            .await
+    }
+
+    async fn run_into(
+        self,
+        mut destination: Destination,
+        run_id: String,
+        started: DateTime<Utc>,
+        observer: Observer,
+        cancel: CancellationToken,
+    ) -> Result<Finished> {
         let Self {
             config,
             credentials,
             meetings,
-            pipe,
+            ..
         } = self;
-        config.check()?;
-        let started = Utc::now();
-        let run_id = run_id(started);
-        let mut destination = Destination::open(&config, &run_id, pipe).await?;
         let spool = spool(&config, &destination, &run_id, &observer).await?;
         if let Destination::Dataset(dataset) = &destination
             && !dataset.beside().is_empty()
@@ -127,6 +140,10 @@ impl Export {
             && pages > 0
         {
             (observer)(Event::Spooled { pages });
+        }
+        if destination.is_single_writer() {
+            account.has_single_writer();
+            (observer)(Event::SingleWriter);
         }
 
         // Dropped, and with it its timer, at the end of the run.
@@ -252,6 +269,10 @@ impl Destination {
             Self::Dataset(dataset) => dataset.holds(meeting),
             Self::Pipe(_) => false,
         }
+    }
+
+    fn is_single_writer(&self) -> bool {
+        matches!(self, Self::Dataset(dataset) if dataset.is_single_writer())
     }
 }
 
@@ -428,3 +449,6 @@ impl Line<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

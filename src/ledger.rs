@@ -207,9 +207,9 @@ impl Ledger {
         let path = entry_path(entry.sequence);
         let bytes = entry.to_bytes()?;
         let put = store.create(&path, bytes.clone()).await;
-        if !matches!(put, Ok(true)) {
-            // The answer may have been lost on the way, here or inside the store: what stands
-            // there decides.
+        if !matches!(put, Ok(true)) || store.is_single_writer() {
+            // The answer may have been lost on the way, here or inside the store, or somebody may
+            // have written over it: what stands there decides.
             match (store.read(&path).await?, put) {
                 (Some(found), _) if found == bytes => {}
                 (Some(_), _) => return Ok(false),

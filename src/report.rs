@@ -41,6 +41,9 @@ pub struct Report {
     pub base_url: String,
     /// Language of the labels.
     pub language: Language,
+    /// The store refuses no second writer: the dataset is sound if no other run wrote meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub single_writer: bool,
     /// Meetings by outcome.
     pub meetings: MeetingCounts,
     /// Records committed by this run.

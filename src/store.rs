@@ -1,8 +1,12 @@
 //! Where a dataset lies: named objects that are created once, moved and listed.
 //!
 //! The only place that knows `object_store`. Today it is a local folder; a bucket fits behind the
-//! same few calls, with parts uploaded from a local staging folder. It decides nothing: what is
-//! committed is the ledger's business.
+//! same few calls, with parts uploaded from a local staging folder. What may pass is tried again.
+//! It decides nothing: what is committed is the ledger's business.
+
+#[cfg(test)]
+mod faulty;
+mod patience;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,6 +20,11 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use crate::error::{Error, Result};
 use crate::folder;
+
+use self::patience::patiently;
+
+#[cfg(test)]
+pub(crate) use self::faulty::{Call, Fault, Faulty, Operation};
 
 /// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +42,8 @@ pub(crate) struct Object {
 pub(crate) struct Store {
     root: PathBuf,
     objects: Arc<dyn ObjectStore>,
+    /// The store was seen to create a name a second time: whoever comes second is not told.
+    is_single_writer: bool,
 }
 
 impl Store {
@@ -59,6 +70,7 @@ impl Store {
             Ok(Self {
                 root,
                 objects: Arc::new(objects),
+                is_single_writer: false,
             })
         })
         .await
@@ -69,17 +81,32 @@ impl Store {
         self.root.join(path)
     }
 
-    /// Creates an object durably if there is none of that name; says whether it did.
+    /// Tries out whether the store creates a name only once, under a name that nobody else has.
+    pub(crate) async fn probe(&mut self, path: &str) -> Result<()> {
+        // Whether the first one's answer came does not matter; the second must be refused.
+        self.create(path, "first".into()).await?;
+        self.is_single_writer = self.create(path, "second".into()).await?;
+        self.remove(path).await
+    }
+
+    /// Whether two writers at once would not notice each other here.
+    pub(crate) fn is_single_writer(&self) -> bool {
+        self.is_single_writer
+    }
+
+    /// Creates an object durably if there is none of that name; says whether it did. Where an
+    /// answer was lost, it says no though it did: who must know reads it back.
     pub(crate) async fn create(&self, path: &str, bytes: Bytes) -> Result<bool> {
-        let put = self
-            .objects
-            .put_opts(
-                &parse("create", path)?,
-                PutPayload::from_bytes(bytes),
-                PutMode::Create.into(),
-            )
-            .await;
-        match put {
+        let place = parse("create", path)?;
+        if self.is_single_writer && self.size(path).await?.is_some() {
+            return Ok(false);
+        }
+        let put = patiently(|| {
+            let payload = PutPayload::from_bytes(bytes.clone());
+            self.objects
+                .put_opts(&place, payload, PutMode::Create.into())
+        });
+        match put.await {
             Ok(_) => Ok(true),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
             Err(error) => Err(failed("create", path)(error)),
@@ -88,8 +115,22 @@ impl Store {
 
     /// An object's bytes, or nothing where there is no such object.
     pub(crate) async fn read(&self, path: &str) -> Result<Option<Bytes>> {
-        match self.objects.get(&parse("read", path)?).await {
-            Ok(found) => Ok(Some(found.bytes().await.map_err(failed("read", path))?)),
+        let place = parse("read", path)?;
+        let read = patiently(async || {
+            let found = self.objects.get(&place).await?;
+            let expected = found.meta.size;
+            let bytes = found.bytes().await?;
+            if bytes.len() as u64 == expected {
+                return Ok(bytes);
+            }
+            let got = bytes.len();
+            Err(object_store::Error::Generic {
+                store: "dataset",
+                source: format!("{got} of {expected} bytes came").into(),
+            })
+        });
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed("read", path)(error)),
         }
@@ -97,7 +138,8 @@ impl Store {
 
     /// An object's size, or nothing where there is no such object.
     pub(crate) async fn size(&self, path: &str) -> Result<Option<u64>> {
-        match self.objects.head(&parse("read", path)?).await {
+        let place = parse("read", path)?;
+        match patiently(|| self.objects.head(&place)).await {
             Ok(found) => Ok(Some(found.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed("read", path)(error)),
@@ -107,9 +149,7 @@ impl Store {
     /// The objects directly in a folder (`""` is the dataset's own), by name.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Object>> {
         let prefix = parse("list", folder)?;
-        let mut objects: Vec<_> = self
-            .objects
-            .list_with_delimiter(Some(&prefix))
+        let mut objects: Vec<_> = patiently(|| self.objects.list_with_delimiter(Some(&prefix)))
             .await
             .map_err(failed("list", folder))?
             .objects
@@ -130,13 +170,11 @@ impl Store {
         Ok(objects.map(|object| (object.path, object.bytes)).collect())
     }
 
-    /// Moves an object to its final name, durably; says whether there was one to move.
+    /// Moves an object to its final name, durably; says whether there was one to move. Where an
+    /// answer was lost, it says no though there was: what has the final name decides.
     pub(crate) async fn publish(&self, from: &str, to: &str) -> Result<bool> {
-        let moved = self
-            .objects
-            .rename(&parse("publish", from)?, &parse("publish", to)?)
-            .await;
-        match moved {
+        let (place, aim) = (parse("publish", from)?, parse("publish", to)?);
+        match patiently(|| self.objects.rename(&place, &aim)).await {
             Ok(()) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(failed("publish", to)(error)),
@@ -145,7 +183,8 @@ impl Store {
 
     /// Removes an object; it is fine if it is gone already.
     pub(crate) async fn remove(&self, path: &str) -> Result<()> {
-        match self.objects.delete(&parse("remove", path)?).await {
+        let place = parse("remove", path)?;
+        match patiently(|| self.objects.delete(&place)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failed("remove", path)(error)),
         }

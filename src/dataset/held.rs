@@ -51,8 +51,7 @@ impl Held {
         let place = root.clone();
         let (gate, abandoned, live) = folder::blocking("open", &root, move || {
             let gate = Gate::enter(&place)?;
-            let abandoned = Staging::abandoned(&place, &gate)?;
-            let live = Staging::live(&place, &abandoned)?;
+            let (abandoned, live) = Staging::sort(&place, &gate)?;
             Ok((gate, abandoned, live))
         })
         .await?;
@@ -91,6 +90,7 @@ impl Held {
             staging: None,
             staging_path: self.store.local(STAGING).join(run_id),
             recovery: Recovery::default(),
+            beside: Vec::new(),
             asked: None,
             is_published: true,
         };

@@ -66,16 +66,6 @@ impl Staging {
         Ok((abandoned, live))
     }
 
-    /// The names of the runs that go on: those whose folders are not among the abandoned ones.
-    pub(super) fn live(root: &Path, abandoned: &[Self]) -> Result<Vec<String>> {
-        let is_abandoned = |folder: &PathBuf| abandoned.iter().any(|dead| dead.folder == *folder);
-        let live = folders(root)?.into_iter();
-        Ok(live
-            .filter(|folder| !is_abandoned(folder))
-            .filter_map(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()))
-            .collect())
-    }
-
     /// Removes the folder and all that is in it.
     pub(super) fn remove(self, _gate: &Gate) -> Result<()> {
         let Self { folder, lock } = self;

@@ -1,3 +1,5 @@
+mod faults;
+
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -565,6 +567,7 @@ fn report(run_id: &str) -> Report {
         format: Format::Ndjson,
         base_url: "https://meeting.example.com".to_owned(),
         language: crate::record::Language::EnUs,
+        single_writer: false,
         meetings: MeetingCounts::default(),
         records: 3,
         parts: 1,

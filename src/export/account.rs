@@ -47,6 +47,7 @@ impl Account {
             format: config.format,
             base_url: config.base_url.origin().ascii_serialization(),
             language: config.language,
+            single_writer: false,
             meetings: MeetingCounts {
                 requested: meetings.len() as u64,
                 ..MeetingCounts::default()
@@ -79,6 +80,11 @@ impl Account {
     pub(super) fn already(&mut self, work: &[ConfUuid]) {
         self.report.meetings.already = self.requested() - work.len() as u64;
         self.work = work.to_vec();
+    }
+
+    /// The store refuses no second writer.
+    pub(super) fn has_single_writer(&mut self) {
+        self.report.single_writer = true;
     }
 
     pub(super) fn requested(&self) -> u64 {

@@ -149,6 +149,10 @@ fn log(event: &Event) {
         Event::Overtaken { meetings } => {
             tracing::warn!("{meetings} meetings were committed by another run in the meantime");
         }
+        Event::SingleWriter => tracing::warn!(
+            "this store does not notice a second writer: let no other run write to the dataset \
+             until this one ends"
+        ),
         Event::Retrying {
             meeting,
             offset,
