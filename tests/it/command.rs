@@ -598,6 +598,38 @@ fn a_damaged_part_is_named_and_its_meetings_are_asked_for_again(#[case] damage: 
     assert_eq!(sound.code, Some(0), "{sound:?}");
 }
 
+/// The system refuses to let any file grow beyond 100 blocks, as a disk does that is full.
+#[test]
+fn a_part_that_cannot_be_written_is_named_and_the_rerun_completes() {
+    let stage = Stage::of(&[5, 3_000]);
+    let program = env!("CARGO_BIN_EXE_rollbook");
+    let script = format!("trap '' XFSZ; ulimit -f 100; exec {program} \"$@\"");
+    let args = ["export", "-q", "--meetings", "list.txt", "--out", "out"];
+    let args = [&args[..], &["--format", "ndjson", "--part-rows", "5"]].concat();
+    let mut full = Command::new("sh");
+    full.args(["-c", &script, "sh"]).args(&args);
+    for (name, value) in stage.command(&[]).get_envs() {
+        match value {
+            Some(value) => full.env(name, value),
+            None => full.env_remove(name),
+        };
+    }
+    full.current_dir(stage.folder.path()).stdin(Stdio::null());
+    let said = ended(&mut full).with(1);
+    assert!(
+        said.contains("cannot write") && said.contains("_rollbook/staging/"),
+        "{said}"
+    );
+    let status = stage.run(&["status", "--json", "out"]);
+    let json: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(json["meetings"], 1, "{json}");
+    stage.verified().with(0);
+    stage.requests();
+    stage.run(&args).with(0);
+    assert_eq!(stage.requests(), 7, "the second meeting alone");
+    stage.verified().with(0);
+}
+
 #[test]
 fn the_status_names_what_the_last_run_left_until_a_run_brings_it() {
     let stage = Stage::of(&[10, 3]);
