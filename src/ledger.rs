@@ -4,6 +4,8 @@
 //! that instant its meetings are in the dataset. Entries are never changed: what turns out to be
 //! lost is retracted by a later one. The ledger does not touch parts.
 
+mod form;
+
 use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
@@ -145,6 +147,9 @@ impl Entry {
         let entry: Self = serde_json::from_slice(bytes).map_err(broken)?;
         if entry_path(entry.sequence) != path {
             return Err(damaged(path, format!("holds entry {}", entry.sequence)));
+        }
+        if let Some(fault) = entry.fault() {
+            return Err(damaged(path, fault));
         }
         Ok(entry)
     }
@@ -323,5 +328,7 @@ fn damaged(path: &str, reason: String) -> Error {
     }
 }
 
+#[cfg(test)]
+mod laws;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -20,7 +20,7 @@ pub(crate) fn meeting(name: &str, rows: u64) -> CommittedMeeting {
     }
 }
 
-fn entry(sequence: u64, meetings: &[&str]) -> Entry {
+pub(super) fn entry(sequence: u64, meetings: &[&str]) -> Entry {
     Entry {
         version: LEDGER_VERSION,
         sequence,
@@ -28,7 +28,7 @@ fn entry(sequence: u64, meetings: &[&str]) -> Entry {
         committed_at: "2026-01-02T03:04:05.678Z".parse().unwrap(),
         parts: vec![Part {
             path: part_path(sequence, 0, "parquet"),
-            rows: 3,
+            rows: 3 * meetings.len() as u64,
             bytes: 100,
             sha256: "00".repeat(32),
             staged: "_rollbook/staging/run/00000000.parquet".to_owned(),
@@ -171,6 +171,55 @@ async fn entries_that_cannot_be_believed_are_named() {
         assert!(
             reason.contains("00000000000000000001.json") && reason.contains(expected),
             "{reason}"
+        );
+    }
+}
+
+#[test]
+fn an_entry_that_names_what_is_not_its_own_is_not_believed() {
+    let sound = String::from_utf8(entry(2, &["m1"]).to_bytes().unwrap().to_vec()).unwrap();
+    let parse = |text: &str| Entry::parse(&entry_path(2), text.as_bytes());
+    parse(&sound).unwrap();
+    for (from, to, reason) in [
+        (
+            "\"version\":1",
+            "\"version\":0",
+            "there is no ledger version 0",
+        ),
+        (
+            "part-00000000000000000002",
+            "part-00000000000000000001",
+            "its part 0",
+        ),
+        ("00002-00000.parquet", "00002-00001.parquet", "its part 0"),
+        ("00000.parquet", "00000./../../other", "its part 0"),
+        ("part-", "/part-", "its part 0"),
+        (
+            "_rollbook/staging/run/",
+            "_rollbook/staging/other/",
+            "its part 0",
+        ),
+        (
+            "_rollbook/staging/run/",
+            "_rollbook/staging/run/../",
+            "its part 0",
+        ),
+        ("_rollbook/staging/run/", "/", "its part 0"),
+        ("\"sha256\":\"00", "\"sha256\":\"0G", "its part 0"),
+        ("\"sha256\":\"00", "\"sha256\":\"0", "its part 0"),
+        ("\"complete\"", "\"failed\"", "holds m1, which is not whole"),
+        (
+            "\"rows\":3,\"bytes\"",
+            "\"rows\":7,\"bytes\"",
+            "its parts hold 7 records, its meetings 3",
+        ),
+    ] {
+        let text = sound.replacen(from, to, 1);
+        assert_ne!(text, sound, "{from}");
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(
+            error.contains(&entry_path(2)) && error.contains(reason),
+            "{to}: {error}"
         );
     }
 }

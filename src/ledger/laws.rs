@@ -1,0 +1,199 @@
+//! Laws of entries that are damaged and of ledgers that are put together at random.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select, subsequence};
+
+use super::tests::{entry, meeting};
+use super::*;
+
+const NAMES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
+
+/// An entry as runs commit them.
+fn committed() -> impl Strategy<Value = Entry> {
+    let meetings = proptest::collection::vec((0..1_000_u64, 0..4_000_000_000_u32), 0..4);
+    (1..50_u64, meetings, 0..3_usize, any::<bool>()).prop_map(
+        |(sequence, meetings, retracts, is_asked)| {
+            let model = entry(sequence, &[]);
+            let at = |seconds: u32| DateTime::from_timestamp(seconds.into(), seconds % 10_000);
+            let meetings: Vec<_> = (0..)
+                .zip(meetings)
+                .map(|(number, (rows, seconds))| CommittedMeeting {
+                    first_fetch: at(seconds).unwrap(),
+                    count: rows + u64::from(seconds % 3),
+                    ..meeting(&format!("m{number}"), rows)
+                })
+                .collect();
+            let rows = meetings.iter().map(|meeting| meeting.rows);
+            let parts = (0..).zip(rows).map(|(number, rows)| Part {
+                path: part_path(sequence, number, "parquet"),
+                rows,
+                ..model.parts[0].clone()
+            });
+            Entry {
+                parts: parts.collect(),
+                meetings,
+                retracts: (1..sequence).take(retracts).collect(),
+                asked: is_asked.then(|| Asked::new(Language::ZhCn, Some("key"))),
+                ..model
+            }
+        },
+    )
+}
+
+/// The bytes of an entry file, legible where a law does not hold.
+struct Written(u64, Vec<u8>);
+
+impl std::fmt::Debug for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "entry {}: {}", self.0, self.1.escape_ascii())
+    }
+}
+
+/// An entry with one thing wrong: something else in the place of a few of them.
+fn damaged(entry: impl Strategy<Value = Entry>) -> impl Strategy<Value = Written> {
+    let token = prop_oneof![
+        4 => any::<u8>().prop_map(|byte| vec![byte]),
+        4 => (b'0'..=b'9').prop_map(|digit| vec![digit]),
+        4 => select(&["", " ", "-", ".", "/", "../", "\"", "null", "[]", "1e3", "\\u0000"][..])
+            .prop_map(|token| token.as_bytes().to_vec()),
+    ];
+    (entry, any::<Index>(), 0..3_usize, token).prop_map(|(entry, at, length, token)| {
+        let mut bytes = entry.to_bytes().unwrap().to_vec();
+        let at = at.index(bytes.len());
+        bytes.splice(at..bytes.len().min(at + length), token);
+        Written(entry.sequence, bytes)
+    })
+}
+
+/// An entry is refused with its path, or it is one that a run might have committed.
+fn refused_or_sound(sequence: u64, bytes: &[u8]) -> Option<Entry> {
+    let path = entry_path(sequence);
+    let entry = match Entry::parse(&path, bytes) {
+        Ok(entry) => entry,
+        Err(error) => {
+            assert!(error.to_string().contains(&path), "{error}");
+            return None;
+        }
+    };
+    let again = Entry::parse(&path, &entry.to_bytes().unwrap());
+    assert_eq!(again.unwrap(), entry);
+    assert_eq!((entry.version, entry.sequence), (1, sequence));
+    let mut rows = 0;
+    for part in &entry.parts {
+        let prefix = format!("part-{sequence:020}-");
+        assert!(part.path.starts_with(&prefix) && !part.path.contains('/'));
+        assert!(part.staged.starts_with("_rollbook/staging/") && !part.staged.contains("/."));
+        assert_eq!(part.sha256.len(), 64);
+        rows += part.rows;
+    }
+    let in_meetings: u64 = entry.meetings.iter().map(|meeting| meeting.rows).sum();
+    assert_eq!(rows, in_meetings);
+    Some(entry)
+}
+
+proptest! {
+    #[test]
+    fn an_entry_is_read_as_it_was_written(entry in committed()) {
+        let bytes = entry.to_bytes().unwrap();
+        prop_assert_eq!(refused_or_sound(entry.sequence, &bytes), Some(entry));
+    }
+
+    #[test]
+    fn any_bytes_are_refused_with_their_path(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert_eq!(refused_or_sound(1, &bytes), None);
+    }
+
+    #[test]
+    fn a_damaged_entry_is_refused_with_its_path_or_sound(entry in damaged(committed())) {
+        refused_or_sound(entry.0, &entry.1);
+    }
+}
+
+/// One entry file.
+#[derive(Clone, Debug)]
+enum File {
+    Entry(Vec<&'static str>, Vec<u64>),
+    Junk,
+}
+
+/// Entry files by number, mostly without gaps.
+fn files() -> impl Strategy<Value = BTreeMap<u64, File>> {
+    let meetings = subsequence(NAMES.to_vec(), 0..3);
+    let retracts = prop_oneof![
+        4 => Just(vec![]),
+        2 => proptest::collection::vec(0..7_u64, 1..3),
+        1 => Just(vec![u64::MAX]),
+    ];
+    let file = prop_oneof![
+        30 => (meetings, retracts).prop_map(|(meetings, retracts)| File::Entry(meetings, retracts)),
+        1 => Just(File::Junk),
+    ];
+    let numbers = prop_oneof![
+        20 => (1..7_u64).prop_map(|last| (1..=last).collect()),
+        1 => proptest::collection::vec(0..7_u64, 0..6),
+        1 => Just(vec![1, u64::MAX]),
+    ];
+    (numbers, proptest::collection::vec(file, 6))
+        .prop_map(|(numbers, files)| numbers.into_iter().zip(files).collect())
+}
+
+/// Who holds what, as a reader of the rules would find; nothing where a file cannot be believed.
+fn held(files: &BTreeMap<u64, File>) -> Option<BTreeSet<(&'static str, u64)>> {
+    let mut held = BTreeSet::new();
+    for (expected, (&number, file)) in (1..).zip(files) {
+        let File::Entry(meetings, retracts) = file else {
+            return None;
+        };
+        if number != expected
+            || retracts
+                .iter()
+                .any(|earlier| !(1..number).contains(earlier))
+        {
+            return None;
+        }
+        held.retain(|(_, holder)| !retracts.contains(holder));
+        for meeting in meetings {
+            if held.iter().any(|(name, _)| name == meeting) {
+                return None;
+            }
+            held.insert((*meeting, number));
+        }
+    }
+    Some(held)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn any_entry_files_add_up_or_are_refused_with_a_path(files in files()) {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(home.path().join(FOLDER)).unwrap();
+        for (number, file) in &files {
+            let bytes = match file {
+                File::Junk => Bytes::from_static(b"{\"version\":1}"),
+                File::Entry(meetings, retracts) => {
+                    let entry = Entry { retracts: retracts.clone(), ..entry(*number, meetings) };
+                    entry.to_bytes().unwrap()
+                }
+            };
+            std::fs::write(home.path().join(entry_path(*number)), bytes).unwrap();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let read = runtime.block_on(async {
+            Ledger::read(&Store::open_at(home.path().to_str().unwrap()).await?).await
+        });
+        match (held(&files), read) {
+            (Some(held), Ok(ledger)) => {
+                let found = NAMES.into_iter().filter_map(|name| Some((name, ledger.holder(name)?)));
+                prop_assert_eq!(found.collect::<BTreeSet<_>>(), held);
+            }
+            (None, Err(Error::Dataset { path, .. })) => {
+                prop_assert!(sequence_of(&path).is_some(), "{}", path);
+            }
+            (held, read) => prop_assert!(false, "expected {held:?}, read {read:?}"),
+        }
+    }
+}
