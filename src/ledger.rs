@@ -328,6 +328,22 @@ fn damaged(path: &str, reason: String) -> Error {
     }
 }
 
+/// For the fuzzer, which sees nothing but what is public: an entry is refused, or written again as
+/// it was read.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_entry(bytes: &[u8]) {
+    let path = entry_path(1);
+    let Ok(entry) = Entry::parse(&path, bytes) else {
+        return;
+    };
+    let again = entry
+        .to_bytes()
+        .and_then(|bytes| Entry::parse(&path, &bytes));
+    assert_eq!(again.ok().as_ref(), Some(&entry));
+    let _outcome = Ledger::default().apply(entry);
+}
+
 #[cfg(test)]
 mod laws;
 #[cfg(test)]

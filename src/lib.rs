@@ -80,6 +80,8 @@ pub use decode::{DecodeError, Page};
 pub use error::{Error, Result};
 pub use event::{Event, Observer, silent};
 pub use export::{Export, Finished};
+#[cfg(fuzzing)]
+pub use ledger::fuzz_entry;
 pub use ledger::{Asked, CommittedMeeting};
 pub use meetings::MeetingList;
 pub use rate::{InvalidRate, Rate};

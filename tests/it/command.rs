@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Cursor, Read, Write as _};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use arrow::ipc::reader::StreamReader;

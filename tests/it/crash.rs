@@ -128,9 +128,9 @@ const BEFORE: [(&str, Before); 3] = [
 ];
 
 /// Every point, at its first, middle and last hit, from each of these states.
-fn at_every_point((state, before): (&str, Before)) -> (BTreeSet<String>, usize) {
+fn at_every_point((state, begin): (&str, Before)) -> (BTreeSet<String>, usize) {
     let stage = Stage::of(&SIZES);
-    before(&stage, "traced");
+    begin(&stage, "traced");
     let hits = hits(&stage, "traced");
     let mut tried = 0;
     for (point, &hits) in &hits {
@@ -140,7 +140,7 @@ fn at_every_point((state, before): (&str, Before)) -> (BTreeSet<String>, usize) 
         }
         for hit in first_middle_last(hits) {
             let out = format!("{point}-{hit}");
-            before(&stage, &out);
+            begin(&stage, &out);
             stage.simulator.clear_requests();
             crash(&stage, &out, point, hit);
             // Until the damage is removed, its readers cannot read it.
