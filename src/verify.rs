@@ -186,17 +186,19 @@ async fn check_part(
     let mut is_published = true;
     let mut read = read_part(store.local(&part.path)).await?;
     if matches!(read, Found::Nothing) {
-        // Committed, and on its way to its final name.
-        is_published = false;
+        // Committed, and on its way to its final name; there by now, if its run lives.
         read = read_part(store.local(&part.staged)).await?;
-        let as_committed = matches!(
+        is_published = !matches!(
             &read,
             Found::File { bytes, sha256, .. } if *bytes == part.bytes && *sha256 == part.sha256
         );
-        if !as_committed {
-            found.findings.push(Finding::Missing { sequence, path });
-            return Ok(PartRows::default());
+        if is_published {
+            read = read_part(store.local(&part.path)).await?;
         }
+    }
+    if matches!(read, Found::Nothing) {
+        found.findings.push(Finding::Missing { sequence, path });
+        return Ok(PartRows::default());
     }
     let Found::File {
         bytes,

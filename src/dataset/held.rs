@@ -42,8 +42,7 @@ impl Held {
     /// # Errors
     ///
     /// No dataset there, or a run that goes on.
-    pub(crate) async fn open(dest: &str) -> Result<Self> {
-        let store = Store::open_at(dest).await?;
+    pub(crate) async fn open(store: Store, dest: &str) -> Result<Self> {
         if !store.local(crate::ledger::FOLDER).is_dir() {
             return Err(super::status::no_dataset(dest));
         }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::dataset::{Held, SetAside};
 use crate::error::Result;
+use crate::store::Store;
 use crate::uuid::ConfUuid;
 
 use super::{Survey, Verification, survey};
@@ -51,7 +52,11 @@ impl Repair {
 /// No dataset there, a run that goes on in it, or files that the system does not let us read or
 /// move. What a repair cannot mend is a finding that is left.
 pub async fn repair(dest: &str) -> Result<Repair> {
-    let held = Held::open(dest).await?;
+    repair_on(Store::open_at(dest).await?, dest).await
+}
+
+pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
+    let held = Held::open(store, dest).await?;
     let Survey {
         found: before,
         ledger,

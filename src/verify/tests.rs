@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use crate::config::{Compress, Format};
 use crate::dataset::Dataset;
 use crate::ledger::tests::meeting;
 use crate::ledger::{CommittedMeeting, entry_path, part_path};
+use crate::store::{Fault, Faulty};
 use crate::uuid::ConfUuid;
 use crate::writer::BatchWriter;
 use crate::writer::tests::{options, page};
@@ -394,6 +396,42 @@ async fn a_repair_that_was_cut_off_is_finished_by_the_next() {
         let (format, compress) = KINDS[2];
         let next = Dataset::open(&dest, "two", format, compress).await.unwrap();
         assert!(!next.has_parts() && !next.holds(&"m1".parse().unwrap()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_whose_store_is_gone_at_any_call_is_finished_by_the_next() {
+    for number in 0.. {
+        let (home, dest) = dataset(KINDS[2]).await;
+        let before = history(&home);
+        fs::write(part(&home, 0), "").unwrap();
+        let unknown = part_path(2, 0, "ndjson");
+        fs::write(home.path().join(&unknown), "unknown").unwrap();
+        let faulty = Faulty::new(home.path(), move |call| match call.number.cmp(&number) {
+            Ordering::Less => None,
+            Ordering::Equal => Some(Fault::AnswerLost),
+            Ordering::Greater => Some(Fault::Before),
+        });
+        let ended = repair::repair_on(faulty.store(home.path()), &dest).await;
+        assert_eq!(
+            ended.is_err(),
+            faulty.faults() > 0,
+            "call {number}: {ended:?}"
+        );
+        let repaired = repair(&dest).await.unwrap();
+        assert!(
+            repaired.verification().is_sound(),
+            "call {number}: {repaired:?}"
+        );
+        assert_eq!(history(&home)[..1], before);
+        assert_eq!(history(&home).len(), 2, "call {number}");
+        let aside = home.path().join("_rollbook/set-aside").join(unknown);
+        assert_eq!(fs::read_to_string(aside).unwrap(), "unknown");
+        assert!(!part(&home, 1).exists());
+        if faulty.faults() == 0 {
+            assert!(number > 5, "{number}");
+            return;
+        }
     }
 }
 
