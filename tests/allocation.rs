@@ -12,10 +12,11 @@
 #[path = "it/hostile/odd.rs"]
 mod odd;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use rollbook::Page;
 
 #[global_allocator]
@@ -30,13 +31,16 @@ const CONSTANT: usize = 3 << 20;
 /// Bytes of a large answer.
 const LARGE: usize = 1 << 20;
 
-/// One at a time: the figures are of the process.
+/// One test at a time: the figures are of the process.
 static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The most memory that decoding took, beyond what was taken before.
 fn peak(body: &[u8]) -> usize {
     let meeting = "9a0fa6d10a5b11eaae5e191763c22c0e".parse().unwrap();
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let before = ALLOCATOR.current_usage();
     ALLOCATOR.reset_peak_usage();
     let outcome = Page::decode(body, &meeting, 0);
@@ -56,6 +60,7 @@ fn records(records: &str) -> String {
 
 #[test]
 fn no_answer_takes_more_memory_than_a_few_times_its_length() {
+    let _alone = alone();
     let long = "x".repeat(LARGE);
     let digits = "7".repeat(LARGE);
     let escapes = "\\u0000".repeat(LARGE / 6);
@@ -141,17 +146,25 @@ fn no_answer_takes_more_memory_than_a_few_times_its_length() {
     assert!(too_much.is_empty(), "{too_much:?}");
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_odd_or_damaged_page_takes_more(
-        page in odd::page(),
-        damaged in odd::damaged(odd::any_page()),
-    ) {
+#[test]
+fn no_odd_or_damaged_page_takes_more() {
+    let _alone = alone();
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: 128,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let pages = (odd::page(), odd::damaged(odd::any_page()));
+    let outcome = runner.run(&pages, |(page, damaged)| {
         for body in [page.as_bytes(), &damaged] {
             let peak = peak(body);
-            prop_assert!(peak <= FACTOR * body.len() + CONSTANT, "{peak} for {}", body.len());
+            prop_assert!(
+                peak <= FACTOR * body.len() + CONSTANT,
+                "{peak} for {}",
+                body.len()
+            );
         }
-    }
+        Ok(())
+    });
+    outcome.unwrap();
 }

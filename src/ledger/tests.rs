@@ -78,7 +78,7 @@ fn pages_and_seams_are_kept_and_entries_without_them_are_read() {
     for meeting in [known, meeting("m1", 3)] {
         let entry = Entry {
             meetings: vec![meeting],
-            ..entry(1, &[])
+            ..entry(1, &["m1"])
         };
         let bytes = entry.to_bytes().unwrap();
         assert_eq!(Entry::parse(&entry_path(1), &bytes).unwrap(), entry);

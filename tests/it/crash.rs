@@ -128,14 +128,14 @@ const BEFORE: [(&str, Before); 3] = [
 ];
 
 /// Every point, at its first, middle and last hit, from each of these states.
-fn at_every_point((state, begin): (&str, Before)) -> (BTreeSet<String>, usize) {
+fn at_every_point((before, begin): (&str, Before)) -> (BTreeSet<String>, usize) {
     let stage = Stage::of(&SIZES);
     begin(&stage, "traced");
     let hits = hits(&stage, "traced");
     let mut tried = 0;
     for (point, &hits) in &hits {
         // How many pages are still to be fetched is chance where a run died before.
-        if state != "nothing" && ["SpoolMade", "FrameTorn", "FrameWritten"].contains(&&**point) {
+        if before != "nothing" && ["SpoolMade", "FrameTorn", "FrameWritten"].contains(&&**point) {
             continue;
         }
         for hit in first_middle_last(hits) {
@@ -144,11 +144,11 @@ fn at_every_point((state, begin): (&str, Before)) -> (BTreeSet<String>, usize) {
             stage.simulator.clear_requests();
             crash(&stage, &out, point, hit);
             // Until the damage is removed, its readers cannot read it.
-            if state != "damaged parts" {
+            if before != "damaged parts" {
                 stage.assert_no_halves(&out);
             }
             finish(&stage, &out);
-            if state == "nothing" {
+            if before == "nothing" {
                 let most = minimum(&SIZES, PAGE) + AT_ONCE;
                 assert!(stage.requests() <= most, "{point}:{hit}");
             }
@@ -182,8 +182,8 @@ fn a_run_that_dies_at_any_step_shows_no_half_and_the_next_one_finishes() {
 }
 
 /// Kills an export at random moments until it was killed so often, lets it finish, and holds the
-/// cost against what was in flight.
-fn killed_at_random(sizes: &[u64], kills: usize) {
+/// cost against what was in flight; tells the requests and the least possible.
+fn killed_at_random(sizes: &[u64], kills: usize) -> (usize, usize) {
     const PAGE: u64 = 10;
     let stage = Stage::of(sizes);
     let export = || {
@@ -213,10 +213,10 @@ fn killed_at_random(sizes: &[u64], kills: usize) {
         .map(|seen| (&seen.meeting, seen.offset, seen.limit))
         .collect();
     let (sent, least) = (seen.len(), minimum(sizes, PAGE));
-    println!("{kills} kills: {sent} requests, {least} is the least possible");
     assert_eq!(asked.len(), least);
     assert!(sent <= least + kills * AT_ONCE);
     finish(&stage, "out");
+    (sent, least)
 }
 
 #[test]
@@ -225,12 +225,14 @@ fn a_hundred_kills_lose_nothing_double_nothing_and_cost_what_was_in_flight() {
         .map(|n| n * 37 % 90)
         .chain([1_900, 3_000])
         .collect();
-    killed_at_random(&sizes, 100);
+    let (sent, least) = killed_at_random(&sizes, 100);
+    println!("100 kills: {sent} requests, {least} is the least possible");
 }
 
 #[test]
 fn a_large_meeting_that_is_killed_twenty_times_is_fetched_once() {
-    killed_at_random(&[4_000], 20);
+    let (sent, least) = killed_at_random(&[4_000], 20);
+    println!("20 kills: {sent} requests, {least} is the least possible");
 }
 
 #[test]

@@ -224,18 +224,3 @@ async fn an_entry_that_somebody_wrote_over_is_not_taken_for_ours() {
     assert!(matches!(done, Commit::Done { sequence: 2, .. }), "{done:?}");
     assert!(dataset.holds(&uuid("two")));
 }
-
-#[tokio::test]
-#[ignore = "a measurement"]
-async fn what_the_probe_costs() {
-    let home = tempfile::tempdir().unwrap();
-    let mut store = Store::create_at(&dest(&home)).await.unwrap();
-    let mut times = vec![];
-    for _ in 0..101 {
-        let begun = std::time::Instant::now();
-        store.probe("_rollbook/probe-x").await.unwrap();
-        times.push(begun.elapsed());
-    }
-    times.sort();
-    println!("median {:?}, 90 % {:?}", times[50], times[90]);
-}
