@@ -23,7 +23,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
-use rollbook::LogFormat;
+use rollbook::{LogFormat, Mode};
 
 use self::exit::Exit;
 use crate::terminal::Terminal;
@@ -119,7 +119,7 @@ fn with_environment(command: Command) -> Command {
 
 /// Runs the command and turns its end into an exit code.
 pub(crate) fn main() -> ExitCode {
-    private_files();
+    permit(Mode::PRIVATE);
     #[cfg(debug_assertions)]
     crashes_on_demand();
     let parsed = command()
@@ -169,10 +169,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
-/// Attendance is personal data: what is written is for its owner alone.
-fn private_files() {
+/// Attendance is personal data: what is written is for its owner alone, unless that is widened.
+#[cfg_attr(not(unix), expect(unused_variables, reason = "no such permissions"))]
+fn permit(mode: Mode) {
     #[cfg(unix)]
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mode.umask()));
 }
 
 /// Lets the tests of a debug build stop it where it hurts.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::{Error, Result};
+use crate::mode::Mode;
 use crate::rate::Rate;
 use crate::record::Language;
 
@@ -88,6 +89,8 @@ pub struct Config {
     pub spool: When,
     /// Where the report goes, as JSON.
     pub report: Option<PathBuf>,
+    /// Permissions of what the command writes.
+    pub mode: Mode,
     /// Form of the log on standard error.
     pub log_format: LogFormat,
     /// When to show progress; `auto` is on a terminal.
@@ -141,6 +144,7 @@ impl Default for Config {
             state_dir: None,
             spool: When::default(),
             report: None,
+            mode: Mode::default(),
             log_format: LogFormat::default(),
             progress: When::default(),
             access_token_file: None,

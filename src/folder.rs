@@ -1,5 +1,6 @@
-//! Folders and files that outlive a power loss: made for their owner alone, synced by name.
+//! Folders and files that outlive a power loss: made exclusively, synced by name.
 //!
+//! Who may read them is the umask's to say, which the command sets and a library leaves alone.
 //! A file's own sync keeps its bytes; only a sync of its folder keeps its name. Knows nothing of
 //! datasets.
 
@@ -9,37 +10,32 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Makes a folder and what is missing above it, readable by the owner alone, and syncs the names.
+/// Makes a folder and what is missing above it, as the umask permits, and syncs the names.
 pub(crate) fn create(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = parent_of(path);
-    create(parent)?;
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    match builder.create(path) {
-        Ok(()) => sync(parent),
-        // Another run was quicker; a file in the way is still an error.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(error) => Err(Error::file("create", path)(error)),
-    }
+    create_with(path, 0o777)
 }
 
-/// Makes a file that did not exist, readable by the owner alone.
+/// The same for what is nobody else's business, whatever the umask.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for state that is kept outside a dataset")
+)]
+pub(crate) fn create_private(path: &Path) -> Result<()> {
+    create_with(path, 0o700)
+}
+
+/// Makes a file that did not exist, as the umask permits.
 pub(crate) fn create_file(path: &Path) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.open(path).map_err(Error::file("create", path))
+    create_file_with(path, 0o666)
+}
+
+/// The same for what is nobody else's business, whatever the umask.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for state that is kept outside a dataset")
+)]
+pub(crate) fn create_private_file(path: &Path) -> Result<File> {
+    create_file_with(path, 0o600)
 }
 
 /// Makes the names in a folder durable.
@@ -64,6 +60,39 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Ok(done) => done,
         Err(error) => Err(Error::file(action, path)(error.into())),
     }
+}
+
+#[cfg_attr(not(unix), expect(unused_variables, reason = "no such permissions"))]
+fn create_with(path: &Path, mode: u32) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = parent_of(path);
+    create_with(parent, mode)?;
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(mode);
+    }
+    match builder.create(path) {
+        Ok(()) => sync(parent),
+        // Another run was quicker; a file in the way is still an error.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(Error::file("create", path)(error)),
+    }
+}
+
+#[cfg_attr(not(unix), expect(unused_variables, reason = "no such permissions"))]
+fn create_file_with(path: &Path, mode: u32) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(mode);
+    }
+    options.open(path).map_err(Error::file("create", path))
 }
 
 fn parent_of(path: &Path) -> &Path {
@@ -92,9 +121,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let home = tempfile::tempdir().unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        create(&home.path().join("folder")).unwrap();
+        create_private(&home.path().join("folder")).unwrap();
         assert_eq!(mode(&home.path().join("folder")), 0o700);
-        create_file(&home.path().join("file")).unwrap();
+        create_private_file(&home.path().join("file")).unwrap();
         assert_eq!(mode(&home.path().join("file")), 0o600);
     }
 
@@ -105,5 +134,16 @@ mod tests {
         create_file(&path).unwrap();
         assert!(create(&path).is_err());
         assert!(create_file(&path).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_not_made_through_a_link() {
+        let home = tempfile::tempdir().unwrap();
+        let (link, target) = (home.path().join("link"), home.path().join("target"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(create_file(&link).is_err());
+        assert!(create_private_file(&link).is_err());
+        assert!(!target.exists());
     }
 }

@@ -54,6 +54,7 @@ mod folder;
 mod hex;
 mod ledger;
 mod meetings;
+mod mode;
 mod pager;
 mod rate;
 mod record;
@@ -84,6 +85,7 @@ pub use export::{Export, Finished};
 pub use ledger::fuzz_entry;
 pub use ledger::{Asked, CommittedMeeting};
 pub use meetings::MeetingList;
+pub use mode::Mode;
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
 pub use report::{

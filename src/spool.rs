@@ -112,7 +112,7 @@ impl Spool {
     pub(crate) fn open(state_dir: &Path, question: Question, run_id: &str) -> Result<Self> {
         let all = state_dir.join(FOLDER);
         let folder = all.join(&question.0[..32]);
-        folder::create(&folder)?;
+        folder::create_private(&folder)?;
         sweep(&all)?;
         let mut found = Found::default();
         for path in list(&folder)? {
@@ -261,8 +261,8 @@ impl Spool {
         let new = self.path.with_extension(NEW);
         let mut attempt = 1;
         loop {
-            folder::create(&self.folder)?;
-            let mut file = folder::create_file(&new)?;
+            folder::create_private(&self.folder)?;
+            let mut file = folder::create_private_file(&new)?;
             file.lock().map_err(Error::file("lock", &new))?;
             file.write_all(&front).map_err(Error::file("write", &new))?;
             match fs::rename(&new, &self.path) {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::Exit;
 use super::report_file::ReportFile;
 use super::settings::Settings;
-use super::{Voice, answer, config, credentials, runtime, signals, state_dir};
+use super::{Voice, answer, config, credentials, permit, runtime, signals, state_dir};
 use crate::terminal::{Progress, Terminal};
 
 const AFTER_HELP: &str = "\
@@ -82,6 +82,7 @@ impl ExportArgs {
             return Ok(Exit::Complete);
         }
         config.check()?;
+        permit(config.mode);
         let pipe = pipe(&config)?;
         let report = config.report.clone().map(ReportFile::prepare).transpose()?;
         let meetings = meetings(self.named, config.meetings.as_deref())?;

@@ -83,7 +83,10 @@ fn draft(place: &Path) -> io::Result<NamedTempFile> {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    tempfile::Builder::new()
-        .prefix(".rollbook-report-")
-        .tempfile_in(folder)
+    let mut draft = tempfile::Builder::new();
+    draft.prefix(".rollbook-report-");
+    // As other files, so that the umask decides.
+    #[cfg(unix)]
+    draft.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    draft.tempfile_in(folder)
 }

@@ -12,8 +12,8 @@ use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use rollbook::{
-    Compress, Config, CountPolicy, Format, Language, LogFormat, PageSize, Rate, SearchKey, Verify,
-    When,
+    Compress, Config, CountPolicy, Format, Language, LogFormat, Mode, PageSize, Rate, SearchKey,
+    Verify, When,
 };
 use url::Url;
 
@@ -41,6 +41,9 @@ pub(crate) struct Settings {
     /// Where the report goes, as JSON
     #[arg(long, value_name = "FILE", env = "ROLLBOOK_REPORT")]
     report: Option<PathBuf>,
+    /// Who may read what is written, in octal [default: 600]
+    #[arg(long, value_name = "MODE", env = "ROLLBOOK_MODE")]
+    mode: Option<Mode>,
     /// When to show progress: auto, always or never [default: auto]
     #[arg(long, value_name = "WHEN", env = "ROLLBOOK_PROGRESS")]
     #[arg(value_parser = choice::<When>(), hide_possible_values = true)]
@@ -213,6 +216,7 @@ impl Settings {
             format,
             compress,
             report,
+            mode,
             progress,
             rate,
             burst,
@@ -253,6 +257,7 @@ impl Settings {
         set(&mut config.format, format);
         set(&mut config.compress, compress);
         set_some(&mut config.report, report);
+        set(&mut config.mode, mode);
         set(&mut config.progress, progress);
         set(&mut config.log_format, log_format);
         set(&mut config.rate, rate);

@@ -139,3 +139,18 @@ fn sensitive(secret: &str) -> Result<HeaderValue, Failure> {
     value.set_sensitive(true);
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_with_a_token_is_marked_and_not_shown() {
+        let header = sensitive(" hunter2\n").unwrap();
+        assert!(header.is_sensitive());
+        assert_eq!(header.as_bytes(), b"hunter2");
+        assert!(!format!("{header:?}").contains("hunter2"));
+        let refused = sensitive("hunter2\u{7}").err().unwrap();
+        assert!(!format!("{refused} {refused:?}").contains("hunter2"));
+    }
+}

@@ -1,7 +1,9 @@
 //! The command where the machine gives it no more: a full disk, a disk that takes nothing, few
 //! files, little time, a reader that has left.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,9 @@ use rollbook::simulator::{Drip, Effect, Fault};
 use rollbook::{MeetingStatus, Outcome};
 use rstest::rstest;
 
-use crate::stage::{Ended, Stage, ended};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::stage::{Ended, Stage, ended, until};
 
 /// What the scripts below are made of: a small disk, and commands whose exit codes are fixed.
 #[cfg(target_os = "linux")]
@@ -307,4 +311,77 @@ fn a_standard_output_that_was_never_open_is_no_failure(#[case] command: &str) {
     stage.export(&[]).silently(0);
     let closed = ended(&mut stage.script(&[], &format!("exec \"$BIN\" {command} >&-")));
     assert_eq!(closed.silently(0), "");
+}
+
+/// Every folder and file below a path, with its permissions.
+fn modes(path: &Path, found: &mut BTreeSet<(bool, u32)>) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = fs::metadata(path).unwrap();
+    let mode = metadata.permissions().mode() & 0o7777;
+    found.insert((metadata.is_dir(), mode));
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            modes(&entry.unwrap().path(), found);
+        }
+    }
+}
+
+#[rstest]
+#[case::by_default(&[], 0o700, 0o600)]
+#[case::for_the_group(&["--mode", "640"], 0o750, 0o640)]
+#[case::for_everybody(&["--mode", "0644"], 0o755, 0o644)]
+fn what_is_written_has_the_mode_asked_for(
+    #[case] args: &[&str],
+    #[case] folder: u32,
+    #[case] file: u32,
+) {
+    // Slices and pages in one part; a run that is cut off, so that its staging is there to see.
+    let stage = Stage::of(&[10, 1_300, 0]).fault(Fault::new(Effect::Hang).meeting(2));
+    let sees = |paths: &[&str]| {
+        let mut found = BTreeSet::new();
+        for path in paths {
+            modes(&stage.path(path), &mut found);
+        }
+        found
+    };
+    let given = [
+        "--out",
+        "deep/out",
+        "--buffer-rows",
+        "600",
+        "--part-rows",
+        "1000",
+    ];
+    let given = [&["--report", "report.json"], &given[..], args].concat();
+    let all = ["export", "--meetings", "list.txt"];
+    let run = stage.command(&[&all[..], &given].concat()).spawn().unwrap();
+    until("a part in staging", || {
+        let runs = fs::read_dir(stage.path("deep/out/_rollbook/staging"));
+        let folder = runs.ok().and_then(|mut runs| runs.next()?.ok());
+        folder.is_some_and(|folder| fs::read_dir(folder.path()).unwrap().count() > 1)
+    });
+    kill_process(Pid::from_child(&run), Signal::KILL).unwrap();
+    { run }.wait().unwrap();
+    assert_eq!(
+        sees(&["deep"]),
+        BTreeSet::from([(true, folder), (false, file)])
+    );
+    stage.simulator.clear_faults();
+    stage.run(&[&all[..], &given].concat()).silently(0);
+    assert_eq!(
+        sees(&["deep", "report.json"]),
+        BTreeSet::from([(true, folder), (false, file)])
+    );
+}
+
+#[test]
+fn a_mode_that_locks_the_owner_out_is_refused() {
+    let stage = Stage::of(&[]);
+    for mode in ["400", "4600", "755", "rw"] {
+        let said = stage.export(&["--mode", mode]).silently(2);
+        assert!(said.contains(mode), "{said}");
+        fs::write(stage.path("config.toml"), format!("mode = \"{mode}\"\n")).unwrap();
+        let said = stage.export(&["--config", "config.toml"]).silently(3);
+        assert!(said.contains(mode) && said.contains("line 1"), "{said}");
+    }
 }
