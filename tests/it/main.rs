@@ -27,6 +27,8 @@ mod readme;
 mod repair;
 mod run;
 mod sdk;
+#[cfg(unix)]
+mod security;
 mod simulator;
 #[cfg(unix)]
 mod stage;
