@@ -158,13 +158,13 @@ fn a_disk_that_takes_nothing_is_named_before_the_first_request() {
         &stage,
         r"
         run first 0 export --out disk/out --meetings first.txt
-        mount -o remount,ro disk || exit 98
+        mount -o remount,bind,ro disk || exit 98
         run old 1 export --out disk/out --meetings list.txt
         run new 1 export --out disk/other --meetings list.txt
         run report 1 export --out out --meetings list.txt --report disk/report.json
         run kept 0 verify disk/out
         run told 0 status disk/out
-        mount -o remount,rw disk || exit 98
+        mount -o remount,bind,rw disk || exit 98
         run rerun 0 export --out disk/out --meetings list.txt
         run sound 0 verify disk/out
         cp -R disk/out kept
