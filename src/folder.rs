@@ -16,10 +16,6 @@ pub(crate) fn create(path: &Path) -> Result<()> {
 }
 
 /// The same for what is nobody else's business, whatever the umask.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for state that is kept outside a dataset")
-)]
 pub(crate) fn create_private(path: &Path) -> Result<()> {
     create_with(path, 0o700)
 }
@@ -30,10 +26,6 @@ pub(crate) fn create_file(path: &Path) -> Result<File> {
 }
 
 /// The same for what is nobody else's business, whatever the umask.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for state that is kept outside a dataset")
-)]
 pub(crate) fn create_private_file(path: &Path) -> Result<File> {
     create_file_with(path, 0o600)
 }
