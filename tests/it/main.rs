@@ -16,6 +16,7 @@ mod config;
 mod crash;
 mod drift;
 mod export;
+mod fault_table;
 mod faults;
 mod hostile;
 #[cfg(unix)]
