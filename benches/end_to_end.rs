@@ -153,6 +153,7 @@ async fn rollbook(server: &Server, folder: &Path) {
         credentials: Credentials::Token(TOKEN.into()),
         meetings: server.meetings.clone(),
         pipe: None,
+        pii_key: None,
     };
     let finished = export.run(silent(), CancellationToken::new()).await;
     let report = finished.unwrap().report;

@@ -99,6 +99,7 @@ where
         provenance: Provenance {
             base_url: "https://meeting.example.com".to_owned(),
             language: Language::EnUs,
+            pii: None,
         },
         part_rows: u64::MAX,
         part_bytes: u64::MAX,

@@ -31,6 +31,7 @@ use crate::config::{Config, SearchKey};
 use crate::decode::{DecodeError, Page};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
+use crate::pii::Pii;
 use crate::rate::Rate;
 use crate::retry::{ErrorBody, Patience, Verdict, retry_after};
 use crate::spool::{Fetched, Spool};
@@ -49,6 +50,8 @@ pub(crate) struct Client {
     login: Url,
     language: HeaderValue,
     search_key: Option<SearchKey>,
+    /// What becomes of personal columns, before anybody else sees a page.
+    pii: Option<Pii>,
     max_body: u64,
     credentials: Credentials,
     /// The token at hand. Held while a login is under way, so that there is only one.
@@ -100,6 +103,7 @@ impl Client {
         config: &Config,
         credentials: Credentials,
         throttle: Arc<Throttle>,
+        pii: Option<Pii>,
         spool: Option<Arc<Spool>>,
         observer: Observer,
         cancel: CancellationToken,
@@ -149,6 +153,7 @@ impl Client {
             login: endpoint(LOGIN_PATH),
             language: HeaderValue::from_static(config.language.as_str()),
             search_key: config.search_key.clone(),
+            pii,
             max_body: config.max_body.as_u64(),
             credentials,
             access: Mutex::default(),
@@ -262,7 +267,8 @@ impl Client {
         if !answer.is_success() {
             return Err(self.judge(answer));
         }
-        Page::decode(&answer.body, wanted.meeting, wanted.offset).map_err(|error| match error {
+        let page = Page::decode(&answer.body, wanted.meeting, wanted.offset);
+        let page = page.map_err(|error| match error {
             DecodeError::NotAPage(_) if ErrorBody::parse(&answer.body).code.is_some() => {
                 self.judge(answer)
             }
@@ -272,7 +278,15 @@ impl Client {
             DecodeError::Record { .. } => {
                 Failure::meeting(error.to_string()).with_request_id(answer.request_id())
             }
-        })
+        })?;
+        let Some(pii) = &self.pii else {
+            return Ok(page);
+        };
+        let records = pii.apply(&page.records).map_err(|error| {
+            let cause = format!("its personal columns cannot be treated: {error}");
+            Failure::meeting(cause).with_request_id(answer.request_id())
+        })?;
+        Ok(Page { records, ..page })
     }
 
     /// Sends a request and reads its answer whole, up to the cap.

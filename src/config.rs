@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::mode::Mode;
+use crate::pii::PiiPolicy;
 use crate::rate::Rate;
 use crate::record::Language;
 
@@ -60,6 +61,12 @@ pub struct Config {
     pub language: Language,
     /// The API's `searchKey`: only records that match.
     pub search_key: Option<SearchKey>,
+    /// What becomes of personal columns before anything is written.
+    pub pii: PiiPolicy,
+    /// File that holds the key for hashed columns.
+    pub pii_key_file: Option<PathBuf>,
+    /// Environment variable that holds it.
+    pub pii_key_env: Option<String>,
     /// Stop at the first meeting that fails.
     pub fail_fast: bool,
     /// How a meeting of several pages is proven whole.
@@ -131,6 +138,9 @@ impl Default for Config {
             deadline: None,
             language: Language::default(),
             search_key: None,
+            pii: PiiPolicy::default(),
+            pii_key_file: None,
+            pii_key_env: None,
             fail_fast: false,
             verify: Verify::default(),
             count_policy: CountPolicy::default(),

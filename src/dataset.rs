@@ -171,10 +171,13 @@ impl Dataset {
             .standing()
             .find_map(|entry| entry.asked.as_ref());
         if let Some(before) = before.filter(|before| **before != asked) {
-            let what = if before.language == asked.language {
+            let what = if before.language != asked.language {
+                format!("labels in {}", before.language)
+            } else if before.search_key_sha256 != asked.search_key_sha256 {
                 "another search key, or none".to_owned()
             } else {
-                format!("labels in {}", before.language)
+                let pii = before.pii.as_deref().unwrap_or("all columns kept");
+                format!("another pii policy or key ({pii})")
             };
             return Err(Error::Config(format!(
                 "the dataset holds records that were asked for with {what}: \

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -30,6 +31,7 @@ use crate::event::{Event, Observer};
 use crate::folder;
 use crate::ledger::Asked;
 use crate::pager::Pager;
+use crate::pii::Pii;
 use crate::record::Provenance;
 use crate::report::Report;
 use crate::spool::{Question, Spool};
@@ -56,6 +58,8 @@ pub struct Export {
     pub meetings: Vec<ConfUuid>,
     /// Where the records go when the destination is `-`.
     pub pipe: Option<Box<dyn Write + Send>>,
+    /// What columns are hashed with, where the settings say so.
+    pub pii_key: Option<SecretString>,
 }
 
 impl fmt::Debug for Export {
@@ -88,9 +92,14 @@ impl Export {
         let started = Utc::now();
         let run_id = run_id(started);
         let pipe = self.pipe.take();
-        let destination = Destination::open(&self.config, &run_id, pipe).await?;
+        let asked = Asked::of(&self.config, self.pii()?.as_ref());
+        let destination = Destination::open(&self.config, &run_id, pipe, asked).await?;
         self.run_into(destination, run_id, started, observer, cancel)
             .await
+    }
+
+    fn pii(&self) -> Result<Option<Pii>> {
+        Pii::new(&self.config.pii, self.pii_key.as_ref())
     }
 
     async fn run_into(
@@ -101,13 +110,15 @@ impl Export {
         observer: Observer,
         cancel: CancellationToken,
     ) -> Result<Finished> {
+        let pii = self.pii()?;
         let Self {
             config,
             credentials,
             meetings,
             ..
         } = self;
-        let spool = spool(&config, &destination, &run_id, &observer).await?;
+        let asked = Asked::of(&config, pii.as_ref());
+        let spool = spool(&config, &asked, &destination, &run_id, &observer).await?;
         if let Destination::Dataset(dataset) = &destination
             && !dataset.beside().is_empty()
         {
@@ -124,11 +135,13 @@ impl Export {
             &config,
             credentials,
             Arc::clone(&throttle),
+            pii,
             spool.clone(),
             Arc::clone(&observer),
             stop.clone(),
         )?);
-        let mut account = Account::new(&config, run_id, started, &meetings);
+        let pii = asked.pii;
+        let mut account = Account::new(&config, run_id, started, &meetings, pii.clone());
         let mut work: Vec<_> = meetings;
         work.retain(|meeting| !destination.holds(meeting));
         account.already(&work);
@@ -158,6 +171,7 @@ impl Export {
         let begun = Instant::now();
         let line = Line {
             config: &config,
+            pii,
             client: &client,
             observer: &observer,
             stop: &stop,
@@ -195,6 +209,7 @@ impl Export {
 /// The spool for the questions of this run, where pages are to be kept and can be.
 async fn spool(
     config: &Config,
+    asked: &Asked,
     destination: &Destination,
     run_id: &str,
     observer: &Observer,
@@ -202,7 +217,7 @@ async fn spool(
     let (Some(state_dir), Destination::Dataset(dataset)) = (config.spool_dir(), destination) else {
         return Ok(None);
     };
-    let question = Question::new(&(dataset.place(), config.base_url.as_str(), Asked::of(config)))?;
+    let question = Question::new(&(dataset.place(), config.base_url.as_str(), asked))?;
     let (state_dir, run_id) = (state_dir.to_owned(), run_id.to_owned());
     let place = state_dir.clone();
     let opened = folder::blocking("open", &place, move || {
@@ -248,6 +263,7 @@ impl Destination {
         config: &Config,
         run_id: &str,
         pipe: Option<Box<dyn Write + Send>>,
+        asked: Asked,
     ) -> Result<Self> {
         if pipe.is_some() {
             return Ok(Self::Pipe(pipe));
@@ -260,7 +276,7 @@ impl Destination {
             return Err(Error::Config("out: no destination".to_owned()));
         };
         let mut dataset = Dataset::open(out, run_id, config.format, config.compress).await?;
-        dataset.ask(Asked::of(config))?;
+        dataset.ask(asked)?;
         Ok(Self::Dataset(Box::new(dataset)))
     }
 
@@ -279,6 +295,7 @@ impl Destination {
 /// The line from the pager to the commit.
 struct Line<'a> {
     config: &'a Config,
+    pii: Option<String>,
     client: &'a Arc<Client>,
     observer: &'a Observer,
     stop: &'a CancellationToken,
@@ -369,6 +386,7 @@ impl Line<'_> {
             provenance: Provenance {
                 base_url: self.config.base_url.origin().ascii_serialization(),
                 language: self.config.language,
+                pii: self.pii.clone(),
             },
             part_rows: self.config.part_rows,
             part_bytes: self.config.part_size.as_u64(),

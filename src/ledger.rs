@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{Config, SearchKey};
 use crate::error::{Error, Result};
 use crate::hex::hex;
+use crate::pii::Pii;
 use crate::record::Language;
 use crate::report::{MeetingStatus, Proof};
 use crate::store::Store;
@@ -65,13 +66,19 @@ pub struct Asked {
     /// may be a phone number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search_key_sha256: Option<String>,
+    /// What became of personal columns, and with which key, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pii: Option<String>,
 }
 
 impl Asked {
     /// The question that a run with these settings asks.
-    pub(crate) fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config, pii: Option<&Pii>) -> Self {
         let search_key = config.search_key.as_ref().map(SearchKey::as_str);
-        Self::new(config.language, search_key)
+        Self {
+            pii: pii.map(Pii::note),
+            ..Self::new(config.language, search_key)
+        }
     }
 
     /// The question with this search key, or without one.
@@ -80,6 +87,7 @@ impl Asked {
         Self {
             language,
             search_key_sha256: search_key.map(digest),
+            pii: None,
         }
     }
 }

@@ -30,6 +30,7 @@
 //!     credentials: Credentials::Token(TOKEN.into()),
 //!     meetings: api.meetings(),
 //!     pipe: None,
+//!     pii_key: None,
 //! };
 //! let finished = export.run(silent(), CancellationToken::new()).await?;
 //! assert_eq!(finished.report.outcome, Outcome::Complete);
@@ -56,6 +57,7 @@ mod ledger;
 mod meetings;
 mod mode;
 mod pager;
+mod pii;
 mod rate;
 mod record;
 mod report;
@@ -86,6 +88,7 @@ pub use ledger::fuzz_entry;
 pub use ledger::{Asked, CommittedMeeting};
 pub use meetings::MeetingList;
 pub use mode::Mode;
+pub use pii::{PiiPolicy, Treatment};
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
 pub use report::{

@@ -190,17 +190,22 @@ pub struct Provenance {
     pub base_url: String,
     /// The language the labels were asked for in.
     pub language: Language,
+    /// What became of personal columns, and with which key, by name; nothing where all are as the
+    /// API gives them.
+    pub pii: Option<String>,
 }
 
 impl Provenance {
     /// The key-value pairs of a part's metadata, in a fixed order.
-    pub fn metadata(&self) -> [(&'static str, String); 4] {
-        [
+    pub fn metadata(&self) -> Vec<(&'static str, String)> {
+        let mut metadata = vec![
             ("rollbook.version", env!("CARGO_PKG_VERSION").to_owned()),
             ("rollbook.schema_version", SCHEMA_VERSION.to_string()),
             ("rollbook.base_url", self.base_url.clone()),
             ("rollbook.language", self.language.to_string()),
-        ]
+        ];
+        metadata.extend(self.pii.clone().map(|pii| ("rollbook.pii", pii)));
+        metadata
     }
 
     /// The record schema with this provenance as its metadata.

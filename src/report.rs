@@ -41,6 +41,9 @@ pub struct Report {
     pub base_url: String,
     /// Language of the labels.
     pub language: Language,
+    /// What became of personal columns, and with which key, by name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pii: Option<String>,
     /// The store refuses no second writer: the dataset is sound if no other run wrote meanwhile.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub single_writer: bool,

@@ -19,6 +19,7 @@ const LONGEST: u64 = 64 * 1024;
 
 const TOKEN: &str = "ROLLBOOK_ACCESS_TOKEN";
 const KEY: &str = "ROLLBOOK_APP_KEY";
+const PII_KEY: &str = "ROLLBOOK_PII_KEY";
 
 const MISSING: &str = "no credentials: set ROLLBOOK_ACCESS_TOKEN, or ROLLBOOK_APP_ID and \
     ROLLBOOK_APP_KEY; or name their files with access_token_file, or app_id and app_key_file, in \
@@ -87,6 +88,42 @@ pub(crate) fn read(config: &Config, given: &ArgMatches) -> Result<Credentials> {
             }))
         }
     }
+}
+
+/// Reads the key for hashed columns, where one is named.
+///
+/// # Errors
+///
+/// The place does not hold one, or there are two.
+pub(crate) fn pii_key(config: &Config, given: &ArgMatches) -> Result<Option<SecretString>> {
+    let rank = |id: &str| match given.value_source(id) {
+        Some(ValueSource::CommandLine) => Rank::Flag,
+        Some(ValueSource::EnvVariable) => Rank::Environment,
+        _ => Rank::File,
+    };
+    let named = |setting, rank, place| Named {
+        rank,
+        setting,
+        kind: Kind::Key,
+        place,
+    };
+    let mut places = Vec::new();
+    if env::var_os(PII_KEY).is_some_and(|value| !value.is_empty()) {
+        let place = Place::Variable(PII_KEY.to_owned());
+        places.push(named(PII_KEY, Rank::Environment, place));
+    }
+    if let Some(path) = &config.pii_key_file {
+        let place = Place::File(path.clone());
+        places.push(named("pii_key_file", rank("pii_key_file"), place));
+    }
+    if let Some(name) = &config.pii_key_env {
+        let place = Place::Variable(name.clone());
+        places.push(named("pii_key_env", rank("pii_key_env"), place));
+    }
+    if places.is_empty() {
+        return Ok(None);
+    }
+    choose(places)?.read().map(Some)
 }
 
 /// Every place that was named.

@@ -50,6 +50,7 @@ impl DemoArgs {
                 credentials: Credentials::Token(simulator::TOKEN.into()),
                 meetings: simulator.meetings(),
                 pipe: None,
+                pii_key: None,
             };
             let exit = export::carry_out(export, &terminal, None).await;
             simulator.shutdown().await;

@@ -87,6 +87,7 @@ impl ExportArgs {
         let report = config.report.clone().map(ReportFile::prepare).transpose()?;
         let meetings = meetings(self.named, config.meetings.as_deref())?;
         let credentials = credentials::read(&config, given)?;
+        let pii_key = credentials::pii_key(&config, given)?;
         let terminal = voice.terminal(&config)?;
         if config.state_dir.is_none()
             && config.spool == When::Auto
@@ -101,6 +102,7 @@ impl ExportArgs {
             credentials,
             meetings,
             pipe,
+            pii_key,
         };
         runtime()?.block_on(carry_out(export, &terminal, report.as_ref()))
     }

@@ -12,8 +12,8 @@ use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use rollbook::{
-    Compress, Config, CountPolicy, Format, Language, LogFormat, Mode, PageSize, Rate, SearchKey,
-    Verify, When,
+    Compress, Config, CountPolicy, Format, Language, LogFormat, Mode, PageSize, PiiPolicy, Rate,
+    SearchKey, Verify, When,
 };
 use url::Url;
 
@@ -119,6 +119,18 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "TEXT", env = "ROLLBOOK_SEARCH_KEY", help_heading = API)]
     #[arg(hide_short_help = true)]
     search_key: Option<String>,
+    /// Personal columns: COLUMN=keep|mask|hash|drop,... [default: all kept]
+    #[arg(long, value_name = "COLUMN=HOW", env = "ROLLBOOK_PII", help_heading = PERSONAL)]
+    pii: Option<PiiPolicy>,
+    /// File that holds the key for hashed columns
+    #[arg(long, value_name = "FILE", env = "ROLLBOOK_PII_KEY_FILE", help_heading = PERSONAL)]
+    #[arg(hide_short_help = true)]
+    pii_key_file: Option<PathBuf>,
+    /// Variable that holds it [default: ROLLBOOK_PII_KEY]
+    #[arg(long, value_name = "NAME", env = "ROLLBOOK_PII_KEY_ENV", help_heading = PERSONAL)]
+    #[arg(hide_short_help = true)]
+    pii_key_env: Option<String>,
+
     /// Certificates (PEM) to trust beside the system's
     #[arg(long, value_name = "FILE", env = "ROLLBOOK_CA_FILE", help_heading = API)]
     #[arg(hide_short_help = true)]
@@ -195,6 +207,7 @@ const QUOTA: &str = "Quota and time";
 const PROOF: &str = "Completeness";
 const API: &str = "API";
 const LOGIN: &str = "Login";
+const PERSONAL: &str = "Personal data";
 const TUNING: &str = "Tuning";
 
 impl Settings {
@@ -235,6 +248,9 @@ impl Settings {
             base_url,
             language,
             search_key,
+            pii,
+            pii_key_file,
+            pii_key_env,
             ca_file,
             allow_http,
             app_id,
@@ -277,6 +293,9 @@ impl Settings {
         set(&mut config.base_url, base_url);
         set(&mut config.language, language);
         set_some(&mut config.search_key, search_key.map(SearchKey::from));
+        set(&mut config.pii, pii);
+        set_some(&mut config.pii_key_file, pii_key_file);
+        set_some(&mut config.pii_key_env, pii_key_env);
         set_some(&mut config.ca_file, ca_file);
         set(&mut config.allow_http, allow_http);
         set_some(&mut config.app_id, app_id);

@@ -567,6 +567,7 @@ fn report(run_id: &str) -> Report {
         format: Format::Ndjson,
         base_url: "https://meeting.example.com".to_owned(),
         language: crate::record::Language::EnUs,
+        pii: None,
         single_writer: false,
         meetings: MeetingCounts::default(),
         records: 3,

@@ -34,6 +34,7 @@ impl Account {
         run_id: String,
         started: DateTime<Utc>,
         meetings: &[ConfUuid],
+        pii: Option<String>,
     ) -> Self {
         let report = Report {
             version: REPORT_VERSION,
@@ -47,6 +48,7 @@ impl Account {
             format: config.format,
             base_url: config.base_url.origin().ascii_serialization(),
             language: config.language,
+            pii,
             single_writer: false,
             meetings: MeetingCounts {
                 requested: meetings.len() as u64,

@@ -22,6 +22,7 @@ async fn run_into(root: &std::path::Path, store: &Faulty) -> (Finished, Vec<Even
         credentials: Credentials::Token(TOKEN.into()),
         meetings: api.meetings(),
         pipe: None,
+        pii_key: None,
     };
     let said = Arc::new(Mutex::new(vec![]));
     let hearing = Arc::clone(&said);

@@ -315,6 +315,7 @@ mod tests {
             format: Format::Parquet,
             base_url: "https://example.com".into(),
             language: Language::EnUs,
+            pii: None,
             single_writer: false,
             meetings: MeetingCounts {
                 requested: 205,

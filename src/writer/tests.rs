@@ -91,6 +91,7 @@ pub(crate) fn options(format: Format, compress: Compress) -> PartOptions {
         provenance: Provenance {
             base_url: "https://meeting.example.com".to_owned(),
             language: Language::EnUs,
+            pii: None,
         },
         part_rows: 8_000_000,
         part_bytes: 128 << 20,

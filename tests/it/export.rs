@@ -24,6 +24,7 @@ async fn export(config: Config, meetings: Vec<ConfUuid>) -> Finished {
         credentials,
         meetings,
         pipe: None,
+        pii_key: None,
     };
     export
         .run(silent(), CancellationToken::new())
@@ -82,6 +83,7 @@ async fn a_dataset_holds_answers_to_one_question() {
             credentials: Credentials::Token(TOKEN.into()),
             meetings: simulator.meetings(),
             pipe: None,
+            pii_key: None,
         };
         let refused = export
             .run(silent(), CancellationToken::new())
@@ -142,6 +144,7 @@ async fn an_app_id_logs_in_once_for_all() {
         credentials: Credentials::App(app),
         meetings: simulator.meetings(),
         pipe: None,
+        pii_key: None,
     };
     let finished = export
         .run(silent(), CancellationToken::new())

@@ -1062,6 +1062,7 @@ async fn piped(scene: &Scene, pipe: &Pipe) -> Finished {
         credentials: scene.credentials.clone(),
         meetings: scene.meetings.clone(),
         pipe: Some(Box::new(pipe.clone())),
+        pii_key: None,
     };
     export
         .run(silent(), CancellationToken::new())

@@ -22,6 +22,8 @@ mod hostile;
 #[cfg(unix)]
 mod limits;
 #[cfg(unix)]
+mod pii;
+#[cfg(unix)]
 mod poison;
 mod readers;
 mod readme;

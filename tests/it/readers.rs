@@ -90,6 +90,7 @@ async fn dataset(dest: &Path, format: Format) -> Truth {
         provenance: Provenance {
             base_url: "https://meeting.example.com".to_owned(),
             language: Language::EnUs,
+            pii: None,
         },
         part_rows: 1 << 20,
         part_bytes: 1 << 30,

@@ -109,6 +109,7 @@ impl Scene {
             credentials: self.credentials.clone(),
             meetings: self.meetings.clone(),
             pipe: None,
+            pii_key: None,
         };
         let finished = export.run(observer, cancel).await.unwrap();
         let run = Run {
