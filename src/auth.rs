@@ -36,6 +36,20 @@ pub enum Credentials {
     App(App),
 }
 
+impl Credentials {
+    /// Who asks, where that is known without asking: answers may differ by it.
+    pub(crate) fn who(&self) -> Option<[&str; 3]> {
+        match self {
+            Self::Token(_) => None,
+            Self::App(app) => {
+                let [user, corp] =
+                    [&app.user_id, &app.corp_id].map(|part| part.as_deref().unwrap_or_default());
+                Some([&app.id, user, corp])
+            }
+        }
+    }
+}
+
 /// An App ID login.
 #[derive(Clone, Debug)]
 pub struct App {

@@ -279,6 +279,7 @@ impl Client {
                 Failure::meeting(error.to_string()).with_request_id(answer.request_id())
             }
         })?;
+        self.clock.hear(&answer.headers);
         let Some(pii) = &self.pii else {
             return Ok(page);
         };
@@ -292,7 +293,6 @@ impl Client {
     /// Sends a request and reads its answer whole, up to the cap.
     async fn receive(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
         let mut response = request.send().await.map_err(Failure::transport)?;
-        self.clock.hear(response.headers());
         let mut answer = Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
@@ -330,6 +330,9 @@ impl Client {
     /// What an answer that is no page means; a refusal for the quota silences everybody.
     fn judge(&self, answer: &Answer) -> Failure {
         let error = ErrorBody::parse(&answer.body);
+        if error.code.is_some() {
+            self.clock.hear(&answer.headers);
+        }
         let verdict = Verdict::of(answer.status, error.code.as_deref());
         let request_id = answer.request_id().or_else(|| error.request_id.clone());
         let failure = Failure::refused(
@@ -349,7 +352,7 @@ impl Client {
             .headers
             .get(RETRY_AFTER)
             .and_then(|header| header.to_str().ok())
-            .and_then(|header| retry_after(header, self.clock.now()));
+            .and_then(|header| retry_after(header, self.clock.at(&answer.headers)));
         let quota = error.quota();
         let window = quota.and_then(Rate::window);
         let delay = asked.or(window).unwrap_or(self.patience.first_delay * 8);

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -215,17 +215,14 @@ impl Config {
         Ok(())
     }
 
-    /// Where pages are kept for a run after this one, if anywhere.
-    ///
-    /// A pipe has no run after it, and without a limit asking again is cheaper than writing down.
-    pub fn spool_dir(&self) -> Option<&Path> {
-        let is_wanted = match self.spool {
+    /// Whether pages are kept for a run after this one: without a limit, asking again is cheaper
+    /// than writing down.
+    pub fn keeps_pages(&self) -> bool {
+        match self.spool {
             When::Auto => self.rate != Rate::Unlimited,
             When::Always => true,
             When::Never => false,
-        };
-        let is_piped = self.out.as_deref() == Some("-");
-        self.state_dir.as_deref().filter(|_| is_wanted && !is_piped)
+        }
     }
 
     /// Whether the site is on this machine.

@@ -28,7 +28,7 @@ use crate::store::Store;
 use crate::uuid::ConfUuid;
 use crate::writer::{StagedPart, extension};
 
-use layout::{PROBE, report_path};
+use layout::{HOME, PROBE, report_path};
 use staging::{Gate, Staging};
 
 pub(crate) use held::Held;
@@ -123,6 +123,16 @@ impl Dataset {
         })
         .await?;
         store.probe(&format!("{PROBE}{run_id}")).await?;
+        if let Some(other) = beside.first().filter(|_| store.is_single_writer()) {
+            return Err(Error::Dataset {
+                path: root.display().to_string(),
+                reason: format!(
+                    "run {other} goes on here, and this store would not notice if both wrote the \
+                     same ledger entry; wait until it has ended"
+                ),
+            });
+        }
+        clear_probes(&store, &beside).await?;
         let visible = store.list("").await?.into_iter();
         let visible = visible
             .map(|object| (object.path.clone(), object))
@@ -404,6 +414,17 @@ impl Dataset {
             None => Ok(()),
         }
     }
+}
+
+/// Removes what runs that were cut off while they tried out the store left.
+async fn clear_probes(store: &Store, live: &[String]) -> Result<()> {
+    for object in store.list(HOME).await? {
+        let run = object.path.strip_prefix(PROBE);
+        if run.is_some_and(|run| !live.iter().any(|live| live == run)) {
+            store.remove(&object.path).await?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -45,6 +45,12 @@ pub enum Event {
     /// The store was seen to create a name a second time, which it should refuse: nobody notices
     /// if another run writes to this dataset at the same time.
     SingleWriter,
+    /// A spool file of a run that was cut off could not be read or removed: it may hold personal
+    /// data.
+    SpoolLeft {
+        /// Which, and why.
+        cause: String,
+    },
     /// A meeting's first page told how many records it has.
     Counted {
         /// The meeting.

@@ -24,7 +24,7 @@ use self::account::Account;
 use self::sink::{Batch, Sink, Word};
 use crate::auth::Credentials;
 use crate::client::Client;
-use crate::config::Config;
+use crate::config::{Config, When};
 use crate::dataset::{Commit, Dataset};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
@@ -111,14 +111,14 @@ impl Export {
         cancel: CancellationToken,
     ) -> Result<Finished> {
         let pii = self.pii()?;
+        let asked = Asked::of(&self.config, pii.as_ref());
+        let spool = open_spool(&self, &asked, &destination, &run_id, &observer).await?;
         let Self {
             config,
             credentials,
             meetings,
             ..
         } = self;
-        let asked = Asked::of(&config, pii.as_ref());
-        let spool = spool(&config, &asked, &destination, &run_id, &observer).await?;
         if let Destination::Dataset(dataset) = &destination
             && !dataset.beside().is_empty()
         {
@@ -149,10 +149,17 @@ impl Export {
             meetings: account.requested(),
             already: account.held(),
         });
-        if let Some(pages) = spool.as_ref().map(|spool| spool.only(&work))
-            && pages > 0
-        {
-            (observer)(Event::Spooled { pages });
+        if let Some(spool) = &spool {
+            // Who says never wants no page of an earlier run either.
+            let wanted = if config.spool == When::Never {
+                &[]
+            } else {
+                &work[..]
+            };
+            let pages = spool.only(wanted);
+            if pages > 0 {
+                (observer)(Event::Spooled { pages });
+            }
         }
         if destination.is_single_writer() {
             account.has_single_writer();
@@ -200,31 +207,39 @@ impl Export {
         }
         if let Some(spool) = spool {
             let is_through = error.is_none() && report.meetings.unfinished == 0;
-            close(spool, is_through, &observer).await;
+            close_spool(spool, is_through, &observer).await;
         }
         Ok(Finished { report, error })
     }
 }
 
-/// The spool for the questions of this run, where pages are to be kept and can be.
-async fn spool(
-    config: &Config,
+/// The spool for the questions of this run, where there is a place for it.
+async fn open_spool(
+    export: &Export,
     asked: &Asked,
     destination: &Destination,
     run_id: &str,
     observer: &Observer,
 ) -> Result<Option<Arc<Spool>>> {
-    let (Some(state_dir), Destination::Dataset(dataset)) = (config.spool_dir(), destination) else {
+    let config = &export.config;
+    let (Some(state_dir), Destination::Dataset(dataset)) = (&config.state_dir, destination) else {
         return Ok(None);
     };
-    let question = Question::new(&(dataset.place(), config.base_url.as_str(), asked))?;
-    let (state_dir, run_id) = (state_dir.to_owned(), run_id.to_owned());
+    let who = export.credentials.who();
+    let question = Question::new(&(dataset.place(), config.base_url.as_str(), asked, who))?;
+    let (state_dir, run_id, keeps) = (state_dir.clone(), run_id.to_owned(), config.keeps_pages());
     let place = state_dir.clone();
     let opened = folder::blocking("open", &place, move || {
-        Spool::open(&state_dir, question, &run_id)
+        Spool::open(&state_dir, question, &run_id, keeps)
     });
     match opened.await {
-        Ok(spool) => Ok(Some(Arc::new(spool))),
+        Ok((spool, left)) => {
+            for error in left {
+                let cause = error.chain();
+                (observer)(Event::SpoolLeft { cause });
+            }
+            Ok(Some(Arc::new(spool)))
+        }
         Err(error) => {
             let cause = error.chain();
             (observer)(Event::SpoolLost { cause });
@@ -234,13 +249,13 @@ async fn spool(
 }
 
 /// Removes the spool, or leaves it to the next run. What was exported is whole either way.
-async fn close(spool: Arc<Spool>, is_through: bool, observer: &Observer) {
+async fn close_spool(spool: Arc<Spool>, is_through: bool, observer: &Observer) {
     let closing = folder::blocking("remove", Path::new("the spool"), move || {
         spool.close(is_through)
     });
     if let Err(error) = closing.await {
         let cause = error.chain();
-        (observer)(Event::SpoolLost { cause });
+        (observer)(Event::SpoolLeft { cause });
     }
 }
 
@@ -363,12 +378,12 @@ impl Line<'_> {
         // Where the end comes from this side, nobody needs more pages.
         drop(heard);
         if failed.is_some() {
-            reading.abort_all();
+            self.abandon(&mut reading);
         }
         let died = |what| move |source| Error::Task { what, source };
         let written = writing.await.map_err(died("the encoder")).flatten();
         if written.is_err() {
-            reading.abort_all();
+            self.abandon(&mut reading);
         }
         let read = match reading.join_next().await {
             Some(Err(error)) if error.is_cancelled() => Ok(()),
@@ -377,6 +392,13 @@ impl Line<'_> {
         };
         failed.map_or(Ok(()), Err).and(written).and(read)?;
         Ok(dropped)
+    }
+
+    /// Ends the reading where it is. Requests under way must not say that they try again, so they
+    /// are told as well.
+    fn abandon(&self, reading: &mut JoinSet<Result<()>>) {
+        self.stop.cancel();
+        reading.abort_all();
     }
 
     fn sink(&self, series: u32, destination: &mut Destination) -> Result<Sink> {
@@ -427,6 +449,8 @@ impl Line<'_> {
                 records,
                 bytes,
             } => {
+                let settled = batch.meetings.iter().map(|whole| whole.meeting.clone());
+                self.client.settle(settled.collect()).await;
                 account.committed(batch);
                 (self.observer)(Event::Committed {
                     sequence,

@@ -106,6 +106,8 @@ pub(crate) struct Pager {
     /// Number of the meeting at the front of the desk.
     front: usize,
     tasks: JoinSet<Answer>,
+    /// Meetings whose pages up to a walk came to nothing.
+    void: Vec<(ConfUuid, u32)>,
     /// No request is begun any more.
     is_stopping: bool,
 }
@@ -146,6 +148,7 @@ impl Pager {
             desk: VecDeque::new(),
             front: 0,
             tasks: JoinSet::new(),
+            void: vec![],
             is_stopping: false,
         }
     }
@@ -160,6 +163,10 @@ impl Pager {
         let mut outcome = Ok(());
         let mut leaves = None;
         loop {
+            // Who asks for them again wants to know how they are by then.
+            for (meeting, walk) in std::mem::take(&mut self.void) {
+                self.client.void(meeting, walk).await;
+            }
             // First: what is settled no longer takes room from the meetings behind it.
             if !self.hand_out(&out).await {
                 return outcome;
@@ -345,6 +352,9 @@ impl Pager {
                 open.wakes = Some(Instant::now() + delay);
                 let rows = open.drop_records();
                 let meeting = open.meeting.clone();
+                if open.reading.is_anew() {
+                    self.void.push((meeting.clone(), answer.request.walk));
+                }
                 (self.observer)(Event::Restarted {
                     meeting,
                     rows,
@@ -372,6 +382,7 @@ impl Pager {
     fn give_up(&mut self, number: usize, loss: Loss) {
         let open = &mut self.desk[number - self.front];
         let (meeting, rows) = (open.meeting.clone(), open.drop_records());
+        self.void.push((meeting.clone(), open.reading.walk()));
         (self.observer)(Event::Incomplete {
             meeting,
             rows,
@@ -426,12 +437,6 @@ impl Pager {
                     return false;
                 }
             }
-        }
-        if let Output::Absent(absent) = &end
-            && absent.status != MeetingStatus::Unfinished
-        {
-            // Who asks for it again wants to know how it is by then.
-            self.client.forget(absent.meeting.clone()).await;
         }
         out.send(end).await.is_ok()
     }

@@ -1,26 +1,28 @@
 //! Pages of a run that may be cut off, kept so that the next run does not ask for them again.
 //!
 //! Saves requests and proves nothing: the ledger alone is the truth. A page that cannot be read
-//! back is asked for. Each run appends to a file of its own and reads those that dead runs with
-//! the same [`Question`] left; all of them are removed when the run is through. What is in them is
-//! personal data, so they are their owner's alone and are not believed, nor kept, for long.
-//! Blocking code.
+//! back is asked for. Each run appends to files of its own and reads those that dead runs with the
+//! same [`Question`] left. What is in them is personal data: they are their owner's alone, go when
+//! their meetings are settled, and are neither believed nor kept for long. Blocking code.
 
+mod files;
+mod found;
 mod frame;
 mod records;
 
-use std::collections::HashMap;
-use std::fs::{self, File, TryLockError};
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use self::frame::{Head, PageHead, Place, SPOOL_VERSION};
+use self::found::Found;
+use self::frame::{Head, PageHead, SPOOL_VERSION};
 use crate::crash::{Point, point};
 use crate::decode::Page;
 use crate::error::{Error, Result};
@@ -30,22 +32,22 @@ use crate::record::SCHEMA_VERSION;
 use crate::uuid::ConfUuid;
 
 /// Pages older than this are asked for again, and files older than this are removed.
-const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Where the spools lie in the state directory.
 const FOLDER: &str = "spool";
 
-/// The name of a spool file ends so.
-const ENDING: &str = "spool";
-
-/// The name of one that is being made ends so.
-const NEW: &str = "new";
+/// A new file is begun at this size, so that the one before can go when its meetings are settled.
+const SEGMENT: u64 = 16 << 20;
 
 /// Times that a new file may be taken for left behind before its lock is had.
 const ATTEMPTS: u32 = 3;
 
-/// What all pages of a spool answer, as a digest: another destination, site, language or search
-/// key is another question.
+/// Most surrogates of a page that is kept: nearly all have none.
+const MOST_REPLACED: usize = 4096;
+
+/// What all pages of a spool answer, as a digest: another destination, site, language, search key
+/// or user is another question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Question(String);
 
@@ -57,6 +59,14 @@ impl Question {
             source: error.into(),
         })?;
         Ok(Self(hex(&Sha256::digest(text))))
+    }
+
+    fn head(&self) -> Head {
+        Head::Spool {
+            version: SPOOL_VERSION,
+            schema_version: SCHEMA_VERSION,
+            question: self.0.clone(),
+        }
     }
 }
 
@@ -89,69 +99,81 @@ pub(crate) struct Fetched {
 pub(crate) struct Spool {
     question: Question,
     folder: PathBuf,
-    path: PathBuf,
-    own: Mutex<Option<File>>,
+    run_id: String,
+    keeps: bool,
+    own: Mutex<Own>,
     found: Mutex<Found>,
 }
 
-/// What dead runs left.
+/// The files of this run.
 #[derive(Debug, Default)]
-struct Found {
-    /// Locked, so that they are nobody else's.
-    files: Vec<(PathBuf, File)>,
-    pages: HashMap<ConfUuid, Vec<(PageHead, usize, Place)>>,
+struct Own {
+    /// The last one grows.
+    segments: Vec<Segment>,
+    made: u32,
+}
+
+#[derive(Debug)]
+struct Segment {
+    path: PathBuf,
+    /// Locked.
+    file: File,
+    bytes: u64,
+    /// Those of its meetings that are not settled.
+    meetings: HashSet<ConfUuid>,
 }
 
 impl Spool {
-    /// Opens the spool of a run and looks for pages of dead runs.
+    /// Opens the spool of a run and looks for pages of dead runs; `keeps` is whether it adds its
+    /// own. Beside it, what could not be read or removed, so that it can be told.
     ///
     /// # Errors
     ///
-    /// The state directory cannot be used. What is wrong with a file in it is no error: that file
-    /// is not believed.
-    pub(crate) fn open(state_dir: &Path, question: Question, run_id: &str) -> Result<Self> {
+    /// The folder of these pages cannot be read.
+    pub(crate) fn open(
+        state_dir: &Path,
+        question: Question,
+        run_id: &str,
+        keeps: bool,
+    ) -> Result<(Self, Vec<Error>)> {
         let all = state_dir.join(FOLDER);
         let folder = all.join(&question.0[..32]);
-        folder::create_private(&folder)?;
-        sweep(&all)?;
-        let mut found = Found::default();
-        for path in list(&folder)? {
-            match path.extension().and_then(|ending| ending.to_str()) {
-                Some(ENDING) => found.adopt(path, &question)?,
-                // Its run died before there was a page in it.
-                Some(NEW) => {
-                    if let Some(_lock) = lock(&path)? {
-                        remove(&path)?;
-                    }
-                }
-                _ => {}
+        let mut left = files::sweep(&all, LIFE);
+        let (mut spools, mut begun) = (files::list(&folder)?, Vec::new());
+        spools.retain(|path| {
+            if files::ends(path, files::NEW) {
+                begun.push(path.clone());
             }
-        }
-        Ok(Self {
+            files::ends(path, files::ENDING)
+        });
+        // Their runs died before there was a page in them.
+        left.extend(
+            begun
+                .iter()
+                .filter_map(|path| files::remove_left(path).err()),
+        );
+        let (found, unread) = Found::adopt(spools, &question.head());
+        left.extend(unread);
+        let spool = Self {
             question,
-            path: folder.join(format!("{run_id}.{ENDING}")),
             folder,
+            run_id: run_id.to_owned(),
+            keeps,
             own: Mutex::default(),
             found: Mutex::new(found),
-        })
+        };
+        Ok((spool, left))
     }
 
     /// Forgets the pages of all other meetings; says how many are left.
     pub(crate) fn only(&self, meetings: &[ConfUuid]) -> u64 {
-        let mut found = locked(&self.found);
-        let mut pages = std::mem::take(&mut found.pages);
-        found.pages = meetings
-            .iter()
-            .filter_map(|meeting| pages.remove_entry(meeting))
-            .collect();
-        found.pages.values().map(|pages| pages.len() as u64).sum()
+        locked(&self.found).only(meetings)
     }
 
     /// Whether a page may be there.
     pub(crate) fn has(&self, key: &PageKey) -> bool {
         let found = locked(&self.found);
-        let pages = found.pages.get(&key.meeting);
-        pages.is_some_and(|pages| pages.iter().any(|(head, ..)| head.key == *key))
+        found.has(&counted(&found, key.clone()))
     }
 
     /// Takes a page out. None is given twice: who asks again wants to know what the server says
@@ -160,53 +182,80 @@ impl Spool {
     /// # Errors
     ///
     /// The file cannot be read. A page that is not as it was written is nothing.
-    pub(crate) fn take(&self, key: &PageKey) -> Result<Option<Fetched>> {
+    pub(crate) fn take(&self, key: PageKey) -> Result<Option<Fetched>> {
         let mut found = locked(&self.found);
-        let Some(pages) = found.pages.get_mut(&key.meeting) else {
-            return Ok(None);
-        };
-        let Some(at) = pages.iter().position(|(head, ..)| head.key == *key) else {
-            return Ok(None);
-        };
-        let (head, number, place) = pages.swap_remove(at);
-        let (path, file) = &mut found.files[number];
-        let frame = frame::read(file, place).map_err(Error::file("read", path))?;
-        Ok(frame
-            .filter(|(found, _)| *found == Head::Page(head.clone()))
-            .and_then(|(_, body)| head.fetched(&body).ok()))
+        let key = counted(&found, key);
+        found.take(&key)
     }
 
     /// Keeps a page for a run after this one, should there be one.
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// The file cannot be written; then it is removed.
     pub(crate) fn keep(&self, key: PageKey, fetched: &Fetched) -> Result<()> {
         let page = &fetched.page;
-        let head = Head::Page(PageHead {
-            key,
+        if !self.keeps || page.replaced.len() > MOST_REPLACED {
+            return Ok(());
+        }
+        let head = PageHead {
+            key: counted(&locked(&self.found), key),
             fetched_at: fetched.at,
             request_id: fetched.request_id.clone(),
             offset: page.offset,
             limit: page.limit,
             count: page.count,
             replaced: page.replaced.clone(),
-        });
+        };
         let body = records::pack(&page.records).map_err(|source| Error::Encode {
             format: "a page of the spool",
             source,
         })?;
-        self.append(&head, &body)
+        let meeting = head.key.meeting.clone();
+        self.append(&Head::Page(head), &body, Some(meeting))
     }
 
-    /// Voids the pages of a meeting: what came of them is not worth keeping.
+    /// Voids the pages of a meeting up to this walk: what came of them is not worth keeping.
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
-    pub(crate) fn forget(&self, meeting: ConfUuid) -> Result<()> {
-        locked(&self.found).pages.remove(&meeting);
-        self.append(&Head::Forget { meeting }, &[])
+    /// The file cannot be written; then it is removed.
+    pub(crate) fn void(&self, meeting: ConfUuid, walk: u32) -> Result<()> {
+        let before = {
+            let mut found = locked(&self.found);
+            found.forget(&meeting);
+            found.first(&meeting).saturating_add(walk).saturating_add(1)
+        };
+        if !self.keeps {
+            return Ok(());
+        }
+        self.append(&Head::Void { meeting, before }, &[], None)
+    }
+
+    /// These meetings are committed or given up: files that hold nothing else go.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be removed.
+    pub(crate) fn settle(&self, meetings: &[ConfUuid]) -> Result<()> {
+        let mut own = locked(&self.own);
+        for segment in &mut own.segments {
+            for meeting in meetings {
+                segment.meetings.remove(meeting);
+            }
+        }
+        let growing = own.segments.len().saturating_sub(1);
+        let mut number = 0;
+        let mut done = Ok(());
+        own.segments.retain(|segment| {
+            let stays = number == growing || !segment.meetings.is_empty();
+            number += 1;
+            if !stays && done.is_ok() {
+                done = files::remove(&segment.path);
+            }
+            stays
+        });
+        done
     }
 
     /// Ends the run. Where there is more to do, the files are left to the next one.
@@ -215,110 +264,103 @@ impl Spool {
     ///
     /// A file cannot be removed.
     pub(crate) fn close(&self, is_through: bool) -> Result<()> {
-        let own = locked(&self.own).take();
+        let own = std::mem::take(&mut *locked(&self.own));
         let found = std::mem::take(&mut *locked(&self.found));
         if !is_through {
             return Ok(());
         }
-        if own.is_some() {
-            remove(&self.path)?;
+        for segment in &own.segments {
+            files::remove(&segment.path)?;
         }
         point(Point::SpoolRemoved);
-        for (path, _lock) in found.files {
-            remove(&path)?;
-        }
+        found.remove()?;
         // Where another run has files, the folder stays.
         drop(fs::remove_dir(&self.folder));
         Ok(())
     }
 
-    fn append(&self, head: &Head, body: &[u8]) -> Result<()> {
+    fn append(&self, head: &Head, body: &[u8], meeting: Option<ConfUuid>) -> Result<()> {
         let mut own = locked(&self.own);
-        let file = match own.take() {
-            Some(file) => file,
-            None => self.create()?,
+        let is_full = |segment: &Segment| segment.bytes >= SEGMENT;
+        if own.segments.last().is_none_or(is_full) {
+            let segment = self.create(own.made)?;
+            own.made += 1;
+            own.segments.push(segment);
+        }
+        let Some(segment) = own.segments.last_mut() else {
+            return Ok(());
         };
-        let file = own.insert(file);
         let written = frame::front(head, body).and_then(|front| {
-            file.write_all(&front)?;
+            segment.file.write_all(&front)?;
             point(Point::FrameTorn);
-            file.write_all(body)
+            segment.file.write_all(body)?;
+            Ok((front.len() + body.len()) as u64)
         });
-        written.map_err(Error::file("write", &self.path))?;
-        point(Point::FrameWritten);
-        Ok(())
-    }
-
-    /// Makes the run's file; it gets its name when it is locked, so that no other run takes it for
-    /// left behind.
-    fn create(&self) -> Result<File> {
-        let head = Head::Spool {
-            version: SPOOL_VERSION,
-            schema_version: SCHEMA_VERSION,
-            question: self.question.0.clone(),
-        };
-        let front = frame::front(&head, &[]).map_err(Error::file("write", &self.path))?;
-        let new = self.path.with_extension(NEW);
-        let mut attempt = 1;
-        loop {
-            folder::create_private(&self.folder)?;
-            let mut file = folder::create_private_file(&new)?;
-            file.lock().map_err(Error::file("lock", &new))?;
-            file.write_all(&front).map_err(Error::file("write", &new))?;
-            match fs::rename(&new, &self.path) {
-                Ok(()) => {
-                    point(Point::SpoolMade);
-                    return Ok(file);
+        match written {
+            Ok(bytes) => {
+                segment.bytes += bytes;
+                segment.meetings.extend(meeting);
+                point(Point::FrameWritten);
+                Ok(())
+            }
+            Err(error) => {
+                let failed = Error::file("write", &segment.path)(error);
+                // What takes room that is not there helps nobody.
+                for segment in own.segments.drain(..) {
+                    files::remove(&segment.path)?;
                 }
-                // Another run was quicker than the lock.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {
-                    attempt += 1;
-                }
-                Err(error) => return Err(Error::file("rename", &new)(error)),
+                Err(failed)
             }
         }
+    }
+
+    /// Makes a file; it gets its name when it is locked, so that no other run takes it for left
+    /// behind.
+    fn create(&self, number: u32) -> Result<Segment> {
+        let path = self.folder.join(format!("{}-{number:04}", self.run_id));
+        let (new, path) = (
+            path.with_extension(files::NEW),
+            path.with_extension(files::ENDING),
+        );
+        let front = frame::front(&self.question.head(), &[]);
+        let front = front.map_err(Error::file("write", &path))?;
+        let mut attempt = 1;
+        loop {
+            match self.begin(&new, &path, &front) {
+                Ok(file) => {
+                    point(Point::SpoolMade);
+                    return Ok(Segment {
+                        path,
+                        file,
+                        bytes: front.len() as u64,
+                        meetings: HashSet::new(),
+                    });
+                }
+                // Another run was quicker than the lock, or took the empty folder away.
+                Err(Error::File { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn begin(&self, new: &Path, path: &Path, front: &[u8]) -> Result<File> {
+        folder::create_private(&self.folder)?;
+        let mut file = folder::create_private_file(new)?;
+        file.lock().map_err(Error::file("lock", new))?;
+        file.write_all(front).map_err(Error::file("write", new))?;
+        fs::rename(new, path).map_err(Error::file("rename", new))?;
+        Ok(file)
     }
 }
 
-impl Found {
-    /// Takes what a dead run left; believes nothing that answers another question.
-    fn adopt(&mut self, path: PathBuf, question: &Question) -> Result<()> {
-        let Some(mut file) = lock(&path)? else {
-            return Ok(());
-        };
-        let mut frames = frame::heads(&mut file)
-            .map_err(Error::file("read", &path))?
-            .into_iter();
-        let expected = Head::Spool {
-            version: SPOOL_VERSION,
-            schema_version: SCHEMA_VERSION,
-            question: question.0.clone(),
-        };
-        // Whatever it holds, it goes with the others at the end.
-        let number = self.files.len();
-        self.files.push((path, file));
-        if frames.next().is_none_or(|(head, _)| head != expected) {
-            return Ok(());
-        }
-        let now = Utc::now();
-        for (head, place) in frames {
-            match head {
-                Head::Page(head) => {
-                    let age = (now - head.fetched_at).to_std().unwrap_or_default();
-                    if age <= LIFE {
-                        let pages = self.pages.entry(head.key.meeting.clone()).or_default();
-                        pages.retain(|(other, ..)| other.key != head.key);
-                        pages.push((head, number, place));
-                    }
-                }
-                Head::Forget { meeting } => {
-                    self.pages.remove(&meeting);
-                }
-                Head::Spool { .. } => break,
-            }
-        }
-        Ok(())
-    }
+/// The key with its walk counted from the first of all runs.
+fn counted(found: &Found, mut key: PageKey) -> PageKey {
+    key.walk = key.walk.saturating_add(found.first(&key.meeting));
+    key
 }
 
 impl PageHead {
@@ -335,63 +377,6 @@ impl PageHead {
             at: self.fetched_at,
             request_id: self.request_id.clone(),
         })
-    }
-}
-
-/// What is in a folder, oldest run first.
-fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let listing = match fs::read_dir(folder) {
-        Ok(listing) => listing,
-        // Its last file was removed, and it with that.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::file("read", folder)(error)),
-    };
-    let mut paths = Vec::new();
-    for entry in listing {
-        paths.push(entry.map_err(Error::file("read", folder))?.path());
-    }
-    paths.sort_unstable();
-    Ok(paths)
-}
-
-/// Removes files of dead runs whose time is over, whatever they asked.
-fn sweep(all: &Path) -> Result<()> {
-    for folder in list(all)?.into_iter().filter(|path| path.is_dir()) {
-        for path in list(&folder)? {
-            let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
-            let age = modified.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
-            if age.is_ok_and(|age| age > LIFE)
-                && let Some(_lock) = lock(&path)?
-            {
-                remove(&path)?;
-            }
-        }
-        // Where a run has files, the folder stays.
-        drop(fs::remove_dir(&folder));
-    }
-    Ok(())
-}
-
-/// A file, if no run that lives has it.
-fn lock(path: &Path) -> Result<Option<File>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::file("open", path)(error)),
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(Error::file("lock", path)(error)),
-    }
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::file("remove", path)(error))
-        }
-        _ => Ok(()),
     }
 }
 

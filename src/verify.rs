@@ -273,14 +273,33 @@ async fn read_part(file: PathBuf) -> Result<Found> {
         };
         let mut rows = PartRows::default();
         let read = keys::read(&file, |meeting, index| rows.push(meeting, index));
+        // What the system does not let us read says nothing of the part.
+        let fault = match read {
+            Ok(()) => None,
+            Err(fault) => match fault.downcast::<io::Error>() {
+                Ok(error) if !is_of_the_bytes(error.kind()) => {
+                    return Err(Error::file("read", &file)(*error));
+                }
+                Ok(error) => Some(error.to_string()),
+                Err(fault) => Some(fault.to_string()),
+            },
+        };
         Ok(Found::File {
             bytes,
             sha256,
             rows,
-            fault: read.err().map(|fault| fault.to_string()),
+            fault,
         })
     })
     .await
+}
+
+/// Whether a reader fails so on bytes that are not what they should be.
+fn is_of_the_bytes(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+    ) || kind == io::ErrorKind::Other
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
-use rollbook::{Finding, MeetingStatement, Proof, Repair, Soundness, Verification};
+use rollbook::{Finding, MeetingStatement, Mode, Proof, Repair, Soundness, Verification};
 
 use super::exit::Exit;
-use super::{answer, runtime};
+use super::{answer, permit, runtime};
 use crate::terminal::plain;
 
 const AFTER_HELP: &str = "\
@@ -37,6 +37,7 @@ impl VerifyArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         let dataset = &self.dataset;
         let (text, is_sound) = if self.repair {
+            permit(mode_of(dataset));
             let repair = runtime()?.block_on(rollbook::repair(dataset))?;
             let is_sound = repair.verification().is_sound();
             let text = if self.json {
@@ -61,6 +62,20 @@ impl VerifyArgs {
             Exit::Failed
         })
     }
+}
+
+/// Who may read the dataset may read what is added to its ledger.
+fn mode_of(dataset: &str) -> Mode {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let ledger = std::path::Path::new(dataset).join("_rollbook/ledger");
+        if let Ok(metadata) = std::fs::metadata(ledger) {
+            let bits = metadata.permissions().mode() & 0o666 | 0o600;
+            return format!("{bits:o}").parse().unwrap_or_default();
+        }
+    }
+    Mode::PRIVATE
 }
 
 fn describe(dataset: &str, found: &Verification, meetings: bool) -> String {

@@ -14,15 +14,17 @@ use tokio::time::Instant;
 pub(super) struct ServerClock(Mutex<Option<(SystemTime, Instant)>>);
 
 impl ServerClock {
-    /// Takes the time from an answer that has just come.
+    /// Takes the time from an answer of the API that has just come. Others answer in its place, too,
+    /// and some of them are in the year 1970.
     pub(super) fn hear(&self, headers: &HeaderMap) {
-        let told = headers
-            .get(DATE)
-            .and_then(|date| date.to_str().ok())
-            .and_then(|date| httpdate::parse_http_date(date).ok());
-        if let Some(told) = told {
+        if let Some(told) = told(headers) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((told, Instant::now()));
         }
+    }
+
+    /// When an answer was sent by its own word, else what time it is now.
+    pub(super) fn at(&self, headers: &HeaderMap) -> SystemTime {
+        told(headers).unwrap_or_else(|| self.now())
     }
 
     /// The time; before the first answer, by our own clock.
@@ -32,6 +34,11 @@ impl ServerClock {
             .and_then(|(told, at)| told.checked_add(at.elapsed()))
             .unwrap_or_else(SystemTime::now)
     }
+}
+
+fn told(headers: &HeaderMap) -> Option<SystemTime> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(date).ok()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ impl Client {
         if !spool.has(&key) {
             return None;
         }
-        let fetched = self.on_disk(move || spool.take(&key)).await??;
+        let fetched = self.on_disk(move || spool.take(key)).await??;
         self.tally.spooled.fetch_add(1, Ordering::Relaxed);
         Some(fetched)
     }
@@ -33,10 +33,17 @@ impl Client {
         fetched
     }
 
-    /// Voids what the spool has of a meeting.
-    pub(crate) async fn forget(&self, meeting: ConfUuid) {
+    /// Voids what the spool has of a meeting up to this walk.
+    pub(crate) async fn void(&self, meeting: ConfUuid, walk: u32) {
         if let Some(spool) = self.spool() {
-            self.on_disk(move || spool.forget(meeting)).await;
+            self.on_disk(move || spool.void(meeting, walk)).await;
+        }
+    }
+
+    /// These meetings are committed: nobody needs their pages any more.
+    pub(crate) async fn settle(&self, meetings: Vec<ConfUuid>) {
+        if let Some(spool) = self.spool() {
+            self.on_disk(move || spool.settle(&meetings)).await;
         }
     }
 

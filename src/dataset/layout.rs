@@ -2,6 +2,9 @@
 
 use crate::ledger;
 
+/// Where all lies that readers are not to look at.
+pub(super) const HOME: &str = "_rollbook";
+
 /// Where the reports lie.
 pub(crate) const RUNS: &str = "_rollbook/runs";
 

@@ -49,7 +49,11 @@ impl Staging {
             return Err(taken);
         }
         folder::create(&folder)?;
-        Self::lock(folder)?.ok_or(taken)
+        let path = folder.join(LOCK);
+        let lock = open_lock(&path)?;
+        // Nobody but a passing glance can have it.
+        lock.lock().map_err(Error::file("lock", &path))?;
+        Ok(Self { folder, lock })
     }
 
     /// The folders of runs that ended without clearing them, locked; and the names of those that

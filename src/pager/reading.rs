@@ -117,6 +117,16 @@ impl Reading {
         self.walk.count()
     }
 
+    /// The number of the walk under way.
+    pub(crate) fn walk(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether the walk under way has nothing to do with those before it.
+    pub(crate) fn is_anew(&self) -> bool {
+        self.previous.is_none()
+    }
+
     /// Walks begun again.
     pub(crate) fn restarts(&self) -> u32 {
         self.restarts

@@ -18,7 +18,7 @@ pub(super) const SPOOL_VERSION: u32 = 1;
 /// Length of the head, length of the body, checksum of these and of both.
 const PREFIX: usize = 4 + 4 + 32;
 
-/// Longest head that is believed: one with an entry for each record of a page is far shorter.
+/// Longest head that is believed; none that is written is nearly as long.
 const LONGEST_HEAD: u32 = 64 << 10;
 
 /// What a frame is.
@@ -36,10 +36,12 @@ pub(super) enum Head {
     },
     /// One page; its records are the body.
     Page(PageHead),
-    /// The pages of this meeting so far are void.
-    Forget {
+    /// The pages of this meeting are void, up to a walk.
+    Void {
         /// The meeting.
         meeting: ConfUuid,
+        /// The first walk whose pages are not, counted over all runs.
+        before: u32,
     },
 }
 
@@ -169,16 +171,16 @@ mod tests {
 
     use super::*;
 
-    fn forget(meeting: &str) -> Head {
+    fn void(meeting: &str) -> Head {
         let meeting = meeting.parse().unwrap();
-        Head::Forget { meeting }
+        Head::Void { meeting, before: 1 }
     }
 
     fn frames(bodies: &[Vec<u8>]) -> (Vec<u8>, Vec<Head>) {
         let mut bytes = Vec::new();
         let mut heads = Vec::new();
         for (number, body) in bodies.iter().enumerate() {
-            let head = forget(&format!("m{number}"));
+            let head = void(&format!("m{number}"));
             bytes.extend(front(&head, body).unwrap());
             bytes.extend(body);
             heads.push(head);

@@ -1,4 +1,5 @@
 use std::fs::OpenOptions;
+use std::time::SystemTime;
 
 use arrow::array::RecordBatch;
 use proptest::prelude::*;
@@ -12,7 +13,9 @@ fn question(of: &str) -> Question {
 }
 
 fn open(home: &TempDir, run_id: &str) -> Spool {
-    Spool::open(home.path(), question("ours"), run_id).unwrap()
+    let (spool, left) = Spool::open(home.path(), question("ours"), run_id, true).unwrap();
+    assert!(left.is_empty(), "{left:?}");
+    spool
 }
 
 fn key(meeting: &str, walk: u32, offset: u64) -> PageKey {
@@ -47,13 +50,13 @@ fn keep(spool: &Spool, key: PageKey) -> RecordBatch {
 }
 
 fn taken(spool: &Spool, key: &PageKey) -> Option<RecordBatch> {
-    let taken = spool.take(key).unwrap();
+    let taken = spool.take(key.clone()).unwrap();
     taken.map(|fetched| fetched.page.records)
 }
 
 /// The bytes of the one spool file that a run left, and where it is.
 fn file(spool: &Spool) -> (PathBuf, Vec<u8>) {
-    let path = spool.path.clone();
+    let path = locked(&spool.own).segments[0].path.clone();
     let bytes = fs::read(&path).unwrap();
     (path, bytes)
 }
@@ -67,7 +70,7 @@ fn a_page_of_a_dead_run_is_given_once_as_it_was_fetched() {
     dead.keep(key("m1", 0, 0), &kept).unwrap();
     drop(dead);
     let next = open(&home, "two");
-    let found = next.take(&key("m1", 0, 0)).unwrap().unwrap();
+    let found = next.take(key("m1", 0, 0)).unwrap().unwrap();
     assert_eq!((found.at, found.request_id), (at, kept.request_id));
     assert_eq!(found.page.records, kept.page.records);
     let figures = |page: &Page| (page.offset, page.limit, page.count, page.replaced.clone());
@@ -144,7 +147,9 @@ fn a_live_run_keeps_its_pages_to_itself() {
 #[test]
 fn the_pages_of_another_question_are_not_believed_wherever_they_lie() {
     let home = tempfile::tempdir().unwrap();
-    let other = Spool::open(home.path(), question("theirs"), "one").unwrap();
+    let other = Spool::open(home.path(), question("theirs"), "one", true)
+        .unwrap()
+        .0;
     keep(&other, key("m1", 0, 0));
     let (_, bytes) = file(&other);
     let ours = open(&home, "two");
@@ -185,17 +190,94 @@ fn an_altered_page_costs_itself_only() {
 }
 
 #[test]
-fn a_meeting_that_came_to_nothing_is_forgotten() {
+fn walks_that_came_to_nothing_are_void_in_every_later_run() {
     let home = tempfile::tempdir().unwrap();
+    let m1: ConfUuid = "m1".parse().unwrap();
     let dead = open(&home, "one");
     keep(&dead, key("m1", 0, 0));
     keep(&dead, key("m2", 0, 0));
-    dead.forget("m1".parse().unwrap()).unwrap();
+    dead.void(m1.clone(), 0).unwrap();
+    // An answer to the walk that is over comes late.
     keep(&dead, key("m1", 0, 499));
+    keep(&dead, key("m1", 1, 998));
     drop(dead);
+    // The walk that was under way is the first one of the next run.
     let next = open(&home, "two");
-    assert!(!next.has(&key("m1", 0, 0)));
-    assert!(next.has(&key("m2", 0, 0)) && next.has(&key("m1", 0, 499)));
+    assert!(next.has(&key("m2", 0, 0)) && next.has(&key("m1", 0, 998)));
+    assert!(!next.has(&key("m1", 0, 0)) && !next.has(&key("m1", 0, 499)));
+    next.void(m1, 0).unwrap();
+    assert!(!next.has(&key("m1", 0, 998)));
+    keep(&next, key("m1", 1, 0));
+    drop(next);
+    let third = open(&home, "three");
+    assert!(third.has(&key("m1", 0, 0)) && !third.has(&key("m1", 0, 998)));
+}
+
+#[test]
+fn files_go_when_their_meetings_are_settled() {
+    let home = tempfile::tempdir().unwrap();
+    let spool = open(&home, "one");
+    let names = ["m1", "m2", "m3"].map(|name| name.parse::<ConfUuid>().unwrap());
+    for name in &names {
+        keep(&spool, key(name.as_str(), 0, 0));
+        // As if it had been full by now.
+        locked(&spool.own).segments.last_mut().unwrap().bytes = SEGMENT;
+    }
+    let there = || files::list(&spool.folder).unwrap().len();
+    assert_eq!(there(), 3);
+    spool.settle(&names[1..2]).unwrap();
+    assert_eq!(there(), 2);
+    // The one that grows stays.
+    spool.settle(&names).unwrap();
+    assert_eq!(there(), 1);
+    keep(&spool, key("m4", 0, 0));
+    drop(spool);
+    assert!(open(&home, "two").has(&key("m4", 0, 0)));
+}
+
+#[test]
+fn who_keeps_nothing_removes_what_is_there_all_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    keep(&open(&home, "one"), key("m1", 0, 0));
+    let (unlimited, _) = Spool::open(home.path(), question("ours"), "two", false).unwrap();
+    assert!(unlimited.has(&key("m1", 0, 0)));
+    keep(&unlimited, key("m1", 0, 499));
+    unlimited.void("m1".parse().unwrap(), 0).unwrap();
+    assert_eq!(files::list(&unlimited.folder).unwrap().len(), 1);
+    unlimited.close(true).unwrap();
+    assert!(files::list(&home.path().join(FOLDER)).unwrap().is_empty());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_and_costs_nothing_else() {
+    let home = tempfile::tempdir().unwrap();
+    keep(&open(&home, "one"), key("m1", 0, 0));
+    let spool = open(&home, "two");
+    // Whoever runs the tests: a folder is no file.
+    fs::create_dir(spool.folder.join("odd.spool")).unwrap();
+    drop(spool);
+    let (next, left) = Spool::open(home.path(), question("ours"), "three", true).unwrap();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(next.has(&key("m1", 0, 0)));
+}
+
+#[test]
+fn of_very_many_dead_runs_the_latest_are_read_and_the_others_removed() {
+    let home = tempfile::tempdir().unwrap();
+    for run in 0..70 {
+        let dead = open(&home, "writer");
+        keep(&dead, key("m1", 0, run));
+        let (path, _) = file(&dead);
+        drop(dead);
+        fs::rename(&path, path.with_file_name(format!("hidden-{run:02}"))).unwrap();
+    }
+    let folder = open(&home, "two").folder.clone();
+    for path in files::list(&folder).unwrap() {
+        fs::rename(&path, path.with_extension("spool")).unwrap();
+    }
+    let next = open(&home, "three");
+    assert_eq!(files::list(&folder).unwrap().len(), 64);
+    assert!(!next.has(&key("m1", 0, 5)) && next.has(&key("m1", 0, 6)));
 }
 
 #[test]
@@ -205,18 +287,25 @@ fn what_is_old_is_neither_believed_nor_kept() {
     let old = Utc::now() - LIFE - Duration::from_secs(1);
     let kept = page(records("m1", 0, 20), old);
     dead.keep(key("m1", 0, 0), &kept).unwrap();
+    // A clock was set back since.
+    let ahead = page(
+        records("m1", 0, 20),
+        Utc::now() + Duration::from_secs(3_600),
+    );
+    dead.keep(key("m1", 0, 998), &ahead).unwrap();
     keep(&dead, key("m1", 0, 499));
     let (path, _) = file(&dead);
     drop(dead);
     let next = open(&home, "two");
     assert!(!next.has(&key("m1", 0, 0)) && next.has(&key("m1", 0, 499)));
+    assert!(!next.has(&key("m1", 0, 998)));
     drop(next);
     let yesterday = SystemTime::now() - LIFE - Duration::from_secs(1);
     let old = OpenOptions::new().write(true).open(&path).unwrap();
     old.set_modified(yesterday).unwrap();
     drop(old);
     // Whatever the next run asks.
-    Spool::open(home.path(), question("theirs"), "three").unwrap();
+    Spool::open(home.path(), question("theirs"), "three", true).unwrap();
     assert!(!path.exists() && !path.parent().unwrap().exists());
 }
 
@@ -228,7 +317,7 @@ fn nobody_else_may_read_a_spool() {
     let spool = open(&home, "one");
     keep(&spool, key("m1", 0, 0));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&spool.path), mode(&spool.folder)), (0o600, 0o700));
+    assert_eq!((mode(&file(&spool).0), mode(&spool.folder)), (0o600, 0o700));
 }
 
 proptest! {

@@ -139,6 +139,10 @@ fn log(event: &Event) {
             "going on without a spool, so that a run after a crash would ask again: {}",
             plain(cause)
         ),
+        Event::SpoolLeft { cause } => tracing::warn!(
+            "pages of an interrupted run are left behind, which may hold personal data: {}",
+            plain(cause)
+        ),
         Event::Beside { runs } => {
             let runs = plain(&runs.join(", "));
             tracing::warn!(

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::dataset::{Held, SetAside};
 use crate::error::Result;
+use crate::ledger::Ledger;
 use crate::store::Store;
 use crate::uuid::ConfUuid;
 
@@ -37,6 +38,19 @@ pub struct Repair {
 }
 
 impl Repair {
+    fn of(before: Verification) -> Self {
+        Self {
+            run_id: run_id(),
+            published: vec![],
+            retracted: vec![],
+            dropped: vec![],
+            removed: vec![],
+            set_aside: vec![],
+            before,
+            after: None,
+        }
+    }
+
     /// The dataset as the repair leaves it.
     pub fn verification(&self) -> &Verification {
         self.after.as_ref().unwrap_or(&self.before)
@@ -45,7 +59,7 @@ impl Repair {
 
 /// Verifies the dataset at a destination and drops what is damaged from its ledger.
 ///
-/// Runs that begin meanwhile wait until it is done.
+/// Runs that begin while the ledger is written wait until it is done.
 ///
 /// # Errors
 ///
@@ -56,23 +70,26 @@ pub async fn repair(dest: &str) -> Result<Repair> {
 }
 
 pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
+    // Read without keeping anybody waiting; what is dropped is decided when nobody else writes.
+    let mut seen = survey(&store, dest).await?;
+    if seen.found.is_sound() {
+        return Ok(Repair::of(seen.found));
+    }
     let held = Held::open(store, dest).await?;
+    let entries = Ledger::read(held.store())
+        .await
+        .map(|ledger| ledger.entries().len());
+    let known = seen.ledger.as_ref().map(|ledger| ledger.entries().len());
+    if entries.ok() != known {
+        seen = survey(held.store(), dest).await?;
+    }
     let Survey {
         found: before,
         ledger,
         damaged,
         unreferenced,
-    } = survey(held.store(), dest).await?;
-    let mut repair = Repair {
-        run_id: run_id(),
-        published: vec![],
-        retracted: vec![],
-        dropped: vec![],
-        removed: vec![],
-        set_aside: vec![],
-        before,
-        after: None,
-    };
+    } = seen;
+    let mut repair = Repair::of(before);
     let Some(ledger) = ledger.filter(|_| !repair.before.is_sound()) else {
         return Ok(repair);
     };
@@ -90,7 +107,9 @@ pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
     repair.retracted = done.retracted;
     repair.removed = done.removed;
     repair.set_aside = set_aside;
-    repair.after = Some(survey(held.store(), dest).await?.found);
+    let store = held.store().clone();
+    drop(held);
+    repair.after = Some(survey(&store, dest).await?.found);
     Ok(repair)
 }
 

@@ -53,7 +53,6 @@ pub(super) struct Names {
 pub(super) struct Strangers {
     /// Names of parts that no standing entry names, and of anything in their place.
     pub(super) unreferenced: Vec<OsString>,
-    pub(super) retracted: Vec<OsString>,
     pub(super) findings: Vec<Finding>,
     pub(super) notes: Vec<Note>,
 }
@@ -89,7 +88,6 @@ impl Names {
         let endings = endings(ledger);
         let mut strangers = Strangers {
             unreferenced: vec![],
-            retracted: vec![],
             findings: vec![],
             notes: vec![],
         };
@@ -99,7 +97,6 @@ impl Names {
                 continue;
             }
             if void.contains(&name) {
-                strangers.retracted.push(name);
                 strangers.findings.push(Finding::Retracted { path });
             } else if path.starts_with("part-") {
                 strangers.unreferenced.push(name);

@@ -352,6 +352,7 @@ async fn a_repair_waits_for_no_run_and_says_which_goes_on() {
     let live = Dataset::open(&dest, "live", KINDS[0].0, KINDS[0].1).await;
     assert!(live.is_err(), "another format");
     let live = Dataset::open(&dest, "live", KINDS[2].0, KINDS[2].1).await;
+    fs::write(home.path().join(part_path(9, 0, "ndjson")), "unknown").unwrap();
     let before = history(&home);
     let error = repair(&dest).await.unwrap_err().to_string();
     assert!(error.contains("run live goes on"), "{error}");

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use rollbook::crash::Point;
+use rollbook::simulator::{Drift, Effect, Fault};
 
 use crate::stage::{Stage, until};
 
@@ -295,4 +296,25 @@ fn a_spool_that_is_lost_or_torn_costs_requests_and_nothing_else() {
         finish(&stage, "out");
         assert!(stage.requests() <= 2 * minimum(&SIZES, PAGE));
     }
+}
+
+#[test]
+fn what_drifted_before_a_kill_uses_up_no_patience_after_it() {
+    let stage = Stage::of(&[450]);
+    let drift = Drift {
+        insert_front: 1,
+        ..Drift::default()
+    };
+    stage.simulator.add_fault(Fault::new(Effect::Drift(drift)));
+    let mut moving = export(&stage, "out");
+    moving
+        .env("ROLLBOOK_RESTARTS", "9")
+        .env("ROLLBOOK_CRASH_AT", "FrameWritten:12");
+    assert_eq!(moving.status().unwrap().signal(), Some(6));
+    stage.simulator.clear_faults();
+    // The walk that was cut off may cost one more; those before it are history.
+    let mut settled = export(&stage, "out");
+    let output = settled.env("ROLLBOOK_RESTARTS", "1").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    finish(&stage, "out");
 }

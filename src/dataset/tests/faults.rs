@@ -179,11 +179,10 @@ async fn a_store_that_creates_a_name_twice_is_found_out_and_used_with_care() {
     let faulty = Faulty::new(&root(&home), |_| None).ignoring_create();
     let mut one = open_on(faulty.store(&root(&home)), "one").await.unwrap();
     assert!(one.is_single_writer());
-    let two = open_on(faulty.store(&root(&home)), "two").await;
-    let mut two = two.unwrap();
     commit(&mut one, &[("m1", 3)]).await;
-    // One after the other, even here: who comes second sees the entry that is there.
-    commit(&mut two, &[("m2", 4)]).await;
+    drop(one);
+    let two = open_on(faulty.store(&root(&home)), "two").await;
+    commit(&mut two.unwrap(), &[("m2", 4)]).await;
     assert_eq!(seen(&home), rows(&[("m1", 3), ("m2", 4)]));
     assert!(verify(&dest(&home)).await.unwrap().is_sound());
 
@@ -223,4 +222,29 @@ async fn an_entry_that_somebody_wrote_over_is_not_taken_for_ours() {
     let done = commit(&mut dataset, &[("m3", 3)]).await;
     assert!(matches!(done, Commit::Done { sequence: 2, .. }), "{done:?}");
     assert!(dataset.holds(&uuid("two")));
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_no_second_writer_is_not_given_one() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Faulty::new(home.path(), |_| None).ignoring_create();
+    let open = |run: &'static str| {
+        let store = store.store(home.path());
+        Dataset::open_on(store, run, Format::Ndjson, Compress::None)
+    };
+    let first = open("one").await.unwrap();
+    let refused = open("two").await.unwrap_err().to_string();
+    assert!(refused.contains("run one goes on here"), "{refused}");
+    drop(first);
+    open("three").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_dead_run_left_of_trying_out_the_store_is_removed() {
+    let home = tempfile::tempdir().unwrap();
+    drop(open(&home, "one").await);
+    let left = home.path().join("data/_rollbook/probe-dead");
+    fs::write(&left, "").unwrap();
+    drop(open(&home, "two").await);
+    assert!(!left.exists());
 }
