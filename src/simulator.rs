@@ -65,7 +65,8 @@ pub use effect::{
 pub use fault::{Fault, InvalidFaults};
 pub use matching::{Endpoint, Hits, Match, MeetingMatch, OffsetMatch, Pages};
 pub use options::{
-    APP_ID, APP_KEY, Credentials, MeetingSpec, Options, OverLimit, PastEnd, Quota, TOKEN,
+    ACCOUNT, APP_ID, APP_KEY, Credentials, MeetingSpec, Options, OverLimit, PASSWORD, PastEnd,
+    Quota, TOKEN,
 };
 pub use record::Record;
 pub use seen::Seen;
@@ -192,6 +193,16 @@ impl Simulator {
     /// How many logins succeeded.
     pub fn logins(&self) -> u64 {
         self.api.auth.logins()
+    }
+
+    /// How many tokens from logins are good now: places taken of those that a user has.
+    pub fn live_tokens(&self) -> usize {
+        self.api.auth.live()
+    }
+
+    /// The most of them at one time.
+    pub fn most_live_tokens(&self) -> usize {
+        self.api.auth.most_live()
     }
 
     /// How many connections were accepted.

@@ -1,7 +1,8 @@
 //! Logins and tokens: who may ask.
 //!
 //! An App ID login proves that the caller knows the App key by a signature over who, until when
-//! and a nonce. Each user has a bounded number of tokens: one more invalidates the oldest.
+//! and a nonce; an account is locked by wrong passwords. Each user has a bounded number of tokens:
+//! one more invalidates the oldest.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -28,11 +29,20 @@ const API_CLIENT: i64 = 72;
 pub(super) struct Caller {
     /// Empty for the enterprise's owner.
     pub(super) user: String,
+    admin_type: i64,
 }
 
 impl Caller {
     pub(super) fn is_administrator(&self) -> bool {
-        self.user.is_empty()
+        self.admin_type < 2
+    }
+
+    fn name(&self) -> &str {
+        if self.user.is_empty() {
+            "owner"
+        } else {
+            &self.user
+        }
     }
 }
 
@@ -52,6 +62,19 @@ struct Book {
     nonces: HashSet<String>,
     issued: u64,
     logins: u64,
+    most_live: usize,
+    wrong_passwords: u32,
+}
+
+impl Book {
+    fn live(&self) -> usize {
+        let now = Instant::now();
+        let issued = self.live.values().flatten();
+        issued
+            .filter_map(|text| self.tokens.get(text))
+            .filter(|token| token.ended.is_none() && token.expires.is_none_or(|end| end > now))
+            .count()
+    }
 }
 
 /// The desk that gives out tokens and checks them.
@@ -71,6 +94,13 @@ struct Login {
     nonce: String,
     user_id: Option<String>,
     corp_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AccountLogin {
+    account: String,
+    client_type: i64,
 }
 
 #[derive(Deserialize)]
@@ -115,9 +145,7 @@ impl Auth {
     /// Accepts a token from now on, as the owner's and without end.
     pub(super) fn accept(&self, token: &str) {
         let entry = Token {
-            caller: Caller {
-                user: String::new(),
-            },
+            caller: self.caller(String::new()),
             client_type: API_CLIENT,
             expires: None,
             ended: None,
@@ -132,9 +160,27 @@ impl Auth {
         }
     }
 
+    fn caller(&self, user: String) -> Caller {
+        let usual = if user.is_empty() { 0 } else { 2 };
+        Caller {
+            admin_type: self.credentials.admin_type.unwrap_or(usual),
+            user,
+        }
+    }
+
     /// How many logins succeeded.
     pub(super) fn logins(&self) -> u64 {
         self.book.lock().logins
+    }
+
+    /// How many tokens from logins are good.
+    pub(super) fn live(&self) -> usize {
+        self.book.lock().live()
+    }
+
+    /// The most of them at one time.
+    pub(super) fn most_live(&self) -> usize {
+        self.book.lock().most_live
     }
 
     /// Who asks, if their token is good.
@@ -179,7 +225,32 @@ impl Auth {
             return Err(failed());
         }
         self.book.lock().logins += 1;
-        Ok(self.issue(&Caller { user }, login.client_type))
+        Ok(self.issue(&self.caller(user), login.client_type))
+    }
+
+    /// A login with an account and its password.
+    pub(super) fn account_login(
+        &self,
+        authorization: Option<&str>,
+        body: &[u8],
+    ) -> Result<Value, Reply> {
+        let login: AccountLogin = serde_json::from_slice(body).map_err(|_| garbled())?;
+        let Credentials {
+            account, password, ..
+        } = &self.credentials;
+        let basic = format!("Basic {}", STANDARD.encode(format!("{account}:{password}")));
+        let mut book = self.book.lock();
+        if book.wrong_passwords >= self.credentials.lock_after {
+            return Err(Reply::error(423, "USG.206030015", "USER_LOCKED"));
+        }
+        if login.account != *account || authorization != Some(&*basic) {
+            book.wrong_passwords += 1;
+            return Err(Reply::error(401, "USG.206010000", "USER_OR_PASSWORD_WRONG"));
+        }
+        book.wrong_passwords = 0;
+        book.logins += 1;
+        drop(book);
+        Ok(self.issue(&self.caller(login.account), login.client_type))
     }
 
     fn is_signed(&self, login: &Login, authorization: &str) -> bool {
@@ -286,6 +357,7 @@ impl Auth {
         if let Some(token) = oldest.and_then(|oldest| book.tokens.get_mut(&oldest)) {
             token.ended.get_or_insert(Refusal::KickedOut);
         }
+        book.most_live = book.most_live.max(book.live());
         drop(book);
         self.describe(&text, caller, client_type, life)
     }
@@ -293,7 +365,6 @@ impl Auth {
     fn describe(&self, token: &str, caller: &Caller, client_type: i64, life: Duration) -> Value {
         let seconds = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
         let now = self.now_seconds();
-        let admin_type = if caller.is_administrator() { 0 } else { 2 };
         json!({
             "accessToken": token,
             "tokenIp": "127.0.0.1",
@@ -314,14 +385,14 @@ impl Auth {
             "proxyToken": null,
             "user": {
                 "userId": format!("{:032x}", u128::from(mix(1, caller.user.len() as u64))),
-                "ucloginAccount": if caller.is_administrator() { "owner" } else { &caller.user },
+                "ucloginAccount": caller.name(),
                 "serviceAccount": null,
                 "companyId": "807074304",
                 "spId": "8a8df0a174a1c6680174a26f578b0000",
                 "companyDomain": null,
                 "userType": 2,
-                "adminType": admin_type,
-                "name": if caller.is_administrator() { "owner" } else { &caller.user },
+                "adminType": caller.admin_type,
+                "name": caller.name(),
                 "nameEn": "",
                 "thirdAccount": caller.user,
                 "status": 0,
@@ -334,6 +405,12 @@ impl Auth {
     fn now_seconds(&self) -> i64 {
         let seconds = i64::try_from(since_epoch().as_secs()).unwrap_or(i64::MAX);
         seconds.saturating_add(self.credentials.clock_offset)
+    }
+
+    /// What the server's clock shows.
+    pub(super) fn now(&self) -> SystemTime {
+        let seconds = u64::try_from(self.now_seconds()).unwrap_or(0);
+        UNIX_EPOCH + Duration::from_secs(seconds)
     }
 }
 
@@ -441,6 +518,26 @@ mod tests {
     }
 
     #[test]
+    fn wrong_passwords_lock_the_account_for_the_right_one_too() {
+        use super::super::options::{ACCOUNT, PASSWORD};
+        let desk = desk(false);
+        let log_in = |password: &str| {
+            let header = format!("Basic {}", STANDARD.encode(format!("{ACCOUNT}:{password}")));
+            let body = json!({"account": ACCOUNT, "clientType": 72}).to_string();
+            desk.account_login(Some(&header), body.as_bytes())
+                .map_err(|reply| String::from_utf8_lossy(&reply.body).into_owned())
+        };
+        let answer = log_in(PASSWORD).unwrap();
+        let caller = desk.check(answer["accessToken"].as_str()).unwrap();
+        assert_eq!(caller.user, ACCOUNT);
+        assert!(!caller.is_administrator());
+        for _ in 0..desk.credentials.lock_after {
+            assert!(log_in("wrong").unwrap_err().contains("206010000"));
+        }
+        assert!(log_in(PASSWORD).unwrap_err().contains("206030015"));
+    }
+
+    #[test]
     fn a_signature_ages_by_the_clock_of_the_server() {
         let mut late = desk(false);
         late.credentials.clock_offset = 3_600;
@@ -477,6 +574,9 @@ mod tests {
                 .iter()
                 .all(|token| desk.check(Some(token)).is_ok())
         );
+        assert_eq!((desk.live(), desk.most_live()), (64, 64));
+        desk.logout(Some(&tokens[7])).unwrap();
+        assert_eq!((desk.live(), desk.most_live()), (63, 64));
     }
 
     #[test]

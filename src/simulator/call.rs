@@ -14,6 +14,7 @@ use crate::Language;
 const RECORDS: &str = "/v1/mmc/management/conferences/history/confAttendeeRecord";
 const HISTORY: &str = "/v1/mmc/management/conferences/history";
 const LOGIN: &str = "/v2/usg/acs/auth/appauth";
+const ACCOUNT: &str = "/v1/usg/acs/auth/account";
 const TOKEN: &str = "/v1/usg/acs/token";
 const VALIDATE: &str = "/v1/usg/acs/token/validate";
 
@@ -53,6 +54,7 @@ pub(super) fn endpoint(parts: &Parts) -> Endpoint {
         (&Method::GET, RECORDS) => Endpoint::Records,
         (&Method::GET, HISTORY) => Endpoint::History,
         (&Method::POST, LOGIN) => Endpoint::Login,
+        (&Method::POST, ACCOUNT) => Endpoint::Account,
         (&Method::PUT, TOKEN) => Endpoint::Refresh,
         (&Method::DELETE, TOKEN) => Endpoint::Logout,
         (&Method::POST, VALIDATE) => Endpoint::Validate,

@@ -41,6 +41,8 @@ pub enum Endpoint {
     History,
     /// The App ID login.
     Login,
+    /// The login with an account and its password.
+    Account,
     /// Renewal of a token.
     Refresh,
     /// The end of a token.

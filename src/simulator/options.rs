@@ -15,6 +15,10 @@ use crate::ConfUuid;
 pub const APP_ID: &str = "fdb8e4699586458bbd10c834872dcc62";
 /// The App key that belongs to [`APP_ID`].
 pub const APP_KEY: &str = "0123456789abcdef0123456789abcdef";
+/// The account that is known by default.
+pub const ACCOUNT: &str = "alice@ent01";
+/// The password that belongs to [`ACCOUNT`].
+pub const PASSWORD: &str = "simulator password 1";
 /// The access token that is accepted without a login by default.
 pub const TOKEN: &str = "simulator-token";
 
@@ -131,6 +135,15 @@ pub struct Credentials {
     pub multi_tenant: bool,
     /// The only user who may log in; without it anybody may, and an empty user is the owner.
     pub user_id: Option<String>,
+    /// The account that may log in with its password.
+    pub account: String,
+    /// That account's password.
+    pub password: String,
+    /// How many wrong passwords in a row lock the account.
+    pub lock_after: u32,
+    /// The `adminType` of everybody: 0 and 1 are administrators, 2 is none. Without it the owner
+    /// is the default administrator and nobody else is one.
+    pub admin_type: Option<i64>,
     /// Access tokens that are accepted without a login and never age.
     pub tokens: Vec<String>,
     /// How long a token from a login is accepted.
@@ -148,6 +161,10 @@ impl Default for Credentials {
             app_key: APP_KEY.to_owned(),
             multi_tenant: false,
             user_id: None,
+            account: ACCOUNT.to_owned(),
+            password: PASSWORD.to_owned(),
+            lock_after: 5,
+            admin_type: None,
             tokens: vec![TOKEN.to_owned()],
             token_life: Duration::from_secs(56_326),
             tokens_per_user: 64,

@@ -88,6 +88,10 @@ impl Api {
         }
         let name = "X-Request-Id".to_owned();
         reply.headers.push((name, call.request_id));
+        if self.options.credentials.clock_offset != 0 {
+            let date = httpdate::fmt_http_date(self.auth.now());
+            reply.headers.push(("Date".to_owned(), date));
+        }
         reply
     }
 
@@ -204,6 +208,12 @@ impl Api {
             Endpoint::Login => {
                 let authorization = header(&call.parts.headers, "authorization");
                 self.auth.login(authorization, call.body).map(object)
+            }
+            Endpoint::Account => {
+                let authorization = header(&call.parts.headers, "authorization");
+                self.auth
+                    .account_login(authorization, call.body)
+                    .map(object)
             }
             Endpoint::Refresh => self.auth.refresh(call.token()).map(object),
             Endpoint::Logout => self
