@@ -26,7 +26,7 @@ pub(crate) use self::failure::Failure;
 use self::failure::LONGEST_ID;
 use self::patience::Naps;
 use self::session::{Access, Token};
-use crate::auth::{Credentials, LOGIN_PATH};
+use crate::auth::{Asking, Credentials};
 use crate::config::{Config, SearchKey};
 use crate::decode::{DecodeError, Page};
 use crate::error::{Error, Result};
@@ -46,8 +46,8 @@ const ERROR_BODY: u64 = 64 * 1024;
 /// Requests, shared by everything that one run asks.
 pub(crate) struct Client {
     http: reqwest::Client,
+    site: Url,
     records: Url,
-    login: Url,
     language: HeaderValue,
     search_key: Option<SearchKey>,
     /// What becomes of personal columns, before anybody else sees a page.
@@ -139,18 +139,10 @@ impl Client {
         let http = http
             .build()
             .map_err(|error| Error::Config(format!("cannot set up requests: {error}")))?;
-        let endpoint = |path: &str| {
-            let mut url = config.base_url.clone();
-            url.set_path(&format!(
-                "{}{path}",
-                config.base_url.path().trim_end_matches('/')
-            ));
-            url
-        };
         Ok(Self {
             http,
-            records: endpoint(RECORDS_PATH),
-            login: endpoint(LOGIN_PATH),
+            records: endpoint(&config.base_url, RECORDS_PATH),
+            site: config.base_url.clone(),
             language: HeaderValue::from_static(config.language.as_str()),
             search_key: config.search_key.clone(),
             pii,
@@ -221,11 +213,11 @@ impl Client {
             outcome => return outcome,
         };
         if !self.may_renew(&token, &refused) {
-            return Err(refused.without_renewal());
+            return Err(refused.without_renewal(self.asking()));
         }
         self.tally.retried.fetch_add(1, Ordering::Relaxed);
         let (_, outcome) = self.send(wanted, Some(token.generation)).await?;
-        outcome.map_err(Failure::without_renewal)
+        outcome.map_err(|failure| failure.without_renewal(self.asking()))
     }
 
     /// Sends one request, with another token than the `refused` one, and judges its answer.
@@ -236,7 +228,10 @@ impl Client {
     ) -> Result<(Token, Result<Fetched, Failure>), Failure> {
         self.unless_cancelled(self.throttle.permit()).await?;
         // After the permit, which may have taken longer than a token lives.
-        let token = self.unless_cancelled(self.token(refused)).await??;
+        let token = self.token(refused).await?;
+        if self.cancel.is_cancelled() {
+            return Err(Failure::Cancelled);
+        }
         self.tally.sent.fetch_add(1, Ordering::Relaxed);
         wanted.sent.fetch_add(1, Ordering::Relaxed);
         let mut request = self
@@ -249,7 +244,8 @@ impl Client {
         if let Some(key) = &self.search_key {
             request = request.query(&[("searchKey", key.as_str())]);
         }
-        let outcome = match self.receive(request).await {
+        let (received, ()) = tokio::join!(self.receive(request), self.log_out_unused());
+        let outcome = match received {
             Ok(answer) => self.page_of(&answer, wanted).map(|page| Fetched {
                 page,
                 at: Utc::now(),
@@ -344,7 +340,7 @@ impl Client {
         .with_request_id(request_id);
         match verdict {
             Verdict::Throttled => {}
-            Verdict::Run => return failure.into_end_of_run(),
+            Verdict::Run => return failure.into_end_of_run(self.asking()),
             _ => return failure,
         }
         self.tally.throttled.fetch_add(1, Ordering::Relaxed);
@@ -368,6 +364,15 @@ impl Client {
         failure
     }
 
+    /// What is known of this side when something is refused.
+    fn asking(&self) -> Asking {
+        Asking {
+            kind: self.credentials.kind(),
+            is_login: false,
+            seconds_behind: self.clock.seconds_behind(),
+        }
+    }
+
     async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
             biased;
@@ -375,6 +380,13 @@ impl Client {
             done = work => Ok(done),
         }
     }
+}
+
+/// The address of one of the API's endpoints.
+fn endpoint(site: &Url, path: &str) -> Url {
+    let mut url = site.clone();
+    url.set_path(&format!("{}{path}", site.path().trim_end_matches('/')));
+    url
 }
 
 /// An answer, read whole.

@@ -102,6 +102,11 @@ pub enum Event {
         /// How long the token lives, where the server told.
         life: Option<Duration>,
     },
+    /// A token of this run could not be logged out: it keeps its place until it ends by itself.
+    NotLoggedOut {
+        /// Why, in words.
+        cause: String,
+    },
     /// A meeting is whole.
     Complete {
         /// The meeting.

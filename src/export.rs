@@ -209,6 +209,7 @@ impl Export {
             let is_through = error.is_none() && report.meetings.unfinished == 0;
             close_spool(spool, is_through, &observer).await;
         }
+        client.close().await;
         Ok(Finished { report, error })
     }
 }

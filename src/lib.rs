@@ -71,7 +71,7 @@ mod uuid;
 mod verify;
 mod writer;
 
-pub use auth::{App, Credentials};
+pub use auth::{Account, App, Credentials, TokenSource};
 pub use config::{
     Compress, Config, CountPolicy, Format, LogFormat, PageSize, SearchKey, Verify, When,
 };

@@ -7,6 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap};
 use tokio::time::Instant;
 
@@ -34,6 +35,13 @@ impl ServerClock {
             .and_then(|(told, at)| told.checked_add(at.elapsed()))
             .unwrap_or_else(SystemTime::now)
     }
+
+    /// How many seconds our own clock is behind, once an answer has told.
+    pub(super) fn seconds_behind(&self) -> Option<i64> {
+        (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let seconds = |time: SystemTime| DateTime::<Utc>::from(time).timestamp();
+        Some(seconds(self.now()) - seconds(SystemTime::now()))
+    }
 }
 
 fn told(headers: &HeaderMap) -> Option<SystemTime> {
@@ -52,10 +60,12 @@ mod tests {
         let clock = ServerClock::default();
         let ours = SystemTime::now();
         assert!(clock.now() >= ours);
+        assert_eq!(clock.seconds_behind(), None);
         let mut headers = HeaderMap::new();
         headers.insert(DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
         clock.hear(&headers);
         tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(clock.seconds_behind().unwrap() < 0);
         let told = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         assert_eq!(clock.now(), told + Duration::from_secs(5));
         // Nonsense changes nothing.

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 
-use crate::auth;
+use crate::auth::Asking;
 use crate::error::Error;
 use crate::retry::{ErrorBody, Verdict};
 
@@ -32,6 +32,7 @@ pub(crate) enum Failure {
 pub(crate) struct Refusal {
     verdict: Verdict,
     cause: String,
+    status: Option<u16>,
     code: Option<String>,
     /// The server's name for the request.
     request_id: Option<String>,
@@ -40,12 +41,12 @@ pub(crate) struct Refusal {
 impl Failure {
     /// Something that may pass.
     pub(super) fn transient(cause: String) -> Self {
-        Self::new(Verdict::Retry, cause, None)
+        Self::new(Verdict::Retry, cause)
     }
 
     /// Something that is wrong with this meeting for good.
     pub(super) fn meeting(cause: String) -> Self {
-        Self::new(Verdict::Meeting, cause, None)
+        Self::new(Verdict::Meeting, cause)
     }
 
     /// No answer, or half of one.
@@ -86,14 +87,21 @@ impl Failure {
         if (300..400).contains(&status) {
             cause += " (redirects are not followed: the access token would travel)";
         }
-        Self::new(verdict, cause, error.code.clone())
-    }
-
-    fn new(verdict: Verdict, cause: String, code: Option<String>) -> Self {
         Self::Refused(Refusal {
             verdict,
             cause,
-            code,
+            status: Some(status),
+            code: error.code.clone(),
+            request_id: None,
+        })
+    }
+
+    fn new(verdict: Verdict, cause: String) -> Self {
+        Self::Refused(Refusal {
+            verdict,
+            cause,
+            status: None,
+            code: None,
             request_id: None,
         })
     }
@@ -145,14 +153,14 @@ impl Failure {
 
     /// The failure where no other token can be had: the end of the run, unless the server may
     /// mean the meeting.
-    pub(super) fn without_renewal(self) -> Self {
+    pub(super) fn without_renewal(self, asking: Asking) -> Self {
         match self {
             Self::Refused(refusal) if refusal.verdict == Verdict::Renew => {
                 let failure = Self::Refused(refusal);
                 if failure.may_mean_the_meeting() {
                     failure.with_verdict(Verdict::Meeting)
                 } else {
-                    failure.into_end_of_run()
+                    failure.into_end_of_run(asking)
                 }
             }
             other => other,
@@ -167,11 +175,11 @@ impl Failure {
     }
 
     /// The failure where it concerns every request.
-    pub(super) fn into_end_of_run(self) -> Self {
+    pub(super) fn into_end_of_run(self, asking: Asking) -> Self {
         let Self::Refused(refusal) = &self else {
             return self;
         };
-        let hint = auth::hint(refusal.code.as_deref());
+        let hint = asking.hint(refusal.status, refusal.code.as_deref());
         let reason = format!("the credentials were refused: {self}; {hint}");
         Self::Run(Error::Credentials { reason })
     }
@@ -210,6 +218,7 @@ fn shown(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Kind;
 
     #[test]
     fn what_the_server_says_is_shown_without_control_characters_or_the_search_key() {
@@ -230,19 +239,24 @@ mod tests {
 
     #[test]
     fn a_refused_token_ends_the_run_unless_the_meeting_may_be_meant() {
+        let asking = Asking {
+            kind: Kind::App,
+            is_login: false,
+            seconds_behind: None,
+        };
         let refused = |code: &str| {
             let error = ErrorBody {
                 code: Some(code.into()),
                 ..ErrorBody::default()
             };
-            Failure::refused(Verdict::Renew, 401, &error, None).without_renewal()
+            Failure::refused(Verdict::Renew, 401, &error, None).without_renewal(asking)
         };
         assert!(matches!(
             refused("USG.206020000"),
             Failure::Run(Error::Credentials { .. })
         ));
         assert_eq!(refused("MMC.111070004").verdict(), Some(Verdict::Meeting));
-        let other = Failure::meeting("gone".into()).without_renewal();
+        let other = Failure::meeting("gone".into()).without_renewal(asking);
         assert_eq!(other.verdict(), Some(Verdict::Meeting));
     }
 }

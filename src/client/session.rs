@@ -1,38 +1,58 @@
-//! The token that all requests share: one login for everybody, renewed before it ends.
+//! The token that all requests share: one login for everybody, renewed before it ends and logged
+//! out after its last request.
+//!
+//! Each login takes one of the places that a user has for tokens. A renewal is a new login, whose
+//! meaning is documented, and then the end of the old token; so one place is taken at a time, and
+//! two from a renewal until the last request with the old token has its answer.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
-use super::{Client, Failure};
-use crate::auth::{App, Credentials, Grant};
+use super::{Answer, Client, Failure, endpoint};
+use crate::auth::{Asking, Credentials, Grant, Kind, Login, TOKEN_PATH};
 use crate::error::Error;
 use crate::event::Event;
+use crate::retry::{ErrorBody, Verdict};
+
+/// A logout is a courtesy: nobody waits longer for it.
+const LOGOUT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A token; whoever asks with it holds it until the answer is there.
+pub(super) type Token = Arc<Issued>;
 
 /// A token as a header, and which of the run's it is.
-#[derive(Clone)]
-pub(super) struct Token {
+pub(super) struct Issued {
     pub(super) header: HeaderValue,
     /// Counts from 1.
     pub(super) generation: u64,
     renew_at: Option<Instant>,
+    /// Whether this run logged in for it.
+    is_ours: bool,
 }
 
 /// What the run may ask with.
 #[derive(Default)]
 pub(super) struct Access {
     token: Option<Token>,
+    /// Tokens of this run that a newer one stands for.
+    retired: Vec<Token>,
     /// A login was refused for good: each further one would bring the account closer to its lock.
     is_refused: bool,
 }
 
 impl Client {
     /// The token to ask with: the one at hand, unless it is `refused` or about to end.
+    ///
+    /// A login that is under way is not dropped when the run is stopped: nobody would log its
+    /// token out.
     pub(super) async fn token(&self, refused: Option<u64>) -> Result<Token, Failure> {
-        let mut access = self.access.lock().await;
+        let mut access = self.unless_cancelled(self.access.lock()).await?;
         if access.is_refused {
             return Err(Failure::Cancelled);
         }
@@ -41,32 +61,50 @@ impl Client {
             && refused != Some(token.generation)
             && token.renew_at.is_none_or(|renew_at| now < renew_at)
         {
-            return Ok(token.clone());
+            return Ok(Arc::clone(token));
         }
         let generation = access
             .token
             .as_ref()
             .map_or(1, |token| token.generation + 1);
-        let token = match &self.credentials {
-            Credentials::Token(secret) => Token {
-                header: sensitive(secret.expose_secret())?,
+        let issued = self.issue(generation).await.inspect_err(|failure| {
+            access.is_refused = matches!(failure, Failure::Run(_));
+        })?;
+        let token = Arc::new(issued);
+        if let Some(old) = access.token.replace(Arc::clone(&token)) {
+            access.retired.push(old);
+        }
+        Ok(token)
+    }
+
+    async fn issue(&self, generation: u64) -> Result<Issued, Failure> {
+        let given = |secret: &str| {
+            Ok(Issued {
+                header: sensitive(secret)?,
                 generation,
                 renew_at: None,
-            },
-            Credentials::App(app) => {
-                let grant = self.log_in(app).await.inspect_err(|failure| {
-                    access.is_refused = matches!(failure, Failure::Run(_));
-                })?;
-                (self.observer)(Event::LoggedIn { life: grant.life() });
-                Token {
+                is_ours: false,
+            })
+        };
+        match &self.credentials {
+            Credentials::Token(secret) => given(secret.expose_secret()),
+            Credentials::Source(source) => {
+                let secret = self.unless_cancelled(source.token()).await?;
+                given(secret.map_err(Failure::Run)?.expose_secret())
+            }
+            Credentials::App(_) | Credentials::Account(_) => {
+                let now = Instant::now();
+                let grant = self.log_in().await?;
+                let life = grant.life(self.clock.now());
+                (self.observer)(Event::LoggedIn { life });
+                Ok(Issued {
                     header: sensitive(grant.token().expose_secret())?,
                     generation,
-                    renew_at: grant.renew_after().map(|after| now + after),
-                }
+                    renew_at: life.map(|life| now + Grant::renew_after(life)),
+                    is_ours: true,
+                })
             }
-        };
-        access.token = Some(token.clone());
-        Ok(token)
+        }
     }
 
     /// Whether a new token may help where this one was refused.
@@ -86,8 +124,8 @@ impl Client {
 
     /// Logs in, again and again while the server is out of reach. Called with the token locked:
     /// everybody waits for this one login.
-    async fn log_in(&self, app: &App) -> Result<Grant, Failure> {
-        let outcome = self.patiently(|| self.try_log_in(app), |_, _| {}).await;
+    async fn log_in(&self) -> Result<Grant, Failure> {
+        let outcome = self.patiently(|| self.try_log_in(), |_, _| {}).await;
         outcome.map_err(|failure| {
             if failure.is_transient() {
                 Failure::Run(Error::Login {
@@ -99,21 +137,21 @@ impl Client {
         })
     }
 
-    async fn try_log_in(&self, app: &App) -> Result<Grant, Failure> {
-        let nonce: String = std::iter::repeat_with(fastrand::alphanumeric)
-            .take(40)
-            .collect();
-        let now = DateTime::<Utc>::from(self.clock.now()).timestamp();
-        let login = app.login(now, &nonce).map_err(|error| {
-            Failure::Run(Error::Config(format!("cannot write the login: {error}")))
-        })?;
-        let request = self
+    async fn try_log_in(&self) -> Result<Grant, Failure> {
+        if self.cancel.is_cancelled() {
+            return Err(Failure::Cancelled);
+        }
+        let login = self.sign()?;
+        let kind = self.credentials.kind();
+        let mut request = self
             .http
-            .post(self.login.clone())
+            .post(endpoint(&self.site, login.path))
             .header(AUTHORIZATION, sensitive(&login.authorization)?)
-            .header("X-Token-Type", "LongTicket")
             .header(CONTENT_TYPE, "application/json; charset=UTF-8")
             .body(login.body);
+        if kind != Kind::Account {
+            request = request.header("X-Token-Type", "LongTicket");
+        }
         let answer = self.receive(request).await?;
         if answer.is_success()
             && let Some(grant) = Grant::parse(&answer.body)
@@ -122,12 +160,87 @@ impl Client {
         }
         let failure = self.judge(&answer);
         // What is refused is not repeated: that would lock the account.
-        Err(if failure.is_transient() {
+        let may_be_repeated = failure.is_transient()
+            && (kind != Kind::Account || !may_be_about_the_password(&answer));
+        Err(if may_be_repeated {
             failure
         } else {
-            failure.into_end_of_run()
+            failure.into_end_of_run(Asking {
+                is_login: true,
+                ..self.asking()
+            })
         })
     }
+
+    fn sign(&self) -> Result<Login, Failure> {
+        let nonce: String = std::iter::repeat_with(fastrand::alphanumeric)
+            .take(40)
+            .collect();
+        let now = DateTime::<Utc>::from(self.clock.now()).timestamp();
+        let told = |reason| Failure::Run(Error::Config(reason));
+        self.credentials
+            .login(now, &nonce)
+            .ok_or_else(|| told("there is nothing to log in with".to_owned()))?
+            .map_err(|error| told(format!("cannot write the login: {error}")))
+    }
+
+    /// Logs tokens out that nobody asks with any more.
+    pub(super) async fn log_out_unused(&self) {
+        // Whoever has it locked is about to ask, and comes by here.
+        let Ok(mut access) = self.access.try_lock() else {
+            return;
+        };
+        let retired = std::mem::take(&mut access.retired);
+        let (used, unused): (Vec<_>, _) = retired
+            .into_iter()
+            .partition(|token| Arc::strong_count(token) > 1);
+        access.retired = used;
+        drop(access);
+        self.log_out(unused).await;
+    }
+
+    /// Logs every token of this run out, whatever became of the run. To be called at its end.
+    pub(crate) async fn close(&self) {
+        let mut access = self.access.lock().await;
+        let mut tokens = std::mem::take(&mut access.retired);
+        tokens.extend(access.token.take());
+        drop(access);
+        self.log_out(tokens).await;
+    }
+
+    /// Ends those tokens that this run created; how that goes changes nothing else.
+    async fn log_out(&self, tokens: Vec<Token>) {
+        for token in tokens {
+            if !token.is_ours {
+                continue;
+            }
+            let request = self
+                .http
+                .delete(endpoint(&self.site, TOKEN_PATH))
+                .header("X-Access-Token", token.header.clone());
+            let cause = match tokio::time::timeout(LOGOUT_PATIENCE, self.receive(request)).await {
+                Ok(Ok(answer)) if answer.is_success() => continue,
+                Ok(Ok(answer)) => {
+                    let error = ErrorBody::parse(&answer.body);
+                    Failure::refused(Verdict::Meeting, answer.status, &error, None).to_string()
+                }
+                Ok(Err(failure)) => failure.to_string(),
+                Err(_) => "no answer in time".to_owned(),
+            };
+            (self.observer)(Event::NotLoggedOut { cause });
+        }
+    }
+}
+
+/// Whether a failure that could be in passing may have counted as a wrong password.
+fn may_be_about_the_password(answer: &Answer) -> bool {
+    let code = ErrorBody::parse(&answer.body).code;
+    // As with a status that never passes, so that only a known code speaks for a repetition.
+    let by_code = Verdict::of(400, code.as_deref());
+    let is_in_passing = [Verdict::Retry, Verdict::RetrySlowly, Verdict::Throttled];
+    // Something in between, such as a portal, claims success.
+    let is_elsewhere = code.is_none() && answer.is_success();
+    !is_in_passing.contains(&by_code) && !is_elsewhere && !matches!(answer.status, 429 | 502..=504)
 }
 
 /// A header value that no log shows.
@@ -152,5 +265,29 @@ mod tests {
         assert!(!format!("{header:?}").contains("hunter2"));
         let refused = sensitive("hunter2\u{7}").err().unwrap();
         assert!(!format!("{refused} {refused:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_password_is_sent_again_only_where_nobody_can_have_looked_at_it() {
+        let answer = |status, body: &str| Answer {
+            status,
+            headers: reqwest::header::HeaderMap::new(),
+            body: body.into(),
+        };
+        for (status, body) in [
+            (500, ""),
+            (200, r#"{"error_code":"USG.999999999"}"#),
+            (500, r#"{"error_code":"USG.999999999"}"#),
+        ] {
+            assert!(may_be_about_the_password(&answer(status, body)), "{body}");
+        }
+        for (status, body) in [
+            (503, ""),
+            (429, ""),
+            (200, "<html>"),
+            (500, r#"{"error_code":"USG.200000001"}"#),
+        ] {
+            assert!(!may_be_about_the_password(&answer(status, body)), "{body}");
+        }
     }
 }

@@ -184,6 +184,9 @@ fn log(event: &Event) {
             let life = life.map(|life| format!(" for {}", seconds(life)));
             tracing::debug!("logged in{}", life.unwrap_or_default());
         }
+        Event::NotLoggedOut { cause } => {
+            tracing::debug!("a token could not be logged out: {}", plain(cause));
+        }
         Event::Incomplete { meeting, cause, .. } => {
             tracing::warn!(%meeting, "incomplete: {}", plain(cause));
         }

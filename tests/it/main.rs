@@ -21,6 +21,7 @@ mod faults;
 mod hostile;
 #[cfg(unix)]
 mod limits;
+mod login;
 #[cfg(unix)]
 mod pii;
 #[cfg(unix)]
