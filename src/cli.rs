@@ -15,8 +15,10 @@ mod schema;
 mod settings;
 mod signals;
 mod simulate;
+mod site;
 mod state_dir;
 mod status;
+mod token_command;
 mod verify;
 
 use std::io::Write;

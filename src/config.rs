@@ -116,6 +116,14 @@ pub struct Config {
     pub user_id: Option<String>,
     /// Enterprise, for a service provider's App ID only.
     pub corp_id: Option<String>,
+    /// Account to log in with.
+    pub account: Option<String>,
+    /// File that holds the account's password.
+    pub password_file: Option<PathBuf>,
+    /// Environment variable that holds the account's password.
+    pub password_env: Option<String>,
+    /// Program and arguments of a command that prints an access token.
+    pub token_command: Option<Vec<String>>,
 }
 
 impl Default for Config {
@@ -164,6 +172,10 @@ impl Default for Config {
             app_key_env: None,
             user_id: None,
             corp_id: None,
+            account: None,
+            password_file: None,
+            password_env: None,
+            token_command: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where secrets come from: variables and files, never arguments.
+//! Where secrets come from: variables, files and a command, never arguments.
 //!
 //! Each place has a rank (said as a flag, in the environment, in the config file); the highest
 //! rank wins, and two places of one rank are refused rather than guessed between. A secret goes
@@ -7,12 +7,15 @@
 use std::env;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use rollbook::{App, Config, Credentials, Error, Result};
+use rollbook::{Account, App, Config, Credentials, Error, Result};
 use secrecy::SecretString;
+
+use super::token_command::TokenCommand;
 
 /// Longest secret that is read; tokens have a few hundred characters.
 const LONGEST: u64 = 64 * 1024;
@@ -20,10 +23,13 @@ const LONGEST: u64 = 64 * 1024;
 const TOKEN: &str = "ROLLBOOK_ACCESS_TOKEN";
 const KEY: &str = "ROLLBOOK_APP_KEY";
 const PII_KEY: &str = "ROLLBOOK_PII_KEY";
+const PASSWORD: &str = "ROLLBOOK_PASSWORD";
+const COMMAND: &str = "ROLLBOOK_TOKEN_COMMAND";
 
 const MISSING: &str = "no credentials: set ROLLBOOK_ACCESS_TOKEN, or ROLLBOOK_APP_ID and \
-    ROLLBOOK_APP_KEY; or name their files with access_token_file, or app_id and app_key_file, in \
-    the config file";
+    ROLLBOOK_APP_KEY, or ROLLBOOK_ACCOUNT and ROLLBOOK_PASSWORD, or ROLLBOOK_TOKEN_COMMAND; or \
+    name their places with access_token_file, app_id and app_key_file, account and \
+    password_file, or token_command, in the config file";
 
 /// Who said something; the later wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +44,9 @@ enum Rank {
 enum Kind {
     Token,
     Key,
+    Password,
+    /// Not a secret, but what gives one.
+    Command,
 }
 
 /// Where a secret lies.
@@ -45,6 +54,8 @@ enum Kind {
 enum Place {
     Variable(String),
     File(PathBuf),
+    /// In the config file itself: a command is no secret.
+    Here(Vec<String>),
 }
 
 /// A place that somebody named, and as what.
@@ -69,23 +80,39 @@ pub(crate) fn read(config: &Config, given: &ArgMatches) -> Result<Credentials> {
     };
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let named = choose(places(config, rank, set))?;
-    let secret = named.read()?;
+    let partner = |value: &Option<String>, name: &str| {
+        let value = value.clone().filter(|value| !value.is_empty());
+        value.ok_or_else(|| refuse(format!("{} is set, but {name} as well", named.setting)))
+    };
     match named.kind {
-        Kind::Token => Ok(Credentials::Token(secret)),
-        Kind::Key => {
-            let id = config.app_id.clone().filter(|id| !id.is_empty());
-            let id = id.ok_or_else(|| {
-                let setting = named.setting;
+        Kind::Token => Ok(Credentials::Token(named.read()?)),
+        Kind::Key => Ok(Credentials::App(App {
+            id: partner(&config.app_id, "no App ID: set ROLLBOOK_APP_ID or app_id")?,
+            key: named.read()?,
+            user_id: config.user_id.clone(),
+            corp_id: config.corp_id.clone(),
+        })),
+        Kind::Password => {
+            let name = partner(
+                &config.account,
+                "no account: set ROLLBOOK_ACCOUNT or account",
+            )?;
+            if name.contains(':') {
+                let reason = "account: the name of an account has no colon";
+                return Err(refuse(reason.to_owned()));
+            }
+            let password = named.read()?;
+            Ok(Credentials::Account(Account { name, password }))
+        }
+        Kind::Command => {
+            let command = TokenCommand::new(named.words()?);
+            let command = command.ok_or_else(|| {
                 refuse(format!(
-                    "{setting} is set, but no App ID: set ROLLBOOK_APP_ID or app_id as well"
+                    "{}: expected a program and its arguments",
+                    named.setting
                 ))
             })?;
-            Ok(Credentials::App(App {
-                id,
-                key: secret,
-                user_id: config.user_id.clone(),
-                corp_id: config.corp_id.clone(),
-            }))
+            Ok(Credentials::Source(Arc::new(command)))
         }
     }
 }
@@ -133,7 +160,12 @@ fn places(
     is_set: impl Fn(&str) -> bool,
 ) -> Vec<Named> {
     let mut named = Vec::new();
-    for (setting, kind) in [(TOKEN, Kind::Token), (KEY, Kind::Key)] {
+    for (setting, kind) in [
+        (TOKEN, Kind::Token),
+        (KEY, Kind::Key),
+        (PASSWORD, Kind::Password),
+        (COMMAND, Kind::Command),
+    ] {
         if is_set(setting) {
             let place = Place::Variable(setting.to_owned());
             named.push(Named {
@@ -147,10 +179,12 @@ fn places(
     let files = [
         ("access_token_file", Kind::Token, &config.access_token_file),
         ("app_key_file", Kind::Key, &config.app_key_file),
+        ("password_file", Kind::Password, &config.password_file),
     ];
     let variables = [
         ("access_token_env", Kind::Token, &config.access_token_env),
         ("app_key_env", Kind::Key, &config.app_key_env),
+        ("password_env", Kind::Password, &config.password_env),
     ];
     let files = files
         .into_iter()
@@ -163,6 +197,13 @@ fn places(
         setting,
         kind,
         place,
+    }));
+    // It has no flag: arguments may be secret, and a command line is public.
+    named.extend(config.token_command.clone().map(|words| Named {
+        rank: Rank::File,
+        setting: "token_command",
+        kind: Kind::Command,
+        place: Place::Here(words),
     }));
     named
 }
@@ -185,40 +226,69 @@ fn choose(named: Vec<Named>) -> Result<Named> {
 
 impl Named {
     fn read(&self) -> Result<SecretString> {
-        match &self.place {
-            Place::Variable(name) => read_variable(name),
-            Place::File(path) => self.read_file(path),
+        let (text, name) = match &self.place {
+            Place::Variable(name) => (read_variable(name)?, name.clone()),
+            Place::File(path) => {
+                let name = format!("{} ({})", path.display(), self.setting);
+                (read_file(path, &name)?, name)
+            }
+            Place::Here(_) => {
+                return Err(refuse(format!("{}: expected no secret", self.setting)));
+            }
+        };
+        match self.kind {
+            Kind::Password => phrase(&text, &name),
+            _ => secret(&text, &name),
         }
     }
 
-    fn read_file(&self, path: &PathBuf) -> Result<SecretString> {
-        let name = format!("{} ({})", path.display(), self.setting);
-        let unreadable =
-            |error: std::io::Error| refuse(format!("cannot read the secret file {name}: {error}"));
-        let file = File::open(path).map_err(unreadable)?;
-        if is_shared(&file).map_err(unreadable)? {
-            return Err(refuse(format!(
-                "the secret file {name} is open to other users: chmod 600 it"
-            )));
+    /// A command: as a JSON array, or a program alone.
+    fn words(&self) -> Result<Vec<String>> {
+        let name = match &self.place {
+            Place::Here(words) => return Ok(words.clone()),
+            Place::Variable(name) => name,
+            Place::File(_) => return Ok(vec![]),
+        };
+        let text = read_variable(name)?;
+        if !text.trim_start().starts_with('[') {
+            return Ok(vec![text]);
         }
-        let mut text = String::new();
-        file.take(LONGEST)
-            .read_to_string(&mut text)
-            .map_err(unreadable)?;
-        secret(&text, &name)
+        // The text is not quoted: an argument may be secret.
+        serde_json::from_str(&text).map_err(|_| {
+            refuse(format!(
+                "{name}: expected a program, or a JSON array of texts: [\"program\", \"argument\"]"
+            ))
+        })
     }
 }
 
-fn read_variable(name: &str) -> Result<SecretString> {
+fn read_file(path: &Path, name: &str) -> Result<String> {
+    let unreadable =
+        |error: std::io::Error| refuse(format!("cannot read the secret file {name}: {error}"));
+    // What a link leads to counts, not the link.
+    let file = File::open(path).map_err(unreadable)?;
+    if is_shared(&file).map_err(unreadable)? {
+        return Err(refuse(format!(
+            "the secret file {name} is open to other users: chmod 600 it"
+        )));
+    }
+    let mut text = String::new();
+    file.take(LONGEST)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    Ok(text)
+}
+
+fn read_variable(name: &str) -> Result<String> {
     match env::var(name) {
-        Ok(text) => secret(&text, name),
+        Ok(text) => Ok(text),
         Err(env::VarError::NotPresent) => Err(refuse(format!("the variable {name} is not set"))),
         Err(env::VarError::NotUnicode(_)) => Err(refuse(format!("{name} is not a text"))),
     }
 }
 
 /// A secret without the line break that editors leave; `place` stands for it in messages.
-fn secret(text: &str, place: &str) -> Result<SecretString> {
+pub(super) fn secret(text: &str, place: &str) -> Result<SecretString> {
     let text = text.trim();
     if text.is_empty() {
         return Err(refuse(format!("{place} is empty")));
@@ -226,6 +296,20 @@ fn secret(text: &str, place: &str) -> Result<SecretString> {
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(refuse(format!(
             "{place} holds more than one word: it must hold the secret alone"
+        )));
+    }
+    Ok(SecretString::from(text))
+}
+
+/// A secret of people: as it is, but for the line break that editors leave.
+fn phrase(text: &str, place: &str) -> Result<SecretString> {
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(refuse(format!("{place} is empty")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(refuse(format!(
+            "{place} holds more than one line: it must hold the secret alone"
         )));
     }
     Ok(SecretString::from(text))
@@ -300,6 +384,35 @@ mod tests {
         assert!(!format!("{fine:?}").contains("hunter2"));
     }
 
+    #[test]
+    fn a_password_keeps_its_spaces() {
+        use secrecy::ExposeSecret as _;
+        let password = phrase(" open sesame \r\n", "place").unwrap();
+        assert_eq!(password.expose_secret(), " open sesame ");
+        assert!(phrase("\n", "place").is_err());
+        let error = phrase("hunter2\nhunter3", "place").unwrap_err();
+        assert!(!format!("{error:?}").contains("hunter"));
+    }
+
+    #[test]
+    fn a_password_or_a_command_is_chosen_as_any_other() {
+        let from_env = chosen(&with_token_file(), Rank::File, &[COMMAND]).unwrap();
+        assert_eq!(from_env.kind, Kind::Command);
+        let config = Config {
+            token_command: Some(vec!["vault".into()]),
+            ..with_token_file()
+        };
+        let error = chosen(&config, Rank::File, &[]).unwrap_err().to_string();
+        assert!(error.contains("token_command"), "{error}");
+        let config = Config {
+            password_env: Some("MINE".into()),
+            ..Config::default()
+        };
+        let named = chosen(&config, Rank::File, &[]).unwrap();
+        assert_eq!(named.kind, Kind::Password);
+        assert_eq!(named.place, Place::Variable("MINE".into()));
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_secret_file_is_for_its_owner_alone() {
@@ -317,5 +430,18 @@ mod tests {
         std::fs::set_permissions(file.path(), readable).unwrap();
         let error = named.read().unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
+        // Nor behind a link.
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(file.path(), &link).unwrap();
+        let linked = Named {
+            place: Place::File(link),
+            ..named
+        };
+        let error = linked.read().unwrap_err().to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(file.path(), private).unwrap();
+        linked.read().unwrap();
     }
 }

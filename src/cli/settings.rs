@@ -15,13 +15,10 @@ use rollbook::{
     Compress, Config, CountPolicy, Format, Language, LogFormat, Mode, PageSize, PiiPolicy, Rate,
     SearchKey, Verify, When,
 };
-use url::Url;
+
+use super::site::{API, Site, set, set_some};
 
 /// The settings of `export` as flags; `None` is what was not said.
-#[expect(
-    clippy::doc_markdown,
-    reason = "shown as help, where nothing reads Markdown"
-)]
 #[derive(Debug, Default, Args)]
 pub(crate) struct Settings {
     /// Meeting list: UUIDs, NDJSON or CSV; `-` is standard input
@@ -109,9 +106,8 @@ pub(crate) struct Settings {
     #[arg(hide_short_help = true)]
     keep_going: bool,
 
-    /// The API's site [default: https://api.meeting.huaweicloud.com]
-    #[arg(long, value_name = "URL", env = "ROLLBOOK_BASE_URL", help_heading = API)]
-    base_url: Option<Url>,
+    #[command(flatten)]
+    site: Site,
     /// Language of the labels: en-US or zh-CN [default: en-US]
     #[arg(long, value_name = "TAG", env = "ROLLBOOK_LANGUAGE", help_heading = API)]
     language: Option<Language>,
@@ -130,46 +126,6 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "NAME", env = "ROLLBOOK_PII_KEY_ENV", help_heading = PERSONAL)]
     #[arg(hide_short_help = true)]
     pii_key_env: Option<String>,
-
-    /// Certificates (PEM) to trust beside the system's
-    #[arg(long, value_name = "FILE", env = "ROLLBOOK_CA_FILE", help_heading = API)]
-    #[arg(hide_short_help = true)]
-    ca_file: Option<PathBuf>,
-    /// Accept http:// to other hosts than this machine
-    #[arg(long, value_name = "BOOL", env = "ROLLBOOK_ALLOW_HTTP", help_heading = API)]
-    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
-    #[arg(hide_short_help = true)]
-    allow_http: Option<bool>,
-
-    /// App ID to log in with; its key is never an argument
-    #[arg(long, value_name = "ID", env = "ROLLBOOK_APP_ID", help_heading = LOGIN)]
-    #[arg(hide_short_help = true)]
-    app_id: Option<String>,
-    /// File that holds the app key
-    #[arg(long, value_name = "FILE", env = "ROLLBOOK_APP_KEY_FILE", help_heading = LOGIN)]
-    #[arg(hide_short_help = true)]
-    app_key_file: Option<PathBuf>,
-    /// Variable that holds the app key [default: ROLLBOOK_APP_KEY]
-    #[arg(long, value_name = "NAME", env = "ROLLBOOK_APP_KEY_ENV", help_heading = LOGIN)]
-    #[arg(hide_short_help = true)]
-    app_key_env: Option<String>,
-    /// Third-party user to log in as [default: the administrator]
-    #[arg(long, value_name = "ID", env = "ROLLBOOK_USER_ID", help_heading = LOGIN)]
-    #[arg(hide_short_help = true)]
-    user_id: Option<String>,
-    /// Enterprise, for a service provider's App ID only
-    #[arg(long, value_name = "ID", env = "ROLLBOOK_CORP_ID", help_heading = LOGIN)]
-    #[arg(hide_short_help = true)]
-    corp_id: Option<String>,
-    /// File that holds an access token
-    #[arg(long, value_name = "FILE", env = "ROLLBOOK_ACCESS_TOKEN_FILE", help_heading = LOGIN)]
-    #[arg(hide_short_help = true)]
-    access_token_file: Option<PathBuf>,
-    /// Variable that holds an access token [default: ROLLBOOK_ACCESS_TOKEN]
-    #[arg(long, value_name = "NAME", env = "ROLLBOOK_ACCESS_TOKEN_ENV", help_heading = LOGIN)]
-    #[arg(hide_short_help = true)]
-    access_token_env: Option<String>,
 
     /// Where pages are kept until they are committed [default: the user's state directory]
     #[arg(long, value_name = "DIR", env = "ROLLBOOK_STATE_DIR", help_heading = TUNING)]
@@ -205,24 +161,12 @@ pub(crate) struct Settings {
 
 const QUOTA: &str = "Quota and time";
 const PROOF: &str = "Completeness";
-const API: &str = "API";
-const LOGIN: &str = "Login";
 const PERSONAL: &str = "Personal data";
 const TUNING: &str = "Tuning";
 
 impl Settings {
     /// Puts what was said over what the config file says.
     pub(crate) fn overlay(self, config: &mut Config, log_format: Option<LogFormat>) {
-        fn set<T>(place: &mut T, said: Option<T>) {
-            if let Some(said) = said {
-                *place = said;
-            }
-        }
-        fn set_some<T>(place: &mut Option<T>, said: Option<T>) {
-            if said.is_some() {
-                *place = said;
-            }
-        }
         let Self {
             meetings,
             out,
@@ -245,21 +189,12 @@ impl Settings {
             restart_delay,
             fail_fast,
             keep_going,
-            base_url,
+            site,
             language,
             search_key,
             pii,
             pii_key_file,
             pii_key_env,
-            ca_file,
-            allow_http,
-            app_id,
-            app_key_file,
-            app_key_env,
-            user_id,
-            corp_id,
-            access_token_file,
-            access_token_env,
             state_dir,
             spool,
             commit_every,
@@ -268,6 +203,7 @@ impl Settings {
             buffer_rows,
             max_body,
         } = self;
+        site.overlay(config);
         set_some(&mut config.meetings, meetings);
         set_some(&mut config.out, out);
         set(&mut config.format, format);
@@ -290,21 +226,11 @@ impl Settings {
         set(&mut config.restart_delay, restart_delay);
         set(&mut config.fail_fast, fail_fast);
         set(&mut config.fail_fast, keep_going.then_some(false));
-        set(&mut config.base_url, base_url);
         set(&mut config.language, language);
         set_some(&mut config.search_key, search_key.map(SearchKey::from));
         set(&mut config.pii, pii);
         set_some(&mut config.pii_key_file, pii_key_file);
         set_some(&mut config.pii_key_env, pii_key_env);
-        set_some(&mut config.ca_file, ca_file);
-        set(&mut config.allow_http, allow_http);
-        set_some(&mut config.app_id, app_id);
-        set_some(&mut config.app_key_file, app_key_file);
-        set_some(&mut config.app_key_env, app_key_env);
-        set_some(&mut config.user_id, user_id);
-        set_some(&mut config.corp_id, corp_id);
-        set_some(&mut config.access_token_file, access_token_file);
-        set_some(&mut config.access_token_env, access_token_env);
         set_some(&mut config.state_dir, state_dir);
         set(&mut config.spool, spool);
         set(&mut config.commit_every, commit_every);
