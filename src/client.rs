@@ -5,6 +5,7 @@
 //! slot. Redirects are never followed, since the token would travel; addresses are taken out of
 //! errors, since a query may hold a phone number.
 
+mod allowance;
 mod clock;
 mod failure;
 mod patience;
@@ -21,6 +22,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::allowance::Allowance;
 use self::clock::ServerClock;
 pub(crate) use self::failure::Failure;
 use self::failure::LONGEST_ID;
@@ -61,6 +63,7 @@ pub(crate) struct Client {
     throttle: Arc<Throttle>,
     patience: Patience,
     slots: Semaphore,
+    allowance: Allowance,
     /// Gone once it cannot be used any more.
     spool: BlockingMutex<Option<Arc<Spool>>>,
     observer: Observer,
@@ -157,6 +160,7 @@ impl Client {
                 ..Patience::default()
             },
             slots: Semaphore::new(concurrency),
+            allowance: Allowance::new(config.max_requests),
             spool: BlockingMutex::new(spool),
             observer,
             cancel,
@@ -180,6 +184,11 @@ impl Client {
         &self.naps
     }
 
+    /// Whether the requests set aside for this run are used up.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.allowance.is_used_up()
+    }
+
     /// Asks for one page until it comes or there is no point in asking again.
     pub(crate) async fn page(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
         if let Some(fetched) = self.spooled(wanted).await {
@@ -200,7 +209,7 @@ impl Client {
     }
 
     async fn attempt(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
-        let _slot = self.unless_cancelled(self.slots.acquire()).await?;
+        let _slot = self.unless_stopped(self.slots.acquire()).await?;
         let fetched = self.granted(wanted).await?;
         Ok(self.spool_page(wanted, fetched).await)
     }
@@ -215,6 +224,9 @@ impl Client {
         if !self.may_renew(&token, &refused) {
             return Err(refused.without_renewal(self.asking()));
         }
+        if self.is_used_up() {
+            return Err(Failure::UsedUp);
+        }
         self.tally.retried.fetch_add(1, Ordering::Relaxed);
         let (_, outcome) = self.send(wanted, Some(token.generation)).await?;
         outcome.map_err(|failure| failure.without_renewal(self.asking()))
@@ -226,11 +238,14 @@ impl Client {
         wanted: Wanted<'_>,
         refused: Option<u64>,
     ) -> Result<(Token, Result<Fetched, Failure>), Failure> {
-        self.unless_cancelled(self.throttle.permit()).await?;
+        self.unless_stopped(self.throttle.permit()).await?;
         // After the permit, which may have taken longer than a token lives.
         let token = self.token(refused).await?;
         if self.cancel.is_cancelled() {
             return Err(Failure::Cancelled);
+        }
+        if !self.allowance.take() {
+            return Err(Failure::UsedUp);
         }
         self.tally.sent.fetch_add(1, Ordering::Relaxed);
         wanted.sent.fetch_add(1, Ordering::Relaxed);
@@ -370,6 +385,16 @@ impl Client {
             kind: self.credentials.kind(),
             is_login: false,
             seconds_behind: self.clock.seconds_behind(),
+        }
+    }
+
+    /// Waits for the turn of a request, which may never come.
+    async fn unless_stopped<T>(&self, turn: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Failure::Cancelled),
+            () = self.allowance.used_up().cancelled() => Err(Failure::UsedUp),
+            done = turn => Ok(done),
         }
     }
 

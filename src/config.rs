@@ -57,6 +57,8 @@ pub struct Config {
     /// For the whole run; what is whole by then is kept.
     #[serde(with = "humantime_serde")]
     pub deadline: Option<Duration>,
+    /// Requests for pages that are set aside for the run; what is whole by then is kept.
+    pub max_requests: Option<NonZeroU32>,
     /// Language of the labels.
     pub language: Language,
     /// The API's `searchKey`: only records that match.
@@ -92,7 +94,7 @@ pub struct Config {
     /// Where pages are kept until their meetings are committed, so that a run that is killed
     /// costs no second request; none is nowhere.
     pub state_dir: Option<PathBuf>,
-    /// When to keep pages there; `auto` is under a limited rate.
+    /// When to keep pages there; `auto` is under a limited rate or number of requests.
     pub spool: When,
     /// Where the report goes, as JSON.
     pub report: Option<PathBuf>,
@@ -144,6 +146,7 @@ impl Default for Config {
             retry_delay: Duration::from_millis(500),
             timeout: Duration::from_secs(30),
             deadline: None,
+            max_requests: None,
             language: Language::default(),
             search_key: None,
             pii: PiiPolicy::default(),
@@ -228,10 +231,10 @@ impl Config {
     }
 
     /// Whether pages are kept for a run after this one: without a limit, asking again is cheaper
-    /// than writing down.
+    /// than writing down, unless requests are set aside.
     pub fn keeps_pages(&self) -> bool {
         match self.spool {
-            When::Auto => self.rate != Rate::Unlimited,
+            When::Auto => self.rate != Rate::Unlimited || self.max_requests.is_some(),
             When::Always => true,
             When::Never => false,
         }

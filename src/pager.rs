@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::open_meeting::{Loss, OpenMeeting};
+pub(crate) use self::reading::minimum_requests;
 use self::reading::{Policy, Progress, Request};
 use crate::client::{Client, Failure, Wanted};
 use crate::config::Config;
@@ -213,6 +214,10 @@ impl Pager {
 
     /// Begins requests as long as there is something to ask: meetings at hand first.
     fn fill(&mut self) {
+        if self.client.is_used_up() {
+            // Nothing is gained by waiting.
+            self.desk.iter_mut().for_each(|open| open.wakes = None);
+        }
         let held: u64 = self.desk.iter().map(OpenMeeting::held).sum();
         let mut position = 0;
         let places = (self.tasks_at_once + self.client.naps().count()).min(MOST_TASKS);
@@ -319,6 +324,12 @@ impl Pager {
             Ok(fetched) => fetched,
             Err(Failure::Cancelled) => {
                 self.is_stopping = true;
+                return Ok(());
+            }
+            // What is on its way for it is paid for and goes into the spool; meetings behind it
+            // may have all of theirs there already.
+            Err(failure @ Failure::UsedUp) => {
+                open.leave(failure.to_string());
                 return Ok(());
             }
             Err(failure) => {

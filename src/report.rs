@@ -115,6 +115,9 @@ pub struct Requests {
     /// Pages that were not asked for, since a run that was cut off had fetched them.
     #[serde(default)]
     pub spooled: u64,
+    /// What the unfinished meetings need still, at least: one for each whose `count` is unknown.
+    #[serde(default)]
+    pub remaining: u64,
 }
 
 /// The quota of a run and what it cost.

@@ -77,6 +77,9 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "TIME", env = "ROLLBOOK_DEADLINE", help_heading = QUOTA)]
     #[arg(value_parser = humantime::parse_duration)]
     deadline: Option<Duration>,
+    /// Set aside for the whole run, as its time is by --deadline [default: none]
+    #[arg(long, value_name = "N", env = "ROLLBOOK_MAX_REQUESTS", help_heading = QUOTA)]
+    max_requests: Option<NonZeroU32>,
 
     /// Proof of a meeting of several pages: seams or twice [default: seams]
     #[arg(long, value_name = "HOW", env = "ROLLBOOK_VERIFY", help_heading = PROOF)]
@@ -131,7 +134,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "DIR", env = "ROLLBOOK_STATE_DIR", help_heading = TUNING)]
     #[arg(hide_short_help = true)]
     state_dir: Option<PathBuf>,
-    /// When to keep pages there: auto (under a rate), always, never [default: auto]
+    /// When to keep pages there: auto (under a quota), always, never [default: auto]
     #[arg(long, value_name = "WHEN", env = "ROLLBOOK_SPOOL", help_heading = TUNING)]
     #[arg(value_parser = choice::<When>(), hide_possible_values = true)]
     #[arg(hide_short_help = true)]
@@ -183,6 +186,7 @@ impl Settings {
             retry_delay,
             timeout,
             deadline,
+            max_requests,
             verify,
             count_policy,
             restarts,
@@ -220,6 +224,7 @@ impl Settings {
         set(&mut config.retry_delay, retry_delay);
         set(&mut config.timeout, timeout);
         set_some(&mut config.deadline, deadline);
+        set_some(&mut config.max_requests, max_requests);
         set(&mut config.verify, verify);
         set(&mut config.count_policy, count_policy);
         set(&mut config.restarts, restarts);

@@ -21,6 +21,8 @@ const MEETING_REFUSED: &str = "111070004";
 pub(crate) enum Failure {
     /// The run was asked to stop first.
     Cancelled,
+    /// No request is left of those set aside for the run.
+    UsedUp,
     /// Nothing can be had any more.
     Run(Error),
     /// An answer, or none, that is no page.
@@ -118,14 +120,14 @@ impl Failure {
     pub(crate) fn request_id(&self) -> Option<&str> {
         match self {
             Self::Refused(refusal) => refusal.request_id.as_deref(),
-            Self::Cancelled | Self::Run(_) => None,
+            Self::Cancelled | Self::UsedUp | Self::Run(_) => None,
         }
     }
 
     fn verdict(&self) -> Option<Verdict> {
         match self {
             Self::Refused(refusal) => Some(refusal.verdict),
-            Self::Cancelled | Self::Run(_) => None,
+            Self::Cancelled | Self::UsedUp | Self::Run(_) => None,
         }
     }
 
@@ -189,6 +191,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled => f.write_str("the run was stopped"),
+            Self::UsedUp => f.write_str("the requests set aside for this run are used up"),
             Self::Run(error) => error.fmt(f),
             Self::Refused(Refusal {
                 cause,

@@ -24,19 +24,23 @@ impl Client {
         let patience = &self.patience;
         let backoff = backoff(patience, fastrand::u64(..));
         let (cancel, naps) = (self.cancel.clone(), self.naps.clone());
+        let used_up = self.allowance.used_up().clone();
         attempt
             .retry(backoff)
             .sleep(move |delay| {
-                let (cancel, nap) = (cancel.clone(), naps.begin());
+                let (cancel, used_up, nap) = (cancel.clone(), used_up.clone(), naps.begin());
                 async move {
                     let _nap = nap;
                     tokio::select! {
                         () = cancel.cancelled() => {}
+                        () = used_up.cancelled() => {}
                         () = tokio::time::sleep(delay) => {}
                     }
                 }
             })
-            .when(|failure| failure.is_transient() && !self.cancel.is_cancelled())
+            .when(|failure| {
+                failure.is_transient() && !self.cancel.is_cancelled() && !self.is_used_up()
+            })
             .adjust(|failure, delay| {
                 delay.map(|delay| {
                     if failure.is_slow() {
@@ -55,6 +59,8 @@ impl Client {
                 // Its patience was not used up; the run ended first.
                 if failure.is_transient() && self.cancel.is_cancelled() {
                     Failure::Cancelled
+                } else if failure.is_transient() && self.is_used_up() {
+                    Failure::UsedUp
                 } else {
                     failure
                 }

@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::error::Error;
 use crate::ledger::CommittedMeeting;
-use crate::pager::{Absent, Whole};
+use crate::pager::{Absent, Whole, minimum_requests};
 use crate::report::{
     MeetingCounts, MeetingReport, MeetingStatus, Outcome, Quota, REPORT_VERSION, Report, Requests,
 };
@@ -25,6 +25,7 @@ pub(super) struct Account {
     work: Vec<ConfUuid>,
     settled: HashMap<ConfUuid, MeetingReport>,
     burst: u32,
+    page_size: u64,
     overtaken: u64,
 }
 
@@ -74,6 +75,7 @@ impl Account {
             work: vec![],
             settled: HashMap::new(),
             burst: config.burst.get(),
+            page_size: config.page_size.get().into(),
             overtaken: 0,
         }
     }
@@ -204,6 +206,13 @@ impl Account {
                     request_id: None,
                 }
             });
+            if settled.status == MeetingStatus::Unfinished {
+                let needed = settled
+                    .count
+                    .map(|count| minimum_requests(count, self.page_size));
+                let to_come = needed.unwrap_or(1).saturating_sub(settled.requests).max(1);
+                report.requests.remaining += to_come;
+            }
             report.per_meeting.push(settled);
         }
         let tally = client.tally();

@@ -74,6 +74,17 @@ impl OpenMeeting {
         std::mem::take(&mut self.arrived)
     }
 
+    /// Leaves the meeting to another run. What is on its way is not called back.
+    pub(super) fn leave(&mut self, cause: String) {
+        self.tasks.clear();
+        self.drop_records();
+        self.absent = Some(Loss {
+            status: MeetingStatus::Unfinished,
+            cause,
+            request_id: None,
+        });
+    }
+
     pub(super) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }

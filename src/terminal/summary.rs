@@ -31,6 +31,7 @@ pub(super) fn log(report: &Report) {
         requests = report.requests.sent,
         spooled = report.requests.spooled,
         requests_minimum = report.requests.minimum,
+        requests_remaining = report.requests.remaining,
         elapsed_ms = report.quota.elapsed_ms,
         bound_ms = report.quota.bound_ms,
         anomalies = report.anomalies.values().sum::<u64>(),
@@ -116,7 +117,7 @@ fn figures(report: &Report) -> Table {
     meeting_row("complete", meetings.complete, &proofs(report));
     meeting_row("empty", meetings.empty, "complete, without any record");
     meeting_row("incomplete", meetings.incomplete, "see below");
-    meeting_row("unfinished", meetings.unfinished, "the run stopped first");
+    meeting_row("unfinished", meetings.unfinished, &remaining(report));
     let count = |count: u64| HumanCount(count).to_string();
     table.row([
         "records".to_owned(),
@@ -139,6 +140,19 @@ fn figures(report: &Report) -> Table {
         table.row(["parts".to_owned(), count(report.parts), parts]);
     }
     table
+}
+
+/// Why the run stopped, and how much is left to do.
+fn remaining(report: &Report) -> String {
+    let mut meetings = report.per_meeting.iter();
+    let unfinished = meetings.find(|meeting| meeting.status == MeetingStatus::Unfinished);
+    let cause = unfinished.and_then(|meeting| meeting.cause.as_deref());
+    let cause = plain(cause.unwrap_or("the run stopped first"));
+    match report.requests.remaining {
+        0 => cause,
+        1 => format!("{cause}; at least 1 request to go"),
+        more => format!("{cause}; at least {} requests to go", HumanCount(more)),
+    }
 }
 
 fn proofs(report: &Report) -> String {
@@ -250,6 +264,9 @@ fn next_step(report: &Report) -> String {
     }
     match report.outcome {
         Outcome::Complete => read_step(report),
+        Outcome::Incomplete if report.meetings.unfinished > 0 => {
+            "next: the same command goes on from here".to_owned()
+        }
         Outcome::Incomplete => {
             "next: the same command asks again for the incomplete meetings alone".to_owned()
         }

@@ -6,6 +6,8 @@
     reason = "what a test needs and does not get ends it"
 )]
 
+#[cfg(unix)]
+mod allowance;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clock;
