@@ -91,6 +91,8 @@ pub struct Config {
     /// Whole meetings are committed at least this often.
     #[serde(with = "humantime_serde")]
     pub commit_every: Duration,
+    /// What to do where another run is at work on the dataset.
+    pub if_running: IfRunning,
     /// Where pages are kept until their meetings are committed, so that a run that is killed
     /// costs no second request; none is nowhere.
     pub state_dir: Option<PathBuf>,
@@ -162,6 +164,7 @@ impl Default for Config {
             part_size: ByteSize::mib(128),
             part_rows: 8_000_000,
             commit_every: Duration::from_secs(300),
+            if_running: IfRunning::default(),
             state_dir: None,
             spool: When::default(),
             report: None,
@@ -422,6 +425,19 @@ choice! {
         Text = "text",
         /// One JSON object a line.
         Json = "json",
+    }
+}
+
+choice! {
+    /// What to do where another run is at work on the dataset.
+    IfRunning {
+        /// Work beside it: each meeting is committed by one of them.
+        #[default]
+        Proceed = "proceed",
+        /// Leave it to that run.
+        Skip = "skip",
+        /// Begin when it has ended.
+        Wait = "wait",
     }
 }
 

@@ -93,22 +93,44 @@ impl Dataset {
         format: Format,
         compress: Compress,
     ) -> Result<Self> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if run_id.is_empty() || run_id.len() > 128 || !run_id.bytes().all(plain) {
-            return Err(Error::Config(format!(
-                "run id {run_id:?}: expected letters, digits, dashes"
-            )));
-        }
+        plain_run_id(run_id)?;
         let store = Store::create_at(dest).await?;
         Self::open_on(store, run_id, format, compress).await
     }
 
+    /// Opens a dataset as [`Dataset::open`] does, unless another run is at work on it. Of two that
+    /// do so at the same moment, one gets it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Dataset::open`]; [`Error::Busy`] names the runs.
+    pub async fn open_alone(
+        dest: &str,
+        run_id: &str,
+        format: Format,
+        compress: Compress,
+    ) -> Result<Self> {
+        plain_run_id(run_id)?;
+        let store = Store::create_at(dest).await?;
+        Self::enter(store, run_id, format, compress, true).await
+    }
+
     /// Opens the dataset on a store, as [`Dataset::open`] does at a destination.
     pub(crate) async fn open_on(
+        store: Store,
+        run_id: &str,
+        format: Format,
+        compress: Compress,
+    ) -> Result<Self> {
+        Self::enter(store, run_id, format, compress, false).await
+    }
+
+    async fn enter(
         mut store: Store,
         run_id: &str,
         format: Format,
         compress: Compress,
+        is_alone: bool,
     ) -> Result<Self> {
         let root = store.local("");
         let place = root.clone();
@@ -122,6 +144,10 @@ impl Dataset {
             Ok((gate, found))
         })
         .await?;
+        // Nobody joins them before this one gives the gate back.
+        if is_alone && !beside.is_empty() {
+            return Err(Error::Busy { runs: beside });
+        }
         store.probe(&format!("{PROBE}{run_id}")).await?;
         if let Some(other) = beside.first().filter(|_| store.is_single_writer()) {
             return Err(Error::Dataset {
@@ -423,6 +449,17 @@ async fn clear_probes(store: &Store, live: &[String]) -> Result<()> {
         if run.is_some_and(|run| !live.iter().any(|live| live == run)) {
             store.remove(&object.path).await?;
         }
+    }
+    Ok(())
+}
+
+/// A run's name is a folder's.
+fn plain_run_id(run_id: &str) -> Result<()> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if run_id.is_empty() || run_id.len() > 128 || !run_id.bytes().all(plain) {
+        return Err(Error::Config(format!(
+            "run id {run_id:?}: expected letters, digits, dashes"
+        )));
     }
     Ok(())
 }

@@ -49,6 +49,12 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// The dataset was wanted for one run alone, and others are at work on it.
+    #[error("another run is at work on this dataset: {}", runs.join(", "))]
+    Busy {
+        /// Their names.
+        runs: Vec<String>,
+    },
     /// A setting is missing, malformed or contradicts another.
     #[error("{0}")]
     Config(String),

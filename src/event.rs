@@ -37,6 +37,16 @@ pub enum Event {
         /// Their names.
         runs: Vec<String>,
     },
+    /// Other runs are at work on the dataset, and this one begins when they have ended.
+    Waiting {
+        /// Their names.
+        runs: Vec<String>,
+    },
+    /// Other runs are at work on the dataset, and this one leaves it to them.
+    Skipped {
+        /// Their names.
+        runs: Vec<String>,
+    },
     /// Meetings asked for were committed by other runs after this one began.
     Overtaken {
         /// How many.

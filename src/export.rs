@@ -6,6 +6,7 @@
 //! asked to stop, or when it cannot go on; what is whole by then is committed in any case.
 
 mod account;
+mod opening;
 mod sink;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::account::Account;
+use self::opening::Opening;
 use self::sink::{Batch, Sink, Word};
 use crate::auth::Credentials;
 use crate::client::Client;
@@ -92,10 +94,30 @@ impl Export {
         let started = Utc::now();
         let run_id = run_id(started);
         let pipe = self.pipe.take();
+        let stop = cancel.child_token();
+        // Dropped, and with it its timer, at the end of the run.
+        let mut timer = JoinSet::new();
+        if let Some(deadline) = self.config.deadline {
+            let stop = stop.clone();
+            timer.spawn(async move {
+                tokio::time::sleep(deadline).await;
+                stop.cancel();
+            });
+        }
         let asked = Asked::of(&self.config, self.pii()?.as_ref());
-        let destination = Destination::open(&self.config, &run_id, pipe, asked).await?;
-        self.run_into(destination, run_id, started, observer, cancel)
-            .await
+        let pii = asked.pii.clone();
+        match opening::open(&self.config, &run_id, pipe, asked, &observer, &stop).await? {
+            Opening::Open(destination) => {
+                self.run_into(destination, run_id, started, observer, stop)
+                    .await
+            }
+            Opening::Taken(runs) => {
+                let account = Account::new(&self.config, run_id, started, &self.meetings, pii);
+                let report = account.turned_away(&self.meetings, &runs, stop.is_cancelled());
+                let error = None;
+                Ok(Finished { report, error })
+            }
+        }
     }
 
     fn pii(&self) -> Result<Option<Pii>> {
@@ -108,7 +130,7 @@ impl Export {
         run_id: String,
         started: DateTime<Utc>,
         observer: Observer,
-        cancel: CancellationToken,
+        stop: CancellationToken,
     ) -> Result<Finished> {
         let pii = self.pii()?;
         let asked = Asked::of(&self.config, pii.as_ref());
@@ -125,7 +147,6 @@ impl Export {
             let runs = dataset.beside().to_vec();
             (observer)(Event::Beside { runs });
         }
-        let stop = cancel.child_token();
         let throttle = Arc::new(Throttle::new(
             config.rate,
             config.burst,
@@ -142,6 +163,9 @@ impl Export {
         )?);
         let pii = asked.pii;
         let mut account = Account::new(&config, run_id, started, &meetings, pii.clone());
+        if let Destination::Dataset(dataset) = &destination {
+            account.beside(dataset.beside());
+        }
         let mut work: Vec<_> = meetings;
         work.retain(|meeting| !destination.holds(meeting));
         account.already(&work);
@@ -166,15 +190,6 @@ impl Export {
             (observer)(Event::SingleWriter);
         }
 
-        // Dropped, and with it its timer, at the end of the run.
-        let mut timer = JoinSet::new();
-        if let Some(deadline) = config.deadline {
-            let stop = stop.clone();
-            timer.spawn(async move {
-                tokio::time::sleep(deadline).await;
-                stop.cancel();
-            });
-        }
         let begun = Instant::now();
         let line = Line {
             config: &config,
@@ -275,27 +290,6 @@ enum Destination {
 }
 
 impl Destination {
-    async fn open(
-        config: &Config,
-        run_id: &str,
-        pipe: Option<Box<dyn Write + Send>>,
-        asked: Asked,
-    ) -> Result<Self> {
-        if pipe.is_some() {
-            return Ok(Self::Pipe(pipe));
-        }
-        let Some(out) = config
-            .out
-            .as_deref()
-            .filter(|out| !out.is_empty() && *out != "-")
-        else {
-            return Err(Error::Config("out: no destination".to_owned()));
-        };
-        let mut dataset = Dataset::open(out, run_id, config.format, config.compress).await?;
-        dataset.ask(asked)?;
-        Ok(Self::Dataset(Box::new(dataset)))
-    }
-
     fn holds(&self, meeting: &ConfUuid) -> bool {
         match self {
             Self::Dataset(dataset) => dataset.holds(meeting),

@@ -73,7 +73,7 @@ mod writer;
 
 pub use auth::{Account, App, Credentials, TokenSource};
 pub use config::{
-    Compress, Config, CountPolicy, Format, LogFormat, PageSize, SearchKey, Verify, When,
+    Compress, Config, CountPolicy, Format, IfRunning, LogFormat, PageSize, SearchKey, Verify, When,
 };
 pub use dataset::{
     Commit, Damage, Dataset, Left, Recovery, RunStatus, STATUS_VERSION, SetAside, Status,

@@ -44,6 +44,9 @@ pub struct Report {
     /// What became of personal columns, and with which key, by name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pii: Option<String>,
+    /// Other runs that were at work on the dataset when this one began, or wanted to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<String>,
     /// The store refuses no second writer: the dataset is sound if no other run wrote meanwhile.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub single_writer: bool,
@@ -78,6 +81,8 @@ pub enum Outcome {
     /// The run was asked to stop, its deadline passed, or the reader of its output left; the same
     /// command goes on from what a dataset holds.
     Interrupted,
+    /// Another run was at work on the dataset, and this one was not to begin then.
+    Skipped,
     /// The run could not go on.
     Failed,
 }

@@ -42,7 +42,7 @@ impl Exit {
     /// The end of a run that went as far as its report; a deadline interrupts without a signal.
     pub(crate) const fn of(outcome: Outcome, signalled: bool) -> Self {
         match (outcome, signalled) {
-            (Outcome::Complete, _) => Self::Complete,
+            (Outcome::Complete | Outcome::Skipped, _) => Self::Complete,
             (Outcome::Interrupted, true) => Self::Interrupted,
             (Outcome::Incomplete, _) | (Outcome::Interrupted, false) => Self::Incomplete,
             (Outcome::Failed, _) => Self::Failed,

@@ -12,8 +12,8 @@ use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use rollbook::{
-    Compress, Config, CountPolicy, Format, Language, LogFormat, Mode, PageSize, PiiPolicy, Rate,
-    SearchKey, Verify, When,
+    Compress, Config, CountPolicy, Format, IfRunning, Language, LogFormat, Mode, PageSize,
+    PiiPolicy, Rate, SearchKey, Verify, When,
 };
 
 use super::site::{API, Site, set, set_some};
@@ -130,6 +130,11 @@ pub(crate) struct Settings {
     #[arg(hide_short_help = true)]
     pii_key_env: Option<String>,
 
+    /// While another run is at work there: proceed, skip or wait [default: proceed]
+    #[arg(long, value_name = "WHAT", env = "ROLLBOOK_IF_RUNNING", help_heading = TUNING)]
+    #[arg(value_parser = choice::<IfRunning>(), hide_possible_values = true)]
+    #[arg(hide_short_help = true)]
+    if_running: Option<IfRunning>,
     /// Where pages are kept until they are committed [default: the user's state directory]
     #[arg(long, value_name = "DIR", env = "ROLLBOOK_STATE_DIR", help_heading = TUNING)]
     #[arg(hide_short_help = true)]
@@ -199,6 +204,7 @@ impl Settings {
             pii,
             pii_key_file,
             pii_key_env,
+            if_running,
             state_dir,
             spool,
             commit_every,
@@ -236,6 +242,7 @@ impl Settings {
         set(&mut config.pii, pii);
         set_some(&mut config.pii_key_file, pii_key_file);
         set_some(&mut config.pii_key_env, pii_key_env);
+        set(&mut config.if_running, if_running);
         set_some(&mut config.state_dir, state_dir);
         set(&mut config.spool, spool);
         set(&mut config.commit_every, commit_every);
@@ -267,7 +274,15 @@ macro_rules! choices {
     };
 }
 
-choices!(Format, Compress, Verify, CountPolicy, LogFormat, When);
+choices!(
+    IfRunning,
+    Format,
+    Compress,
+    Verify,
+    CountPolicy,
+    LogFormat,
+    When
+);
 
 /// A parser that knows every choice, so that completions and messages do too.
 pub(crate) fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {

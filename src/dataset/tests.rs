@@ -568,6 +568,7 @@ fn report(run_id: &str) -> Report {
         base_url: "https://meeting.example.com".to_owned(),
         language: crate::record::Language::EnUs,
         pii: None,
+        beside: vec![],
         single_writer: false,
         meetings: MeetingCounts::default(),
         records: 3,
@@ -584,5 +585,38 @@ fn report(run_id: &str) -> Report {
         anomalies: BTreeMap::new(),
         replaced_surrogates: 0,
         per_meeting: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_want_the_dataset_alone_at_the_same_moment_one_gets_it() {
+    for round in 0..5 {
+        let home = tempfile::tempdir().unwrap();
+        let gate = std::sync::Arc::new(tokio::sync::Barrier::new(8));
+        let mut runs = tokio::task::JoinSet::new();
+        for number in 0..8 {
+            let (dest, gate) = (dest(&home), std::sync::Arc::clone(&gate));
+            runs.spawn(async move {
+                gate.wait().await;
+                let run = format!("run-{number}");
+                Dataset::open_alone(&dest, &run, Format::Ndjson, Compress::None).await
+            });
+        }
+        // Kept until all have tried.
+        let opened = runs.join_all().await;
+        let (got, refused): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
+        assert_eq!((got.len(), refused.len()), (1, 7), "round {round}");
+        let winner = got[0].as_ref().unwrap().run_id.clone();
+        for refused in refused {
+            let error = refused.unwrap_err();
+            assert!(
+                matches!(&error, Error::Busy { runs } if *runs == [winner.clone()]),
+                "{error}"
+            );
+        }
+        drop(got);
+        Dataset::open_alone(&dest(&home), "later", Format::Ndjson, Compress::None)
+            .await
+            .unwrap();
     }
 }

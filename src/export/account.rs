@@ -50,6 +50,7 @@ impl Account {
             base_url: config.base_url.origin().ascii_serialization(),
             language: config.language,
             pii,
+            beside: vec![],
             single_writer: false,
             meetings: MeetingCounts {
                 requested: meetings.len() as u64,
@@ -180,17 +181,34 @@ impl Account {
         self.settled.insert(meeting.conf_uuid.clone(), meeting);
     }
 
-    /// The report of the run, which is over.
-    pub(super) fn close(
+    /// Other runs are at work on the dataset.
+    pub(super) fn beside(&mut self, runs: &[String]) {
+        self.report.beside = runs.to_vec();
+    }
+
+    /// The report of a run that did not begin, since these are at work on the dataset; or that
+    /// was stopped while it waited for them.
+    pub(super) fn turned_away(
         mut self,
-        client: &Client,
-        throttle: &Throttle,
-        elapsed: Duration,
-        error: Option<&Error>,
+        meetings: &[ConfUuid],
+        runs: &[String],
         is_stopped: bool,
     ) -> Report {
-        let mut report = self.report;
-        for meeting in self.work {
+        self.beside(runs);
+        self.report.outcome = Outcome::Skipped;
+        if is_stopped {
+            self.already(meetings);
+            self.settle_all("another run was at work on the dataset");
+            self.report.outcome = Outcome::Interrupted;
+        }
+        self.report.finished = Utc::now();
+        self.report
+    }
+
+    /// Puts every meeting into the report; what nothing came of is unfinished.
+    fn settle_all(&mut self, cause: &str) {
+        let report = &mut self.report;
+        for meeting in std::mem::take(&mut self.work) {
             let settled = self.settled.remove(&meeting).unwrap_or_else(|| {
                 report.meetings.unfinished += 1;
                 MeetingReport {
@@ -202,7 +220,7 @@ impl Account {
                     proof: None,
                     pages: None,
                     seams: None,
-                    cause: Some("the run stopped first".to_owned()),
+                    cause: Some(cause.to_owned()),
                     request_id: None,
                 }
             });
@@ -215,6 +233,19 @@ impl Account {
             }
             report.per_meeting.push(settled);
         }
+    }
+
+    /// The report of the run, which is over.
+    pub(super) fn close(
+        mut self,
+        client: &Client,
+        throttle: &Throttle,
+        elapsed: Duration,
+        error: Option<&Error>,
+        is_stopped: bool,
+    ) -> Report {
+        self.settle_all("the run stopped first");
+        let mut report = self.report;
         let tally = client.tally();
         report.requests.sent = tally.sent.load(Ordering::Relaxed);
         report.requests.retried = tally.retried.load(Ordering::Relaxed);

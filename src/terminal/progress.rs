@@ -150,6 +150,14 @@ fn log(event: &Event) {
                  committed twice"
             );
         }
+        Event::Waiting { runs } => {
+            let runs = plain(&runs.join(", "));
+            tracing::warn!("waiting until the run at work on this dataset has ended: {runs}");
+        }
+        Event::Skipped { runs } => {
+            let runs = plain(&runs.join(", "));
+            tracing::warn!("nothing is done, since another run is at work on this dataset: {runs}");
+        }
         Event::Overtaken { meetings } => {
             tracing::warn!("{meetings} meetings were committed by another run in the meantime");
         }

@@ -41,13 +41,17 @@ pub(super) fn log(report: &Report) {
 
 /// A word in the log where something is absent, for those who want to hear nothing else.
 pub(super) fn complain(report: &Report) {
-    if report.outcome != Outcome::Complete {
+    if !matches!(report.outcome, Outcome::Complete | Outcome::Skipped) {
         tracing::error!("{}", headline(report, false));
     }
 }
 
 /// The summary for people.
 pub(super) fn render(report: &Report, is_coloured: bool) -> String {
+    if report.outcome == Outcome::Skipped {
+        // Said already, and there are no figures.
+        return String::new();
+    }
     let mut text = format!("\n{}\n\n", headline(report, is_coloured));
     text.push_str(&figures(report).render());
     let absent: Vec<_> = report
@@ -79,7 +83,7 @@ fn headline(report: &Report, is_coloured: bool) -> String {
     let style = Style::new().force_styling(is_coloured).bold();
     let style = match report.outcome {
         Outcome::Complete => style.green(),
-        Outcome::Incomplete | Outcome::Interrupted => style.yellow(),
+        Outcome::Incomplete | Outcome::Interrupted | Outcome::Skipped => style.yellow(),
         Outcome::Failed => style.red(),
     };
     let held = report.meetings.already + report.meetings.complete + report.meetings.empty;
@@ -97,6 +101,7 @@ const fn word(outcome: Outcome) -> &'static str {
         Outcome::Complete => "complete",
         Outcome::Incomplete => "incomplete",
         Outcome::Interrupted => "interrupted",
+        Outcome::Skipped => "skipped",
         Outcome::Failed => "failed",
     }
 }
@@ -271,6 +276,7 @@ fn next_step(report: &Report) -> String {
             "next: the same command asks again for the incomplete meetings alone".to_owned()
         }
         Outcome::Interrupted => "next: the same command goes on from here".to_owned(),
+        Outcome::Skipped => "next: the run that is at work goes on".to_owned(),
         Outcome::Failed => "next: mend the cause; the same command goes on from here".to_owned(),
     }
 }
@@ -333,6 +339,7 @@ mod tests {
             base_url: "https://example.com".into(),
             language: Language::EnUs,
             pii: None,
+            beside: vec![],
             single_writer: false,
             meetings: MeetingCounts {
                 requested: 205,

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rollbook::Outcome;
 use rollbook::simulator::{Effect, Fault};
 use rstest::rstest;
 
@@ -105,4 +106,77 @@ fn a_run_says_who_else_is_at_work_and_what_was_done_in_the_meantime() {
     assert!(!said.contains("another run"), "{said}");
     stage.assert_rows(&stage.rows("out"), &[0, 1, 2]);
     assert_eq!(stage.verified().code, Some(0));
+}
+
+/// A run that hangs at its first request, and its name.
+fn hanging(stage: &Stage) -> (Running, String) {
+    let args = ["export", "--meetings", "list.txt", "--out", "out"];
+    let mut slow = stage.command(&args);
+    let slow = Running::start(slow.args(["--timeout", "1500ms"]));
+    until("the run that waits", || stage.simulator.request_count() > 0);
+    let run_id = names(stage, "out/_rollbook/staging").remove(0);
+    (slow, run_id)
+}
+
+#[test]
+fn a_run_that_is_to_skip_another_says_whose_turn_it_is_and_ends_with_0() {
+    let stage = Stage::of(&[10]).fault(Fault::new(Effect::Hang).first(1));
+    let (slow, run_id) = hanging(&stage);
+    let said = stage
+        .export(&["--if-running", "skip", "--report", "report.json"])
+        .silently(0);
+    let words = format!("another run is at work on this dataset: {run_id}");
+    assert!(said.contains(&words), "{said}");
+    let report = stage.report();
+    assert_eq!(report.outcome, Outcome::Skipped);
+    assert_eq!(report.beside, [run_id]);
+    assert_eq!(report.requests.sent, 0);
+    let (code, said) = slow.end();
+    assert_eq!(code, Some(0), "{said}");
+    // Alone, it works.
+    stage.requests();
+    stage
+        .export(&["--if-running", "skip", "--report", "report.json"])
+        .silently(0);
+    assert_eq!(stage.report().outcome, Outcome::Complete);
+    assert_eq!(names(&stage, "out/_rollbook/runs").len(), 2);
+}
+
+#[test]
+fn a_run_that_is_to_wait_for_another_begins_when_that_one_has_ended() {
+    let stage = Stage::of(&[10; 4]).fault(Fault::new(Effect::Hang).first(1));
+    stage.list("first.txt", 0..1);
+    let (slow, run_id) = hanging(&stage);
+    let args = ["export", "--meetings", "list.txt", "--out", "out"];
+    let mut second = stage.command(&args);
+    let mut second = Running::start(second.args(["--if-running", "wait"]));
+    second.hear(&format!(
+        "waiting until the run at work on this dataset has ended: {run_id}"
+    ));
+    slow.signal(rustix::process::Signal::KILL);
+    assert_eq!(slow.end().0, None);
+    let (code, said) = second.end();
+    assert_eq!(code, Some(0), "{said}");
+    stage.assert_rows(&stage.rows("out"), &[0, 1, 2, 3]);
+}
+
+#[test]
+fn waiting_for_another_run_ends_with_the_deadline() {
+    let stage = Stage::of(&[10; 3]).fault(Fault::new(Effect::Hang).first(1));
+    let (slow, run_id) = hanging(&stage);
+    let args = [
+        "--if-running",
+        "wait",
+        "--deadline",
+        "1ms",
+        "--report",
+        "report.json",
+    ];
+    let said = stage.export(&args).silently(4);
+    assert!(said.contains("waiting until"), "{said}");
+    let report = stage.report();
+    assert_eq!(report.outcome, Outcome::Interrupted);
+    assert_eq!(report.meetings.unfinished, 3);
+    assert_eq!(report.beside, [run_id]);
+    slow.signal(rustix::process::Signal::KILL);
 }

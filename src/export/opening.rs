@@ -1,0 +1,71 @@
+//! Where a run writes, and whether it may begin while another one is at work there.
+
+use std::io::Write;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Destination;
+use crate::config::{Config, IfRunning};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer};
+use crate::ledger::Asked;
+
+/// Between two looks at whether the others have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What came of opening the destination.
+pub(super) enum Opening {
+    Open(Destination),
+    /// These runs are at work on it, and this one was not to begin, or was stopped first.
+    Taken(Vec<String>),
+}
+
+/// Opens the destination, as soon as the settings permit it.
+pub(super) async fn open(
+    config: &Config,
+    run_id: &str,
+    pipe: Option<Box<dyn Write + Send>>,
+    asked: Asked,
+    observer: &Observer,
+    stop: &CancellationToken,
+) -> Result<Opening> {
+    if pipe.is_some() {
+        return Ok(Opening::Open(Destination::Pipe(pipe)));
+    }
+    let Some(out) = config
+        .out
+        .as_deref()
+        .filter(|out| !out.is_empty() && *out != "-")
+    else {
+        return Err(Error::Config("out: no destination".to_owned()));
+    };
+    let mut is_waiting = false;
+    let mut dataset = loop {
+        let (format, compress) = (config.format, config.compress);
+        let opened = match config.if_running {
+            IfRunning::Proceed => Dataset::open(out, run_id, format, compress).await,
+            IfRunning::Skip | IfRunning::Wait => {
+                Dataset::open_alone(out, run_id, format, compress).await
+            }
+        };
+        let runs = match opened {
+            Err(Error::Busy { runs }) => runs,
+            opened => break opened?,
+        };
+        if config.if_running == IfRunning::Skip {
+            (observer)(Event::Skipped { runs: runs.clone() });
+            return Ok(Opening::Taken(runs));
+        }
+        if !std::mem::replace(&mut is_waiting, true) {
+            (observer)(Event::Waiting { runs: runs.clone() });
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(Opening::Taken(runs)),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    };
+    dataset.ask(asked)?;
+    Ok(Opening::Open(Destination::Dataset(Box::new(dataset))))
+}
