@@ -10,7 +10,7 @@ mod demo;
 mod exit;
 mod export;
 mod man;
-mod report_file;
+mod metrics;
 mod schema;
 mod settings;
 mod signals;
@@ -20,6 +20,7 @@ mod state_dir;
 mod status;
 mod token_command;
 mod verify;
+mod whole_file;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -72,10 +73,21 @@ pub(crate) struct Voice {
 
 impl Voice {
     /// Opens the terminal and the log.
-    fn terminal(&self, config: &rollbook::Config) -> anyhow::Result<Terminal> {
+    fn terminal(
+        &self,
+        config: &rollbook::Config,
+        run_id: Option<&str>,
+    ) -> anyhow::Result<Terminal> {
         let format = self.log_format.unwrap_or(config.log_format);
         let filter = std::env::var("ROLLBOOK_LOG").ok();
-        Terminal::open(self.quiet, self.verbose, format, config.progress, filter)
+        Terminal::open(
+            self.quiet,
+            self.verbose,
+            format,
+            config.progress,
+            filter,
+            run_id,
+        )
     }
 }
 

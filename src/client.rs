@@ -35,6 +35,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::pii::Pii;
 use crate::rate::Rate;
+use crate::report::FailureKind;
 use crate::retry::{ErrorBody, Patience, Verdict, retry_after};
 use crate::spool::{Fetched, Spool};
 use crate::throttle::Throttle;
@@ -283,12 +284,10 @@ impl Client {
             DecodeError::NotAPage(_) if ErrorBody::parse(&answer.body).code.is_some() => {
                 self.judge(answer)
             }
-            DecodeError::NotAPage(_) => {
-                Failure::transient(error.to_string()).with_request_id(answer.request_id())
-            }
-            DecodeError::Record { .. } => {
-                Failure::meeting(error.to_string()).with_request_id(answer.request_id())
-            }
+            DecodeError::NotAPage(_) => Failure::transient(FailureKind::Decode, error.to_string())
+                .with_request_id(answer.request_id()),
+            DecodeError::Record { .. } => Failure::meeting(FailureKind::Decode, error.to_string())
+                .with_request_id(answer.request_id()),
         })?;
         self.clock.hear(&answer.headers);
         let Some(pii) = &self.pii else {
@@ -296,7 +295,7 @@ impl Client {
         };
         let records = pii.apply(&page.records).map_err(|error| {
             let cause = format!("its personal columns cannot be treated: {error}");
-            Failure::meeting(cause).with_request_id(answer.request_id())
+            Failure::meeting(FailureKind::Decode, cause).with_request_id(answer.request_id())
         })?;
         Ok(Page { records, ..page })
     }
@@ -329,7 +328,8 @@ impl Client {
             if answer.body.len() as u64 + chunk.len() as u64 > cap {
                 if answer.is_success() {
                     let cause = format!("the answer is larger than {}", bytesize::ByteSize(cap));
-                    return Err(Failure::meeting(cause).with_request_id(answer.request_id()));
+                    return Err(Failure::meeting(FailureKind::TooLarge, cause)
+                        .with_request_id(answer.request_id()));
                 }
                 break;
             }

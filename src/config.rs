@@ -100,6 +100,8 @@ pub struct Config {
     pub spool: When,
     /// Where the report goes, as JSON.
     pub report: Option<PathBuf>,
+    /// Where the figures of the run go, for Prometheus.
+    pub metrics_file: Option<PathBuf>,
     /// Permissions of what the command writes.
     pub mode: Mode,
     /// Form of the log on standard error.
@@ -168,6 +170,7 @@ impl Default for Config {
             state_dir: None,
             spool: When::default(),
             report: None,
+            metrics_file: None,
             mode: Mode::default(),
             log_format: LogFormat::default(),
             progress: When::default(),

@@ -9,6 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::report::FailureKind;
+
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -103,6 +105,21 @@ impl Error {
     /// Whether the reader of the output stream has gone: no fault, nobody wants more.
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// What kind of thing went wrong.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::File { .. }
+            | Self::Store { .. }
+            | Self::Encode { .. }
+            | Self::Dataset { .. }
+            | Self::Busy { .. } => FailureKind::Storage,
+            Self::Config(_) | Self::MeetingList { .. } => FailureKind::Config,
+            Self::Credentials { .. } | Self::Login { .. } => FailureKind::Token,
+            Self::Task { .. } => FailureKind::Internal,
+            Self::Quota { .. } => FailureKind::Throttled,
+        }
     }
 
     /// The error and its causes, on one line.

@@ -89,10 +89,24 @@ impl Export {
     ///
     /// Settings or a destination that cannot be used, found before the first request. Whatever
     /// goes wrong later is in [`Finished`], beside what was done.
-    pub async fn run(mut self, observer: Observer, cancel: CancellationToken) -> Result<Finished> {
+    pub async fn run(self, observer: Observer, cancel: CancellationToken) -> Result<Finished> {
+        self.run_as(&new_run_id(), observer, cancel).await
+    }
+
+    /// The same under a name of the caller's; no other run of the dataset may have it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Export::run`].
+    pub async fn run_as(
+        mut self,
+        run_id: &str,
+        observer: Observer,
+        cancel: CancellationToken,
+    ) -> Result<Finished> {
         self.config.check()?;
         let started = Utc::now();
-        let run_id = run_id(started);
+        let run_id = run_id.to_owned();
         let pipe = self.pipe.take();
         let stop = cancel.child_token();
         // Dropped, and with it its timer, at the end of the run.
@@ -275,12 +289,12 @@ async fn close_spool(spool: Arc<Spool>, is_through: bool, observer: &Observer) {
     }
 }
 
-/// The run's name: its start, and enough chance to tell it from another of the same second.
-fn run_id(started: DateTime<Utc>) -> String {
+/// A name for a run: its start, and enough chance to tell it from another of the same second.
+pub fn new_run_id() -> String {
     let suffix: String = std::iter::repeat_with(|| fastrand::char('a'..='z'))
         .take(6)
         .collect();
-    format!("{}-{suffix}", started.format("%Y%m%dT%H%M%SZ"))
+    format!("{}-{suffix}", Utc::now().format("%Y%m%dT%H%M%SZ"))
 }
 
 enum Destination {

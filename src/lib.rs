@@ -82,7 +82,7 @@ pub use dataset::{
 pub use decode::{DecodeError, Page};
 pub use error::{Error, Result};
 pub use event::{Event, Observer, silent};
-pub use export::{Export, Finished};
+pub use export::{Export, Finished, new_run_id};
 #[cfg(fuzzing)]
 pub use ledger::fuzz_entry;
 pub use ledger::{Asked, CommittedMeeting};
@@ -92,8 +92,8 @@ pub use pii::{PiiPolicy, Treatment};
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
 pub use report::{
-    MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota, REPORT_VERSION, Report,
-    Requests,
+    FailureKind, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota,
+    REPORT_VERSION, Report, Requests,
 };
 pub use retry::{ErrorBody, Patience, Verdict};
 pub use schema::{Warehouse, arrow_listing};

@@ -33,7 +33,7 @@ use crate::client::{Client, Failure, Wanted};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::report::{MeetingStatus, Proof};
+use crate::report::{FailureKind, MeetingStatus, Proof};
 use crate::spool::Fetched;
 use crate::uuid::ConfUuid;
 
@@ -85,6 +85,8 @@ pub(crate) struct Whole {
 pub(crate) struct Absent {
     pub(crate) meeting: ConfUuid,
     pub(crate) status: MeetingStatus,
+    /// Nothing went wrong with what is merely unfinished.
+    pub(crate) kind: Option<FailureKind>,
     pub(crate) cause: String,
     pub(crate) request_id: Option<String>,
     pub(crate) count: Option<u64>,
@@ -335,6 +337,7 @@ impl Pager {
             Err(failure) => {
                 let loss = Loss {
                     status: MeetingStatus::Failed,
+                    kind: failure.kind(),
                     cause: format!("at offset {}: {failure}", answer.request.ask.offset),
                     request_id: failure.request_id().map(str::to_owned),
                 };
@@ -381,6 +384,7 @@ impl Pager {
                 };
                 let loss = Loss {
                     status,
+                    kind: Some(FailureKind::Drift),
                     cause,
                     request_id,
                 };
@@ -484,12 +488,14 @@ impl Pager {
             (absent, _) => {
                 let loss = absent.unwrap_or_else(|| Loss {
                     status: MeetingStatus::Unfinished,
+                    kind: None,
                     cause: "the run stopped first".to_owned(),
                     request_id: None,
                 });
                 Output::Absent(Absent {
                     meeting: open.meeting,
                     status: loss.status,
+                    kind: loss.kind,
                     cause: loss.cause,
                     request_id: loss.request_id,
                     count: open.reading.count(),

@@ -3,6 +3,7 @@
 //! Standard output is for data. The log and the bar share one writer, so that neither tears the
 //! other; without a terminal there is no bar, but a line now and then.
 
+mod line;
 mod progress;
 mod summary;
 mod table;
@@ -16,6 +17,7 @@ use rollbook::{Error, LogFormat, Report, When};
 use tracing_indicatif::writer::{IndicatifWriter, Stderr};
 use tracing_subscriber::EnvFilter;
 
+use self::line::Line;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::table::{Align, Table, plain, shortened};
 
@@ -43,7 +45,8 @@ enum Voice {
 }
 
 impl Terminal {
-    /// Chooses how to speak, and opens the log.
+    /// Chooses how to speak, and opens the log. A log for machines names the run on each line,
+    /// one for people where they want to know more.
     ///
     /// # Errors
     ///
@@ -54,6 +57,7 @@ impl Terminal {
         format: LogFormat,
         progress: When,
         filter: Option<String>,
+        run_id: Option<&str>,
     ) -> Result<Self> {
         let stderr = Term::buffered_stderr();
         let has_bar = match progress {
@@ -85,7 +89,10 @@ impl Terminal {
                 (false, _) => "info,rollbook=trace",
             }),
         };
-        log(filter, voice, format, IndicatifWriter::new(screen.clone()));
+        let is_wanted = format == LogFormat::Json || verbose > 0;
+        let run_id = run_id.filter(|_| is_wanted).map(str::to_owned);
+        let writer = IndicatifWriter::new(screen.clone());
+        log(filter, voice, format, writer, run_id);
         Ok(Self { screen, voice })
     }
 
@@ -153,7 +160,13 @@ fn is_coloured() -> bool {
     std::io::stderr().is_terminal() && console::colors_enabled_stderr()
 }
 
-fn log(filter: EnvFilter, voice: Voice, format: LogFormat, writer: IndicatifWriter<Stderr>) {
+fn log(
+    filter: EnvFilter,
+    voice: Voice,
+    format: LogFormat,
+    writer: IndicatifWriter<Stderr>,
+    run_id: Option<String>,
+) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
@@ -162,9 +175,23 @@ fn log(filter: EnvFilter, voice: Voice, format: LogFormat, writer: IndicatifWrit
         .with_ansi(is_coloured());
     // A log that stands already, as in tests, is as good.
     drop(match (format, voice) {
-        (LogFormat::Json, _) => log.json().flatten_event(true).try_init(),
+        (LogFormat::Json, _) => log
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .map_event_format(|form| Line::json(form, run_id))
+            .try_init(),
         // Who watches a bar knows what time it is.
-        (LogFormat::Text, Voice::Bar) => log.with_target(false).compact().without_time().try_init(),
-        (LogFormat::Text, _) => log.with_target(false).compact().try_init(),
+        (LogFormat::Text, Voice::Bar) => log
+            .with_target(false)
+            .compact()
+            .without_time()
+            .map_event_format(|form| Line::text(form, run_id))
+            .try_init(),
+        (LogFormat::Text, _) => log
+            .with_target(false)
+            .compact()
+            .map_event_format(|form| Line::text(form, run_id))
+            .try_init(),
     });
 }

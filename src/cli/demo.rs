@@ -39,7 +39,8 @@ impl DemoArgs {
             spool: When::Never,
             ..Config::default()
         };
-        let terminal = voice.terminal(&config)?;
+        let run_id = rollbook::new_run_id();
+        let terminal = voice.terminal(&config, Some(&run_id))?;
         let exit = runtime()?.block_on(async {
             let simulator = Simulator::start(options())
                 .await
@@ -52,7 +53,7 @@ impl DemoArgs {
                 pipe: None,
                 pii_key: None,
             };
-            let exit = export::carry_out(export, &terminal, None).await;
+            let exit = export::carry_out(export, &run_id, &terminal, None).await.1;
             simulator.shutdown().await;
             exit
         })?;

@@ -7,14 +7,20 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
-use rollbook::{ConfUuid, Config, Error, Export, Format, MeetingList, Rate, When};
+use rollbook::{
+    ConfUuid, Config, Error, Export, Format, MeetingList, Observer, Rate, Report, When, new_run_id,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
-use super::report_file::ReportFile;
+use super::metrics::Metrics;
 use super::settings::Settings;
+use super::whole_file::WholeFile;
 use super::{Voice, answer, config, credentials, permit, runtime, signals, state_dir};
 use crate::terminal::{Progress, Terminal};
+
+/// What is said at the first signal.
+pub(super) const STOPPING: &str = "stopping where everything is whole";
 
 const AFTER_HELP: &str = "\
 Credentials come from ROLLBOOK_ACCESS_TOKEN, or ROLLBOOK_APP_ID and ROLLBOOK_APP_KEY, or from \
@@ -70,72 +76,115 @@ pub(crate) struct ExportArgs {
 
 impl ExportArgs {
     pub(crate) fn run(self, voice: &Voice, given: &ArgMatches) -> Result<Exit> {
-        let mut config = config::load(self.config.as_deref())?;
-        // Meetings named one by one stand for themselves; a standing list joins only if asked.
-        let list_is_asked = given.value_source("meetings") == Some(ValueSource::CommandLine);
-        self.settings.overlay(&mut config, voice.log_format);
-        if !self.named.is_empty() && !list_is_asked {
-            config.meetings = None;
-        }
-        config.state_dir = config.state_dir.or_else(state_dir::default);
         if self.print_config {
+            let mut config = config::load(self.config.as_deref())?;
+            self.overlay(&mut config, voice, given);
             answer(&toml::to_string(&config)?)?;
             return Ok(Exit::Complete);
         }
-        config.check()?;
+        let mut metrics = Metrics::begin(self.settings.metrics_file().cloned());
+        let ended = self.work(voice, given, &mut metrics);
+        metrics.close(ended)
+    }
+
+    fn work(self, voice: &Voice, given: &ArgMatches, metrics: &mut Metrics) -> Result<Exit> {
+        let mut config = config::load(self.config.as_deref())?;
+        self.overlay(&mut config, voice, given);
         permit(config.mode);
+        metrics.prepare(config.metrics_file.clone())?;
+        config.check()?;
         let pipe = pipe(&config)?;
-        let report = config.report.clone().map(ReportFile::prepare).transpose()?;
-        let meetings = meetings(self.named, config.meetings.as_deref())?;
-        let credentials = credentials::read(&config, given)?;
+        let report = WholeFile::of("report", config.report.clone())?;
         let pii_key = credentials::pii_key(&config, given)?;
-        let terminal = voice.terminal(&config)?;
-        if config.state_dir.is_none()
-            && config.spool == When::Auto
-            && config.rate != Rate::Unlimited
-        {
-            tracing::warn!(
-                "no place to keep pages: give --state-dir, or what is fetched and not committed when a run is killed is asked for again"
-            );
-        }
         let export = Export {
+            meetings: meetings(self.named, config.meetings.as_deref())?,
+            credentials: credentials::read(&config, given)?,
             config,
-            credentials,
-            meetings,
             pipe,
             pii_key,
         };
-        runtime()?.block_on(carry_out(export, &terminal, report.as_ref()))
+        let run_id = new_run_id();
+        let terminal = voice.terminal(&export.config, Some(&run_id))?;
+        warn_of_no_place(&export.config);
+        let performed = carry_out(export, &run_id, &terminal, report.as_ref());
+        let (told, ended) = runtime()?.block_on(performed);
+        metrics.tell(None, &ended, told);
+        ended
+    }
+
+    /// Puts what was said over what the config file says.
+    fn overlay(&self, config: &mut Config, voice: &Voice, given: &ArgMatches) {
+        // Meetings named one by one stand for themselves; a standing list joins only if asked.
+        let list_is_asked = given.value_source("meetings") == Some(ValueSource::CommandLine);
+        self.settings.clone().overlay(config, voice.log_format);
+        if !self.named.is_empty() && !list_is_asked {
+            config.meetings = None;
+        }
+        if config.state_dir.is_none() {
+            config.state_dir = state_dir::default();
+        }
+    }
+}
+
+/// Pages that are kept nowhere are asked for again by the run after one that was killed.
+fn warn_of_no_place(config: &Config) {
+    if config.state_dir.is_none() && config.spool == When::Auto && config.rate != Rate::Unlimited {
+        tracing::warn!(
+            "no place to keep pages: give --state-dir, or what is fetched and not committed when a run is killed is asked for again"
+        );
     }
 }
 
 /// Runs an export to its end, shows how it goes and what came of it.
 pub(super) async fn carry_out(
     export: Export,
+    run_id: &str,
     terminal: &Terminal,
-    report: Option<&ReportFile>,
-) -> Result<Exit> {
+    file: Option<&WholeFile>,
+) -> (Option<Report>, Result<Exit>) {
     let stop = CancellationToken::new();
-    signals::watch(stop.clone(), terminal, "stopping where everything is whole");
+    signals::watch(stop.clone(), terminal, STOPPING);
     let progress = Progress::start(terminal, export.config.page_size);
-    let finished = export.run(progress.observer(), stop.clone()).await;
+    let (report, ended) = perform(export, run_id, progress.observer(), stop).await;
     progress.finish();
-    let finished = finished?;
-    let is_unwanted = finished.error.as_ref().is_some_and(Error::is_closed_pipe);
-    if !is_unwanted {
-        terminal.summarise(&finished.report);
-    }
-    let written = report.map_or(Ok(()), |file| file.write(&finished.report));
-    if is_unwanted {
-        written?;
-        return Ok(Exit::Complete);
+    let is_unwanted = is_closed_pipe(&ended);
+    let mut written = Ok(());
+    if let Some(report) = &report {
+        if !is_unwanted {
+            terminal.summarise(report);
+        }
+        written = file.map_or(Ok(()), |file| file.write_json(report));
     }
     // What stopped the run is said last, where it does not scroll away.
-    if let Some(error) = finished.error {
-        return Err(error.into());
+    let ended = if is_unwanted {
+        Ok(Exit::Complete)
+    } else {
+        ended
+    };
+    (report, ended.and_then(|exit| written.map(|()| exit)))
+}
+
+/// Runs an export to its end; what was done is told also where the run could not go on.
+async fn perform(
+    export: Export,
+    run_id: &str,
+    observer: Observer,
+    stop: CancellationToken,
+) -> (Option<Report>, Result<Exit>) {
+    match export.run_as(run_id, observer, stop.clone()).await {
+        Err(error) => (None, Err(error.into())),
+        Ok(finished) => {
+            let exit = Exit::of(finished.report.outcome, stop.is_cancelled());
+            let ended = finished.error.map_or(Ok(exit), |error| Err(error.into()));
+            (Some(finished.report), ended)
+        }
     }
-    written?;
-    Ok(Exit::of(finished.report.outcome, stop.is_cancelled()))
+}
+
+fn is_closed_pipe(ended: &Result<Exit>) -> bool {
+    let error = ended.as_ref().err();
+    let error = error.and_then(|error| error.downcast_ref::<Error>());
+    error.is_some_and(Error::is_closed_pipe)
 }
 
 /// Standard output, where the destination is `-`.

@@ -19,7 +19,7 @@ use rollbook::{
 use super::site::{API, Site, set, set_some};
 
 /// The settings of `export` as flags; `None` is what was not said.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Settings {
     /// Meeting list: UUIDs, NDJSON or CSV; `-` is standard input
     #[arg(short, long, value_name = "FILE", env = "ROLLBOOK_MEETINGS")]
@@ -38,6 +38,10 @@ pub(crate) struct Settings {
     /// Where the report goes, as JSON
     #[arg(long, value_name = "FILE", env = "ROLLBOOK_REPORT")]
     report: Option<PathBuf>,
+    /// Where the figures of the run go, for Prometheus
+    #[arg(long, value_name = "FILE", env = "ROLLBOOK_METRICS_FILE")]
+    #[arg(hide_short_help = true)]
+    metrics_file: Option<PathBuf>,
     /// Who may read what is written, in octal [default: 600]
     #[arg(long, value_name = "MODE", env = "ROLLBOOK_MODE")]
     mode: Option<Mode>,
@@ -173,6 +177,11 @@ const PERSONAL: &str = "Personal data";
 const TUNING: &str = "Tuning";
 
 impl Settings {
+    /// Where the figures of the run go, as far as flags and variables say.
+    pub(crate) fn metrics_file(&self) -> Option<&PathBuf> {
+        self.metrics_file.as_ref()
+    }
+
     /// Puts what was said over what the config file says.
     pub(crate) fn overlay(self, config: &mut Config, log_format: Option<LogFormat>) {
         let Self {
@@ -181,6 +190,7 @@ impl Settings {
             format,
             compress,
             report,
+            metrics_file,
             mode,
             progress,
             rate,
@@ -219,6 +229,7 @@ impl Settings {
         set(&mut config.format, format);
         set(&mut config.compress, compress);
         set_some(&mut config.report, report);
+        set_some(&mut config.metrics_file, metrics_file);
         set(&mut config.mode, mode);
         set(&mut config.progress, progress);
         set(&mut config.log_format, log_format);

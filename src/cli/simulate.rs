@@ -88,7 +88,7 @@ impl FromStr for Sizes {
 
 impl SimulateArgs {
     pub(crate) fn run(self, voice: &Voice) -> Result<Exit> {
-        let terminal = voice.terminal(&rollbook::Config::default())?;
+        let terminal = voice.terminal(&rollbook::Config::default(), None)?;
         let (list, certificate) = (self.list.clone(), self.certificate.clone());
         let options = self.options()?;
         runtime()?.block_on(async {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::auth::Asking;
 use crate::error::Error;
+use crate::report::FailureKind;
 use crate::retry::{ErrorBody, Verdict};
 
 /// Longest text of the server that is told on, in characters.
@@ -33,6 +34,7 @@ pub(crate) enum Failure {
 #[derive(Debug)]
 pub(crate) struct Refusal {
     verdict: Verdict,
+    kind: FailureKind,
     cause: String,
     status: Option<u16>,
     code: Option<String>,
@@ -42,13 +44,13 @@ pub(crate) struct Refusal {
 
 impl Failure {
     /// Something that may pass.
-    pub(super) fn transient(cause: String) -> Self {
-        Self::new(Verdict::Retry, cause)
+    pub(super) fn transient(kind: FailureKind, cause: String) -> Self {
+        Self::new(Verdict::Retry, kind, cause)
     }
 
     /// Something that is wrong with this meeting for good.
-    pub(super) fn meeting(cause: String) -> Self {
-        Self::new(Verdict::Meeting, cause)
+    pub(super) fn meeting(kind: FailureKind, cause: String) -> Self {
+        Self::new(Verdict::Meeting, kind, cause)
     }
 
     /// No answer, or half of one.
@@ -68,7 +70,7 @@ impl Failure {
             }
             source = error.source();
         }
-        Self::transient(cause)
+        Self::transient(FailureKind::Transport, cause)
     }
 
     /// A refusal in the server's own words, without the key that was searched for.
@@ -89,8 +91,17 @@ impl Failure {
         if (300..400).contains(&status) {
             cause += " (redirects are not followed: the access token would travel)";
         }
+        let kind = match (verdict, status) {
+            (Verdict::Throttled, _) => FailureKind::Throttled,
+            (Verdict::Renew | Verdict::Run, _) => FailureKind::Token,
+            (_, 300..=399) => FailureKind::Http3xx,
+            (_, 400..=499) => FailureKind::Http4xx,
+            (_, 500..) => FailureKind::Http5xx,
+            (_, _) => FailureKind::Api,
+        };
         Self::Refused(Refusal {
             verdict,
+            kind,
             cause,
             status: Some(status),
             code: error.code.clone(),
@@ -98,9 +109,10 @@ impl Failure {
         })
     }
 
-    fn new(verdict: Verdict, cause: String) -> Self {
+    fn new(verdict: Verdict, kind: FailureKind, cause: String) -> Self {
         Self::Refused(Refusal {
             verdict,
+            kind,
             cause,
             status: None,
             code: None,
@@ -121,6 +133,15 @@ impl Failure {
         match self {
             Self::Refused(refusal) => refusal.request_id.as_deref(),
             Self::Cancelled | Self::UsedUp | Self::Run(_) => None,
+        }
+    }
+
+    /// What kind of thing went wrong, where something did.
+    pub(crate) fn kind(&self) -> Option<FailureKind> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.kind),
+            Self::Run(error) => Some(error.kind()),
+            Self::Cancelled | Self::UsedUp => None,
         }
     }
 
@@ -259,7 +280,7 @@ mod tests {
             Failure::Run(Error::Credentials { .. })
         ));
         assert_eq!(refused("MMC.111070004").verdict(), Some(Verdict::Meeting));
-        let other = Failure::meeting("gone".into()).without_renewal(asking);
+        let other = Failure::meeting(FailureKind::Decode, "gone".into()).without_renewal(asking);
         assert_eq!(other.verdict(), Some(Verdict::Meeting));
     }
 }

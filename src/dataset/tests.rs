@@ -583,6 +583,7 @@ fn report(run_id: &str) -> Report {
             paused_ms: 0,
         },
         anomalies: BTreeMap::new(),
+        failures: [].into(),
         replaced_surrogates: 0,
         per_meeting: Vec::new(),
     }

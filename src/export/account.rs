@@ -68,6 +68,7 @@ impl Account {
                 paused_ms: 0,
             },
             anomalies: [].into(),
+            failures: [].into(),
             replaced_surrogates: 0,
             per_meeting: vec![],
         };
@@ -163,6 +164,9 @@ impl Account {
             _ => &mut counts.incomplete,
         }) += 1;
         self.report.requests.restarts += absent.restarts;
+        if let Some(kind) = absent.kind {
+            *self.report.failures.entry(kind).or_default() += 1;
+        }
         self.settle(MeetingReport {
             conf_uuid: absent.meeting,
             status: absent.status,
@@ -260,6 +264,9 @@ impl Account {
         report.quota.bound_ms = millis(report.quota.asked.bound(paced));
         report.quota.elapsed_ms = millis(elapsed);
         report.quota.paused_ms = millis(throttle.paused());
+        if let Some(error) = error.filter(|error| !error.is_closed_pipe()) {
+            *report.failures.entry(error.kind()).or_default() += 1;
+        }
         report.error = error.map(Error::chain);
         report.outcome = match error {
             Some(Error::Quota { .. }) => Outcome::Incomplete,

@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::reading::{Policy, Reading};
-use crate::report::MeetingStatus;
+use crate::report::{FailureKind, MeetingStatus};
 use crate::uuid::ConfUuid;
 
 /// One meeting on the desk.
@@ -36,6 +36,7 @@ pub(super) struct OpenMeeting {
 /// Why a meeting cannot be had whole.
 pub(super) struct Loss {
     pub(super) status: MeetingStatus,
+    pub(super) kind: Option<FailureKind>,
     pub(super) cause: String,
     /// The server's name for the request whose answer, or lack of one, decided it.
     pub(super) request_id: Option<String>,
@@ -80,6 +81,7 @@ impl OpenMeeting {
         self.drop_records();
         self.absent = Some(Loss {
             status: MeetingStatus::Unfinished,
+            kind: None,
             cause,
             request_id: None,
         });

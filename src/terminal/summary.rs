@@ -18,7 +18,6 @@ const CAUSE: usize = 160;
 pub(super) fn log(report: &Report) {
     tracing::info!(
         outcome = word(report.outcome),
-        run_id = report.run_id,
         meetings = report.meetings.requested,
         already = report.meetings.already,
         complete = report.meetings.complete,
@@ -364,6 +363,7 @@ mod tests {
                 paused_ms: 0,
             },
             anomalies: BTreeMap::new(),
+            failures: [].into(),
             replaced_surrogates: 0,
             per_meeting: vec![
                 meeting("a1", Proof::SinglePage),

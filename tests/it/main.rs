@@ -25,6 +25,8 @@ mod hostile;
 mod limits;
 mod login;
 #[cfg(unix)]
+mod metrics;
+#[cfg(unix)]
 mod pii;
 #[cfg(unix)]
 mod poison;

@@ -1,22 +1,24 @@
-//! `--report FILE`: the run's report as JSON, there as a whole or not at all.
+//! `--report FILE`, `--metrics-file FILE`: what a run leaves for others, there as a whole or not at all.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use rollbook::Report;
+use serde::Serialize;
 use tempfile::NamedTempFile;
 
-/// Where a report will be written.
+/// A file that will be written as a whole.
 #[derive(Debug)]
-pub(crate) struct ReportFile {
+pub(crate) struct WholeFile {
+    /// What it holds, for messages.
+    what: &'static str,
     /// As it was named.
     path: PathBuf,
     place: Place,
 }
 
-/// What is there already decides how a report gets there.
+/// What is there already decides how the file gets there.
 #[derive(Debug)]
 enum Place {
     /// A regular file, or none yet, at the end of all links: replaced as a whole.
@@ -25,24 +27,39 @@ enum Place {
     Stream,
 }
 
-impl ReportFile {
-    /// Makes sure that the report can be written, before the run and not after hours of it.
-    pub(crate) fn prepare(path: PathBuf) -> Result<Self> {
-        let place = Place::of(&path).with_context(|| context(&path))?;
-        let file = Self { path, place };
+impl WholeFile {
+    /// Makes sure that it can be written, before the run and not after hours of it.
+    pub(crate) fn prepare(what: &'static str, path: PathBuf) -> Result<Self> {
+        let place = Place::of(&path).with_context(|| context(what, &path))?;
+        let file = Self { what, path, place };
         if let Place::File(place) = &file.place {
-            draft(place).with_context(|| context(&file.path))?;
+            draft(place).with_context(|| context(what, &file.path))?;
         }
         Ok(file)
     }
 
-    /// Writes the report and puts it under its name.
-    pub(crate) fn write(&self, report: &Report) -> Result<()> {
-        let mut text = serde_json::to_vec_pretty(report)?;
-        text.push(b'\n');
+    /// The same, where one is asked for.
+    pub(crate) fn of(what: &'static str, path: Option<PathBuf>) -> Result<Option<Self>> {
+        path.map(|path| Self::prepare(what, path)).transpose()
+    }
+
+    /// As it was named.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the text and puts it under its name.
+    pub(crate) fn write(&self, text: &[u8]) -> Result<()> {
         self.place
-            .write(&self.path, &text)
-            .with_context(|| context(&self.path))
+            .write(&self.path, text)
+            .with_context(|| context(self.what, &self.path))
+    }
+
+    /// The same for JSON.
+    pub(crate) fn write_json(&self, value: &impl Serialize) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(value)?;
+        text.push(b'\n');
+        self.write(&text)
     }
 }
 
@@ -73,8 +90,8 @@ impl Place {
     }
 }
 
-fn context(path: &Path) -> String {
-    format!("cannot write the report {}", path.display())
+fn context(what: &str, path: &Path) -> String {
+    format!("cannot write the {what} {}", path.display())
 }
 
 /// A file beside the place, to be renamed.
@@ -84,7 +101,7 @@ fn draft(place: &Path) -> io::Result<NamedTempFile> {
         _ => Path::new("."),
     };
     let mut draft = tempfile::Builder::new();
-    draft.prefix(".rollbook-report-");
+    draft.prefix(".rollbook-draft-");
     // As other files, so that the umask decides.
     #[cfg(unix)]
     draft.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
