@@ -170,6 +170,19 @@ impl Simulator {
         }
     }
 
+    /// When a meeting ended, in milliseconds since 1970.
+    pub fn end_of(&self, meeting: &ConfUuid) -> Option<i64> {
+        let (_, meeting) = self.api.world.find(meeting.as_str())?;
+        let origin = meeting.origin;
+        Some(origin.start.saturating_add_unsigned(origin.length))
+    }
+
+    /// Sets the clock by which the history list has its meetings, in milliseconds since 1970.
+    /// Before the first call it is later than all of them.
+    pub fn set_now(&self, now: i64) {
+        self.api.now.store(now, Ordering::Relaxed);
+    }
+
     /// Every request so far, in the order in which they were answered.
     pub fn requests(&self) -> Vec<Seen> {
         self.api.counters.log.lock().clone()

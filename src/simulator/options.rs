@@ -67,6 +67,9 @@ pub struct MeetingSpec {
     pub start: Option<i64>,
     /// Makes every n-th record odd: left time missing, null, 0 and before the join time in turn.
     pub odd_every: Option<u64>,
+    /// When the history list has it first, in milliseconds since 1970, by the clock that
+    /// [`Simulator::set_now`](super::Simulator::set_now) sets; by default as soon as it has ended.
+    pub listed_from: Option<i64>,
     /// Belongs to another user: listed only to an administrator who asks for all.
     pub foreign: bool,
 }

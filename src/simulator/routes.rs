@@ -3,7 +3,7 @@
 //! The order is that of the real thing: the gateway counts the request against the quota, then
 //! scripted faults have their say, then the token is checked, and at last the service answers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 use hyper::http::request::Parts;
@@ -34,6 +34,8 @@ pub(super) struct Api {
     windows: Option<Windows>,
     started: Instant,
     answered: AtomicU64,
+    /// By this clock the history list has its meetings, in milliseconds since 1970.
+    pub(super) now: AtomicI64,
 }
 
 impl Api {
@@ -48,6 +50,7 @@ impl Api {
             windows: options.quota.map(Windows::new),
             started: Instant::now(),
             answered: AtomicU64::new(0),
+            now: AtomicI64::new(i64::MAX),
             options,
         }
     }
@@ -280,11 +283,13 @@ impl Api {
         };
         let is_all = query.text("queryAll") == Some("true") && caller.is_administrator();
         let key = query.text("searchKey").unwrap_or_default();
+        let now = self.now.load(Ordering::Relaxed);
         let mut meetings: Vec<_> = self
             .world
             .meetings()
             .iter()
             .filter(|meeting| (first..=last).contains(&meeting.origin.start))
+            .filter(|meeting| meeting.listed_from <= now)
             .filter(|meeting| is_all || !meeting.foreign)
             .filter(|meeting| key.is_empty() || history::is_found(meeting, key))
             .collect();

@@ -29,6 +29,8 @@ pub(super) struct Meeting {
     pub(super) uuid: ConfUuid,
     pub(super) origin: Origin,
     pub(super) foreign: bool,
+    /// When the history list has it first.
+    pub(super) listed_from: i64,
     roll: Guarded<Roll>,
 }
 
@@ -108,12 +110,16 @@ impl Meeting {
         let start = spec.start.unwrap_or_else(|| {
             FIRST_START.saturating_add_unsigned(gap * position + mix(seed, 1) % gap)
         });
+        let length = 3_600_000 + mix(seed, 4) % 3_600_000;
         Self {
             uuid: spec.uuid.clone().unwrap_or_else(|| uuid(seed)),
+            listed_from: spec
+                .listed_from
+                .unwrap_or_else(|| start.saturating_add_unsigned(length)),
             origin: Origin {
                 seed,
                 start,
-                length: 3_600_000 + mix(seed, 4) % 3_600_000,
+                length,
                 records: spec.records,
                 odd_every: spec.odd_every,
             },
