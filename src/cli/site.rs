@@ -16,7 +16,7 @@ const LOGIN: &str = "Login";
     clippy::doc_markdown,
     reason = "shown as help, where nothing reads Markdown"
 )]
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Site {
     /// The API's site [default: https://api.meeting.huaweicloud.com]
     #[arg(long, value_name = "URL", env = "ROLLBOOK_BASE_URL", help_heading = API)]
