@@ -19,6 +19,10 @@ use rollbook::{
 use super::site::{API, Site, set, set_some};
 
 /// The settings of `export` as flags; `None` is what was not said.
+#[expect(
+    clippy::doc_markdown,
+    reason = "shown as help, where nothing reads Markdown"
+)]
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Settings {
     /// Meeting list: UUIDs, NDJSON or CSV; `-` is standard input
