@@ -16,12 +16,15 @@ use secrecy::SecretString;
 
 pub use self::account::Account;
 pub use self::app::App;
-pub(crate) use self::grant::Grant;
+pub(crate) use self::grant::{Description, Grant, User};
 pub(crate) use self::hint::{Asking, Kind};
 use crate::error::Result;
 
 /// Where a token is given back.
 pub(crate) const TOKEN_PATH: &str = "/v1/usg/acs/token";
+
+/// Where a token is looked at.
+pub(crate) const VALIDATE_PATH: &str = "/v1/usg/acs/token/validate";
 
 /// The client type of API users: up to 64 tokens of it live at once, of any other only one.
 const CLIENT_TYPE: u32 = 72;

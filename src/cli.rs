@@ -9,6 +9,7 @@ mod credentials;
 mod demo;
 mod exit;
 mod export;
+mod login_check;
 mod man;
 mod metrics;
 mod schema;
@@ -95,6 +96,8 @@ impl Voice {
 enum Action {
     /// Export the records of meetings into a dataset or a pipe
     Export(Box<export::ExportArgs>),
+    /// Prove the credentials: who they are, and what they may see
+    LoginCheck(Box<login_check::LoginCheckArgs>),
     /// Run the simulator, export all of it and look at the data
     Demo(demo::DemoArgs),
     /// Run the API, embedded, with faults on demand
@@ -154,6 +157,10 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
     match cli.command {
         Action::Export(args) => {
             let given = matches.subcommand_matches("export").unwrap_or(matches);
+            args.run(voice, given)
+        }
+        Action::LoginCheck(args) => {
+            let given = matches.subcommand_matches("login-check").unwrap_or(matches);
             args.run(voice, given)
         }
         Action::Demo(args) => args.run(voice),

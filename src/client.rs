@@ -8,6 +8,7 @@
 mod allowance;
 mod clock;
 mod failure;
+mod identity;
 mod patience;
 mod session;
 mod spooled;
@@ -26,6 +27,7 @@ use self::allowance::Allowance;
 use self::clock::ServerClock;
 pub(crate) use self::failure::Failure;
 use self::failure::LONGEST_ID;
+pub(crate) use self::identity::Identified;
 use self::patience::Naps;
 use self::session::{Access, Token};
 use crate::auth::{Asking, Credentials};
@@ -59,6 +61,7 @@ pub(crate) struct Client {
     credentials: Credentials,
     /// The token at hand. Held while a login is under way, so that there is only one.
     access: Mutex<Access>,
+    retired: BlockingMutex<Vec<Token>>,
     /// The generation of the latest token that brought a page.
     accepted: AtomicU64,
     throttle: Arc<Throttle>,
@@ -153,6 +156,7 @@ impl Client {
             max_body: config.max_body.as_u64(),
             credentials,
             access: Mutex::default(),
+            retired: BlockingMutex::default(),
             accepted: AtomicU64::new(0),
             throttle,
             patience: Patience {

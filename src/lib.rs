@@ -53,6 +53,7 @@ mod event;
 mod export;
 mod folder;
 mod hex;
+mod identity;
 mod ledger;
 mod meetings;
 mod mode;
@@ -83,6 +84,7 @@ pub use decode::{DecodeError, Page};
 pub use error::{Error, Result};
 pub use event::{Event, Observer, silent};
 pub use export::{Export, Finished, new_run_id};
+pub use identity::{Administrator, IDENTITY_VERSION, Identity, LoginKind, login_check};
 #[cfg(fuzzing)]
 pub use ledger::fuzz_entry;
 pub use ledger::{Asked, CommittedMeeting};

@@ -35,7 +35,7 @@ const AFTER_LONG_HELP: &str = "\
 Credentials come from ROLLBOOK_ACCESS_TOKEN, or ROLLBOOK_APP_ID and ROLLBOOK_APP_KEY (and \
 ROLLBOOK_USER_ID, ROLLBOOK_CORP_ID), or ROLLBOOK_ACCOUNT and ROLLBOOK_PASSWORD, or the command in \
 ROLLBOOK_TOKEN_COMMAND, or from files; never from a flag. A file that holds a secret must be its \
-owner's alone (chmod 600).
+owner's alone (chmod 600). rollbook login-check proves them.
 
 Each --some-flag is also ROLLBOOK_SOME_FLAG in the environment and some_flag in the config file: a \
 flag wins over the environment, the environment over the file. ROLLBOOK_LOG filters the log, as in \

@@ -169,6 +169,11 @@ impl Failure {
         self.verdict() == Some(Verdict::Renew)
     }
 
+    /// Whether the server refuses this one request and no other.
+    pub(super) fn is_refusal_of_one(&self) -> bool {
+        self.verdict() == Some(Verdict::Meeting)
+    }
+
     /// Whether the server may refuse the meeting rather than the token.
     pub(super) fn may_mean_the_meeting(&self) -> bool {
         matches!(self, Self::Refused(Refusal { code: Some(code), .. }) if code.ends_with(MEETING_REFUSED))

@@ -5,8 +5,8 @@
 //! meaning is documented, and then the end of the old token; so one place is taken at a time, and
 //! two from a renewal until the last request with the old token has its answer.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::{Answer, Client, Failure, endpoint};
-use crate::auth::{Asking, Credentials, Grant, Kind, Login, TOKEN_PATH};
+use crate::auth::{Asking, Credentials, Grant, Kind, Login, TOKEN_PATH, User};
 use crate::error::Error;
 use crate::event::Event;
 use crate::retry::{ErrorBody, Verdict};
@@ -32,16 +32,30 @@ pub(super) struct Issued {
     /// Counts from 1.
     pub(super) generation: u64,
     renew_at: Option<Instant>,
-    /// Whether this run logged in for it.
-    is_ours: bool,
+    /// What the server granted, where this run logged in for it.
+    grant: Option<Granted>,
+    /// Somebody is about to log it out.
+    is_leaving: AtomicBool,
+}
+
+/// What the server says of a token.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Granted {
+    pub(crate) user: User,
+    pub(crate) life: Option<Duration>,
+}
+
+impl Issued {
+    /// What the server granted, where this run logged in for it.
+    pub(super) fn granted(&self) -> Option<&Granted> {
+        self.grant.as_ref()
+    }
 }
 
 /// What the run may ask with.
 #[derive(Default)]
 pub(super) struct Access {
     token: Option<Token>,
-    /// Tokens of this run that a newer one stands for.
-    retired: Vec<Token>,
     /// A login was refused for good: each further one would bring the account closer to its lock.
     is_refused: bool,
 }
@@ -72,7 +86,7 @@ impl Client {
         })?;
         let token = Arc::new(issued);
         if let Some(old) = access.token.replace(Arc::clone(&token)) {
-            access.retired.push(old);
+            self.retired().push(old);
         }
         Ok(token)
     }
@@ -83,7 +97,8 @@ impl Client {
                 header: sensitive(secret)?,
                 generation,
                 renew_at: None,
-                is_ours: false,
+                grant: None,
+                is_leaving: AtomicBool::default(),
             })
         };
         match &self.credentials {
@@ -95,13 +110,17 @@ impl Client {
             Credentials::App(_) | Credentials::Account(_) => {
                 let now = Instant::now();
                 let grant = self.log_in().await?;
-                let life = grant.life(self.clock.now());
+                let life = grant.description.life(self.clock.now());
                 (self.observer)(Event::LoggedIn { life });
                 Ok(Issued {
                     header: sensitive(grant.token().expose_secret())?,
                     generation,
                     renew_at: life.map(|life| now + Grant::renew_after(life)),
-                    is_ours: true,
+                    grant: Some(Granted {
+                        user: grant.description.user(),
+                        life,
+                    }),
+                    is_leaving: AtomicBool::default(),
                 })
             }
         }
@@ -184,34 +203,40 @@ impl Client {
             .map_err(|error| told(format!("cannot write the login: {error}")))
     }
 
+    /// Tokens that a newer one stands for, until they are logged out.
+    fn retired(&self) -> MutexGuard<'_, Vec<Token>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Logs tokens out that nobody asks with any more.
     pub(super) async fn log_out_unused(&self) {
-        // Whoever has it locked is about to ask, and comes by here.
-        let Ok(mut access) = self.access.try_lock() else {
+        let unused: Vec<_> = self
+            .retired()
+            .iter()
+            .filter(|token| Arc::strong_count(token) == 1)
+            .filter(|token| !token.is_leaving.swap(true, Ordering::Relaxed))
+            .cloned()
+            .collect();
+        if unused.is_empty() {
             return;
-        };
-        let retired = std::mem::take(&mut access.retired);
-        let (used, unused): (Vec<_>, _) = retired
-            .into_iter()
-            .partition(|token| Arc::strong_count(token) > 1);
-        access.retired = used;
-        drop(access);
-        self.log_out(unused).await;
+        }
+        self.log_out(&unused).await;
+        // Not before: where this is cut short, the end of the run sees to them.
+        self.retired()
+            .retain(|token| !unused.iter().any(|gone| Arc::ptr_eq(gone, token)));
     }
 
     /// Logs every token of this run out, whatever became of the run. To be called at its end.
     pub(crate) async fn close(&self) {
-        let mut access = self.access.lock().await;
-        let mut tokens = std::mem::take(&mut access.retired);
-        tokens.extend(access.token.take());
-        drop(access);
-        self.log_out(tokens).await;
+        let mut tokens = std::mem::take(&mut *self.retired());
+        tokens.extend(self.access.lock().await.token.take());
+        self.log_out(&tokens).await;
     }
 
     /// Ends those tokens that this run created; how that goes changes nothing else.
-    async fn log_out(&self, tokens: Vec<Token>) {
+    async fn log_out(&self, tokens: &[Token]) {
         for token in tokens {
-            if !token.is_ours {
+            if token.grant.is_none() {
                 continue;
             }
             let request = self

@@ -68,6 +68,8 @@ fn defaults() -> Vec<(String, String)> {
 #[case::all("rollbook", &["--help"])]
 #[case::export("export", &["export", "-h"])]
 #[case::export_long("export-long", &["export", "--help"])]
+#[case::login_check("login-check", &["login-check", "-h"])]
+#[case::login_check_long("login-check-long", &["login-check", "--help"])]
 #[case::demo("demo", &["demo", "-h"])]
 #[case::simulate("simulate", &["simulate", "-h"])]
 #[case::status("status", &["status", "-h"])]

@@ -117,6 +117,31 @@ async fn a_run_that_is_stopped_while_it_logs_in_leaves_no_token() {
     assert_eq!(scene.simulator.live_tokens(), 0);
 }
 
+/// The old token is being logged out when the run ends for another reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_that_the_end_of_the_run_cuts_short_is_made_up_for() {
+    let options = Options {
+        latency: Duration::from_millis(2),
+        ..Options::sizes(&[10; 500])
+    };
+    let scene = Scene::with(options)
+        .await
+        .logging_in()
+        .fault(Fault::new(Effect::Status(401)).nth(4))
+        .fault(Fault::new(Effect::Hang).on(Endpoint::Logout).first(1))
+        .set(|config| config.concurrency = const { NonZeroU32::new(4).unwrap() });
+    let end_it = async {
+        while !desk(&scene).contains(&Endpoint::Logout) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        scene.simulator.add_fault(refused("USG.206010025"));
+    };
+    let (run, ()) = tokio::join!(scene.run(), end_it);
+    assert_eq!(run.report.outcome, Outcome::Failed);
+    assert_eq!(scene.simulator.logins(), 2);
+    assert_eq!(scene.simulator.live_tokens(), 0);
+}
+
 #[rstest]
 #[case::refused(Effect::Status(500))]
 #[case::reset(Effect::Reset)]

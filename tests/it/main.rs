@@ -25,6 +25,8 @@ mod hostile;
 mod limits;
 mod login;
 #[cfg(unix)]
+mod login_check;
+#[cfg(unix)]
 mod metrics;
 #[cfg(unix)]
 mod pii;
