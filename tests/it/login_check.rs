@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use rollbook::simulator::{
     ACCOUNT, APP_ID, APP_KEY, Answer, Credentials as Known, Effect, Endpoint, Fault, MeetingSpec,
     Options, PASSWORD, ServiceError, TOKEN,
@@ -203,6 +205,34 @@ fn bad_credentials_exit_with_3_and_are_explained(
     // Nobody is locked out by asking.
     let asked = requests(&stage).len();
     assert!(asked <= 2, "{asked}");
+}
+
+/// With the logs of the HTTP library open.
+#[test]
+fn no_secret_is_shown_whatever_is_logged() {
+    let pair = BASE64.encode(format!("{ACCOUNT}:{PASSWORD}"));
+    let command = format!(r#"["echo","{TOKEN}"]"#);
+    let kinds: [&[(&str, &str)]; 4] = [
+        &APP,
+        &[
+            ("ROLLBOOK_ACCOUNT", ACCOUNT),
+            ("ROLLBOOK_PASSWORD", PASSWORD),
+        ],
+        &[("ROLLBOOK_ACCESS_TOKEN", TOKEN)],
+        &[("ROLLBOOK_TOKEN_COMMAND", &command)],
+    ];
+    for variables in kinds {
+        let stage = stage(Known::default());
+        let variables = [variables, &[("ROLLBOOK_LOG", "trace")]].concat();
+        let checked = check(&stage, &variables, &["--json"]);
+        assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+        assert!(checked.stderr.contains("connected to 127.0.0.1"));
+        for secret in [APP_KEY, PASSWORD, &pair, TOKEN, "HMAC-SHA256 signature"] {
+            let all = format!("{}{}", checked.answer(), checked.stderr);
+            let line = all.lines().find(|line| line.contains(secret));
+            assert!(line.is_none(), "{line:?}");
+        }
+    }
 }
 
 #[test]
