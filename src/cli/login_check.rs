@@ -47,7 +47,7 @@ impl LoginCheckArgs {
         self.site.overlay(&mut config);
         config.check()?;
         let credentials = credentials::read(&config, given)?;
-        let terminal = voice.terminal(&config)?;
+        let terminal = voice.terminal(&config, None)?;
         let outcome = runtime()?.block_on(async {
             let stop = CancellationToken::new();
             signals::watch(stop.clone(), &terminal, "stopping");
