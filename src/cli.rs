@@ -19,6 +19,7 @@ mod simulate;
 mod site;
 mod state_dir;
 mod status;
+mod tenants;
 mod token_command;
 mod verify;
 mod whole_file;

@@ -11,7 +11,7 @@ mod sink;
 
 use std::fmt;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -148,13 +148,18 @@ impl Export {
     ) -> Result<Finished> {
         let pii = self.pii()?;
         let asked = Asked::of(&self.config, pii.as_ref());
-        let spool = open_spool(&self, &asked, &destination, &run_id, &observer).await?;
+        let who = self.credentials.who();
+        let question = destination
+            .place()
+            .map(|place| Question::new(&(place, self.config.base_url.as_str(), &asked, who)))
+            .transpose()?;
         let Self {
             config,
             credentials,
             meetings,
             ..
         } = self;
+        let spool = open_spool(&config, question, &run_id, &observer).await?;
         if let Destination::Dataset(dataset) = &destination
             && !dataset.beside().is_empty()
         {
@@ -245,18 +250,14 @@ impl Export {
 
 /// The spool for the questions of this run, where there is a place for it.
 async fn open_spool(
-    export: &Export,
-    asked: &Asked,
-    destination: &Destination,
+    config: &Config,
+    question: Option<Question>,
     run_id: &str,
     observer: &Observer,
 ) -> Result<Option<Arc<Spool>>> {
-    let config = &export.config;
-    let (Some(state_dir), Destination::Dataset(dataset)) = (&config.state_dir, destination) else {
+    let (Some(state_dir), Some(question)) = (&config.state_dir, question) else {
         return Ok(None);
     };
-    let who = export.credentials.who();
-    let question = Question::new(&(dataset.place(), config.base_url.as_str(), asked, who))?;
     let (state_dir, run_id, keeps) = (state_dir.clone(), run_id.to_owned(), config.keeps_pages());
     let place = state_dir.clone();
     let opened = folder::blocking("open", &place, move || {
@@ -304,6 +305,14 @@ enum Destination {
 }
 
 impl Destination {
+    /// The dataset's one name.
+    fn place(&self) -> Option<PathBuf> {
+        match self {
+            Self::Dataset(dataset) => Some(dataset.place()),
+            Self::Pipe(_) => None,
+        }
+    }
+
     fn holds(&self, meeting: &ConfUuid) -> bool {
         match self {
             Self::Dataset(dataset) => dataset.holds(meeting),

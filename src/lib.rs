@@ -67,6 +67,7 @@ mod schema;
 pub mod simulator;
 mod spool;
 mod store;
+mod tenant;
 mod throttle;
 mod uuid;
 mod verify;
@@ -99,6 +100,7 @@ pub use report::{
 };
 pub use retry::{ErrorBody, Patience, Verdict};
 pub use schema::{Warehouse, arrow_listing};
+pub use tenant::Tenant;
 pub use throttle::Throttle;
 pub use uuid::{ConfUuid, InvalidConfUuid};
 pub use verify::{

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use anyhow::Result;
-use rollbook::{Config, Error};
+use rollbook::{Config, Error, Tenant};
 
-/// The settings of a config file; without one, the defaults.
-pub(crate) fn load(path: Option<&Path>) -> Result<Config> {
+/// The settings of a config file and its tenants; without one, the defaults and none.
+pub(crate) fn load(path: Option<&Path>) -> Result<(Config, Vec<Tenant>)> {
     let Some(path) = path else {
-        return Ok(Config::default());
+        return Ok((Config::default(), vec![]));
     };
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Error::Config(format!("cannot read the config file {name}: {error}")))?;
-    Ok(Config::from_toml(&text, &name)?)
+    Ok(Tenant::all_from_toml(&text, &name)?)
 }

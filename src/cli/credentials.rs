@@ -31,6 +31,9 @@ const MISSING: &str = "no credentials: set ROLLBOOK_ACCESS_TOKEN, or ROLLBOOK_AP
     name their places with access_token_file, app_id and app_key_file, account and \
     password_file, or token_command, in the config file";
 
+const MISSING_OF_TENANT: &str = "no credentials: name their place in the [[tenant]] section, with \
+    access_token_file or access_token_env, or app_id and app_key_file or app_key_env";
+
 /// Who said something; the later wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
@@ -79,7 +82,10 @@ pub(crate) fn read(config: &Config, given: &ArgMatches) -> Result<Credentials> {
         _ => Rank::File,
     };
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let named = choose(places(config, rank, set))?;
+    credentials(config, &choose(places(config, rank, set))?)
+}
+
+fn credentials(config: &Config, named: &Named) -> Result<Credentials> {
     let partner = |value: &Option<String>, name: &str| {
         let value = value.clone().filter(|value| !value.is_empty());
         value.ok_or_else(|| refuse(format!("{} is set, but {name} as well", named.setting)))
@@ -117,15 +123,17 @@ pub(crate) fn read(config: &Config, given: &ArgMatches) -> Result<Credentials> {
     }
 }
 
-/// Reads the key for hashed columns, where one is named.
+/// Reads the key for hashed columns, where one is named; of a tenant, nothing was `given`.
 ///
 /// # Errors
 ///
 /// The place does not hold one, or there are two.
-pub(crate) fn pii_key(config: &Config, given: &ArgMatches) -> Result<Option<SecretString>> {
-    let rank = |id: &str| match given.value_source(id) {
+pub(crate) fn pii_key(config: &Config, given: Option<&ArgMatches>) -> Result<Option<SecretString>> {
+    let rank = |id: &str| match given.and_then(|given| given.value_source(id)) {
         Some(ValueSource::CommandLine) => Rank::Flag,
         Some(ValueSource::EnvVariable) => Rank::Environment,
+        // What a tenant's section says is meant for that tenant.
+        _ if given.is_none() => Rank::Flag,
         _ => Rank::File,
     };
     let named = |setting, rank, place| Named {
@@ -151,6 +159,24 @@ pub(crate) fn pii_key(config: &Config, given: &ArgMatches) -> Result<Option<Secr
         return Ok(None);
     }
     choose(places)?.read().map(Some)
+}
+
+/// Reads the credentials of a tenant, from the places that its settings name and from no other.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(crate) fn read_named(config: &Config) -> Result<Credentials> {
+    let named = choose(places(config, |_| Rank::File, |_| false));
+    credentials(config, &named.map_err(of_tenant)?)
+}
+
+/// What would help a run without tenants does not help here.
+fn of_tenant(error: Error) -> Error {
+    match error {
+        Error::Credentials { reason } if reason == MISSING => refuse(MISSING_OF_TENANT.to_owned()),
+        other => other,
+    }
 }
 
 /// Every place that was named.

@@ -49,6 +49,24 @@ impl Exit {
         }
     }
 
+    /// The end of a command that came to both: what somebody must mend comes before what the next
+    /// run mends, a defect or a full disk first of all.
+    pub(crate) fn or_worse(self, other: Self) -> Self {
+        let rank = |exit| match exit {
+            Self::Complete => 0,
+            Self::Incomplete => 1,
+            Self::Interrupted => 2,
+            Self::Usage => 3,
+            Self::Setup => 4,
+            Self::Failed => 5,
+        };
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
+        }
+    }
+
     /// The end that an error means.
     pub(crate) fn of_error(error: &Error) -> Self {
         if has_closed_pipe(error) {
@@ -160,6 +178,24 @@ mod tests {
         assert_eq!(Exit::of(Outcome::Interrupted, false).code(), 4);
         assert_eq!(Exit::of(Outcome::Complete, true).code(), 0);
         assert_eq!(Exit::of(Outcome::Incomplete, true).code(), 4);
+    }
+
+    #[test]
+    fn of_two_ends_the_worse_one_counts() {
+        let from_best = [0, 4, 130, 2, 3, 1];
+        let all = [
+            Exit::Complete,
+            Exit::Incomplete,
+            Exit::Interrupted,
+            Exit::Usage,
+            Exit::Setup,
+            Exit::Failed,
+        ];
+        assert_eq!(all.map(Exit::code), from_best);
+        for pair in all.windows(2) {
+            assert_eq!(pair[0].or_worse(pair[1]), pair[1]);
+            assert_eq!(pair[1].or_worse(pair[0]), pair[1]);
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use rollbook::{
-    ConfUuid, Config, Error, Export, Format, MeetingList, Observer, Rate, Report, When, new_run_id,
+    ConfUuid, Config, Error, Export, Format, MeetingList, Observer, Rate, Report, Tenant, When,
+    new_run_id,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,7 @@ use super::exit::Exit;
 use super::metrics::Metrics;
 use super::settings::Settings;
 use super::whole_file::WholeFile;
-use super::{Voice, answer, config, credentials, permit, runtime, signals, state_dir};
+use super::{Voice, answer, config, credentials, permit, runtime, signals, state_dir, tenants};
 use crate::terminal::{Progress, Terminal};
 
 /// What is said at the first signal.
@@ -67,6 +68,9 @@ pub(crate) struct ExportArgs {
     /// File of settings, as config.example.toml
     #[arg(short, long, value_name = "FILE", env = "ROLLBOOK_CONFIG")]
     config: Option<PathBuf>,
+    /// Of the tenants in the config file, this one alone; may be repeated
+    #[arg(long = "tenant", value_name = "NAME")]
+    tenants: Vec<String>,
     /// Print the settings as they are in force, and stop
     #[arg(long, hide = true)]
     print_config: bool,
@@ -77,7 +81,7 @@ pub(crate) struct ExportArgs {
 impl ExportArgs {
     pub(crate) fn run(self, voice: &Voice, given: &ArgMatches) -> Result<Exit> {
         if self.print_config {
-            let mut config = config::load(self.config.as_deref())?;
+            let (mut config, _) = config::load(self.config.as_deref())?;
             self.overlay(&mut config, voice, given);
             answer(&toml::to_string(&config)?)?;
             return Ok(Exit::Complete);
@@ -88,14 +92,18 @@ impl ExportArgs {
     }
 
     fn work(self, voice: &Voice, given: &ArgMatches, metrics: &mut Metrics) -> Result<Exit> {
-        let mut config = config::load(self.config.as_deref())?;
+        let (mut config, tenants) = config::load(self.config.as_deref())?;
         self.overlay(&mut config, voice, given);
         permit(config.mode);
         metrics.prepare(config.metrics_file.clone())?;
+        let tenants = tenants::pick(tenants, &self.tenants, !self.named.is_empty(), given)?;
+        if !tenants.is_empty() {
+            return self.work_for(tenants, &config, voice, given, metrics);
+        }
         config.check()?;
         let pipe = pipe(&config)?;
         let report = WholeFile::of("report", config.report.clone())?;
-        let pii_key = credentials::pii_key(&config, given)?;
+        let pii_key = credentials::pii_key(&config, Some(given))?;
         let export = Export {
             meetings: meetings(self.named, config.meetings.as_deref())?,
             credentials: credentials::read(&config, given)?,
@@ -110,6 +118,32 @@ impl ExportArgs {
         let (told, ended) = runtime()?.block_on(performed);
         metrics.tell(None, &ended, told);
         ended
+    }
+
+    /// The work for several, each with settings of its own.
+    fn work_for(
+        self,
+        tenants: Vec<Tenant>,
+        shared: &Config,
+        voice: &Voice,
+        given: &ArgMatches,
+        metrics: &mut Metrics,
+    ) -> Result<Exit> {
+        let out = tenants::destination(shared)?;
+        let report = WholeFile::of("report", shared.report.clone())?;
+        let run_id = new_run_id();
+        let terminal = voice.terminal(shared, Some(&run_id))?;
+        warn_of_no_place(shared);
+        let ready = tenants.into_iter().map(|Tenant { name, config }| {
+            let export = config.map_err(Into::into).and_then(|mut config| {
+                self.overlay(&mut config, voice, given);
+                tenants::prepare(&name, config, out, self.named.clone())
+            });
+            (name, export)
+        });
+        let ready = ready.collect();
+        let done = tenants::carry_out(ready, &run_id, &terminal, report.as_ref(), metrics);
+        runtime()?.block_on(done)
     }
 
     /// Puts what was said over what the config file says.
@@ -165,7 +199,7 @@ pub(super) async fn carry_out(
 }
 
 /// Runs an export to its end; what was done is told also where the run could not go on.
-async fn perform(
+pub(super) async fn perform(
     export: Export,
     run_id: &str,
     observer: Observer,
@@ -202,7 +236,7 @@ fn pipe(config: &Config) -> Result<Option<Box<dyn Write + Send>>> {
 }
 
 /// The meetings asked for, each once.
-fn meetings(named: Vec<ConfUuid>, list: Option<&Path>) -> Result<Vec<ConfUuid>> {
+pub(super) fn meetings(named: Vec<ConfUuid>, list: Option<&Path>) -> Result<Vec<ConfUuid>> {
     let mut meetings = MeetingList::new();
     meetings.extend(named);
     match list {
@@ -222,13 +256,16 @@ fn meetings(named: Vec<ConfUuid>, list: Option<&Path>) -> Result<Vec<ConfUuid>> 
 }
 
 fn missing(message: &str) -> anyhow::Error {
+    refuse(ErrorKind::MissingRequiredArgument, message)
+}
+
+/// An error of usage.
+pub(super) fn refuse(kind: ErrorKind, message: &str) -> anyhow::Error {
     let mut command = super::command();
     command.build();
     let export = command.find_subcommand_mut("export");
     match export {
-        Some(export) => export
-            .error(ErrorKind::MissingRequiredArgument, message)
-            .into(),
+        Some(export) => export.error(kind, message).into(),
         None => anyhow::anyhow!("{message}"),
     }
 }

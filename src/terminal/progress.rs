@@ -12,6 +12,7 @@ use indicatif::{HumanCount, ProgressBar};
 use rollbook::{Event, Observer, PageSize};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use self::tally::{Status, Tally};
 use super::{Terminal, Voice, plain};
@@ -30,23 +31,42 @@ const STEPS: u64 = 10_000;
 pub(crate) struct Progress {
     tally: Arc<Mutex<Tally>>,
     bar: Option<ProgressBar>,
+    /// What the log says is said inside.
+    span: Span,
     task: JoinHandle<()>,
 }
 
 impl Progress {
     /// Begins to show progress; needs a runtime.
     pub(crate) fn start(terminal: &Terminal, page_size: PageSize) -> Self {
+        Self::begin(terminal, page_size, None, Span::none())
+    }
+
+    /// The same for one of several tenants, named on its bar and on each line of the log.
+    pub(crate) fn of_tenant(terminal: &Terminal, page_size: PageSize, name: &str) -> Self {
+        let span = tracing::error_span!("export", tenant = name);
+        Self::begin(terminal, page_size, Some(name), span)
+    }
+
+    fn begin(terminal: &Terminal, page_size: PageSize, name: Option<&str>, span: Span) -> Self {
         let tally = Arc::new(Mutex::new(Tally::new(page_size, Instant::now())));
         let bar = terminal.bar(STEPS);
-        let task = tokio::spawn(show(Arc::clone(&tally), bar.clone(), terminal.voice));
-        Self { tally, bar, task }
+        let name = name.map(str::to_owned);
+        let shown = show(Arc::clone(&tally), bar.clone(), terminal.voice, name);
+        let task = tokio::spawn(shown.instrument(span.clone()));
+        Self {
+            tally,
+            bar,
+            span,
+            task,
+        }
     }
 
     /// Counts and logs each event.
     pub(crate) fn observer(&self) -> Observer {
-        let tally = Arc::clone(&self.tally);
+        let (tally, span) = (Arc::clone(&self.tally), self.span.clone());
         Arc::new(move |event| {
-            log(&event);
+            span.in_scope(|| log(&event));
             locked(&tally).count(&event, Instant::now());
         })
     }
@@ -60,7 +80,12 @@ impl Progress {
     }
 }
 
-async fn show(tally: Arc<Mutex<Tally>>, bar: Option<ProgressBar>, voice: Voice) {
+async fn show(
+    tally: Arc<Mutex<Tally>>,
+    bar: Option<ProgressBar>,
+    voice: Voice,
+    name: Option<String>,
+) {
     let mut ticks = tokio::time::interval(TICK);
     let mut next_line = Instant::now() + LINE;
     loop {
@@ -69,7 +94,11 @@ async fn show(tally: Arc<Mutex<Tally>>, bar: Option<ProgressBar>, voice: Voice) 
         let status = locked(&tally).status(now);
         if let Some(bar) = &bar {
             bar.set_position(status.steps(STEPS));
-            bar.set_message(sentence(&status));
+            let sentence = sentence(&status);
+            bar.set_message(match &name {
+                Some(name) => format!("{name}: {sentence}"),
+                None => sentence,
+            });
         } else if now >= next_line && voice != Voice::Quiet {
             next_line = now + LINE;
             line(&status, voice);

@@ -43,5 +43,7 @@ mod simulator;
 #[cfg(unix)]
 mod stage;
 #[cfg(unix)]
+mod tenants;
+#[cfg(unix)]
 mod together;
 mod venv;

@@ -1,0 +1,203 @@
+//! `[[tenant]]`: several sets of settings in one config file.
+//!
+//! A section says what is different for one tenant; what it leaves out is what the file says
+//! before the first section. What is wrong in one section is that tenant's failure alone; only a
+//! name that is missing, malformed or there twice spoils the file, since nobody could tell whose
+//! dataset is whose.
+
+use toml::{Table, Value};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+/// Longest name of a tenant.
+const LONGEST_NAME: usize = 64;
+
+/// Settings of the command as a whole.
+const SHARED: [&str; 6] = [
+    "out",
+    "report",
+    "metrics_file",
+    "mode",
+    "log_format",
+    "progress",
+];
+
+/// One tenant of a config file.
+#[derive(Debug)]
+pub struct Tenant {
+    /// Lower-case letters, digits and dashes: it is a part of paths.
+    pub name: String,
+    /// Its settings, or what is wrong with them.
+    pub config: Result<Config>,
+}
+
+impl Tenant {
+    /// Reads a config file's text: the settings that stand before the first section, and the
+    /// tenants, none where there is no section.
+    ///
+    /// # Errors
+    ///
+    /// The settings that all share, as [`Config::from_toml`], and the names.
+    pub fn all_from_toml(text: &str, source: &str) -> Result<(Config, Vec<Self>)> {
+        let Ok(mut shared) = toml::from_str::<Table>(text) else {
+            // With line and column.
+            return Ok((Config::from_toml(text, source)?, vec![]));
+        };
+        let Some(sections) = shared.remove("tenant") else {
+            return Ok((Config::from_toml(text, source)?, vec![]));
+        };
+        let refuse = |reason: String| Error::Config(format!("{source}: {reason}"));
+        let config = config(shared.clone()).map_err(&refuse)?;
+        let not_sections = || refuse("tenant: expected [[tenant]] sections".to_owned());
+        let Value::Array(sections) = sections else {
+            return Err(not_sections());
+        };
+        let mut tenants: Vec<Self> = vec![];
+        for section in sections {
+            let Value::Table(mut section) = section else {
+                return Err(not_sections());
+            };
+            let name = match section.remove("name") {
+                Some(Value::String(name)) if is_name(&name) => name,
+                Some(name) => {
+                    return Err(refuse(format!(
+                        "tenant name {name}: expected 1 to {LONGEST_NAME} lower-case letters, digits and dashes"
+                    )));
+                }
+                None => return Err(refuse("a [[tenant]] section without a name".to_owned())),
+            };
+            if tenants.iter().any(|tenant| tenant.name == name) {
+                return Err(refuse(format!("two [[tenant]] sections are named {name}")));
+            }
+            let config = of_section(&shared, section)
+                .map_err(|reason| refuse(format!("tenant {name}: {reason}")));
+            tenants.push(Self { name, config });
+        }
+        Ok((config, tenants))
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(plain)
+}
+
+fn of_section(shared: &Table, section: Table) -> Result<Config, String> {
+    if let Some(key) = SHARED.into_iter().find(|key| section.contains_key(*key)) {
+        return Err(format!(
+            "{key} is for all tenants: it stands before the first [[tenant]]"
+        ));
+    }
+    let mut all = shared.clone();
+    // Whose token or key it is depends on the place: one place of its own replaces all others.
+    if PLACES.iter().any(|place| section.contains_key(*place)) {
+        all.retain(|key, _| !PLACES.contains(&key));
+    }
+    all.extend(section);
+    config(all)
+}
+
+/// Where a secret is read from.
+const PLACES: [&str; 4] = [
+    "access_token_file",
+    "access_token_env",
+    "app_key_file",
+    "app_key_env",
+];
+
+fn config(table: Table) -> Result<Config, String> {
+    table
+        .try_into()
+        .map_err(|error: toml::de::Error| error.to_string().trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(Config, Vec<Tenant>)> {
+        Tenant::all_from_toml(text, "my.toml")
+    }
+
+    #[test]
+    fn a_section_says_what_is_different() {
+        let text = r#"
+            rate = "5/s"
+            app_key_file = "key"
+            [[tenant]]
+            name = "a"
+            base_url = "https://a.example.com"
+            [[tenant]]
+            name = "b-2"
+            rate = "7/s"
+            access_token_env = "B"
+        "#;
+        let (shared, tenants) = read(text).unwrap();
+        assert_eq!(shared.rate.to_string(), "5/s");
+        let [a, b] = &tenants[..] else {
+            panic!("{tenants:?}");
+        };
+        let config = a.config.as_ref().unwrap();
+        assert_eq!((a.name.as_str(), config.rate), ("a", shared.rate));
+        assert_eq!(config.base_url.as_str(), "https://a.example.com/");
+        assert_eq!(config.app_key_file, shared.app_key_file);
+        let config = b.config.as_ref().unwrap();
+        assert_eq!(
+            (b.name.as_str(), config.rate.to_string()),
+            ("b-2", "7/s".to_owned())
+        );
+        assert_eq!(config.base_url, shared.base_url);
+        // Two places would contradict each other.
+        assert_eq!(
+            (&config.app_key_file, config.access_token_env.as_deref()),
+            (&None, Some("B"))
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_section_is_that_tenants_failure() {
+        for wrong in ["ratte = 1", "rate = 1", "out = \"x\"", "report = \"x\""] {
+            let text = format!("[[tenant]]\nname = \"a\"\n{wrong}\n[[tenant]]\nname = \"b\"");
+            let (_, tenants) = read(&text).unwrap();
+            let error = tenants[0].config.as_ref().unwrap_err().to_string();
+            let key = wrong.split(' ').next().unwrap();
+            assert!(
+                error.contains("my.toml: tenant a: ") && error.contains(key),
+                "{error}"
+            );
+            assert!(tenants[1].config.is_ok());
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_or_there_twice_spoils_the_file() {
+        for name in ["", "A", "a b", "../a", "a=b", &"a".repeat(65), "ä"] {
+            assert!(
+                read(&format!("[[tenant]]\nname = {name:?}")).is_err(),
+                "{name}"
+            );
+        }
+        for text in [
+            "[[tenant]]\nrate = \"5/s\"",
+            "[[tenant]]\nname = \"a\"\n[[tenant]]\nname = \"a\"",
+            "[tenant]\nname = \"a\"",
+            "tenant = [1]",
+            "ratte = 1\n[[tenant]]\nname = \"a\"",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_a_section_the_file_is_what_it_was() {
+        let (config, tenants) = read("rate = \"5/s\"").unwrap();
+        assert_eq!(
+            config,
+            Config::from_toml("rate = \"5/s\"", "my.toml").unwrap()
+        );
+        assert!(tenants.is_empty());
+        let error = read("rate = \"5/s\"\nratte = 1").unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+    }
+}
