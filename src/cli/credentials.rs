@@ -293,7 +293,7 @@ fn read_file(path: &Path, name: &str) -> Result<String> {
         |error: std::io::Error| refuse(format!("cannot read the secret file {name}: {error}"));
     // What a link leads to counts, not the link.
     let file = File::open(path).map_err(unreadable)?;
-    if is_shared(&file).map_err(unreadable)? {
+    if !is_from_systemd(path) && is_shared(&file).map_err(unreadable)? {
         return Err(refuse(format!(
             "the secret file {name} is open to other users: chmod 600 it"
         )));
@@ -339,6 +339,13 @@ fn phrase(text: &str, place: &str) -> Result<SecretString> {
         )));
     }
     Ok(SecretString::from(text))
+}
+
+/// Whether systemd put the file there (`LoadCredential=`): it lets the service alone into the
+/// folder, and how it lets it read the file looks like the group's permission.
+fn is_from_systemd(path: &Path) -> bool {
+    let folder = env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
+    folder.is_some_and(|folder| path.parent() == Some(Path::new(&folder)))
 }
 
 /// Whether others than its owner may use a file.

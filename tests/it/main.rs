@@ -34,6 +34,8 @@ mod pii;
 mod poison;
 mod readers;
 mod readme;
+#[cfg(unix)]
+mod recipes;
 mod repair;
 mod run;
 mod sdk;
