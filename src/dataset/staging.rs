@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::folder;
@@ -14,6 +15,10 @@ use crate::folder;
 use super::layout::{GATE, STAGING};
 
 const LOCK: &str = "lock";
+
+/// Who only looks at a lock holds it for less than this, that many times over.
+const LOOK: Duration = Duration::from_millis(1);
+const LOOKS: usize = 1_000;
 
 /// The right to make and to clear staging folders; given back when dropped.
 #[derive(Debug)]
@@ -87,11 +92,21 @@ impl Staging {
     fn lock(folder: PathBuf) -> Result<Option<Self>> {
         let path = folder.join(LOCK);
         let lock = open_lock(&path)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(Self { folder, lock })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
+        for _ in 0..LOOKS {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Some(Self { folder, lock })),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(Error::file("lock", &path)(error)),
+            }
+            // A run does not share its lock; who only looks does, and is gone in a moment.
+            match lock.try_lock_shared() {
+                Ok(()) => lock.unlock().map_err(Error::file("unlock", &path))?,
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(Error::file("lock", &path)(error)),
+            }
+            std::thread::sleep(LOOK);
         }
+        Ok(None)
     }
 }
 
@@ -194,5 +209,36 @@ fn remove_any(path: &Path) -> Result<()> {
             Err(Error::file("remove", path)(error))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_somebody_looks_at_is_not_taken_for_a_live_run() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path();
+        let left = root.join(STAGING).join("left-behind");
+        fs::create_dir_all(&left).unwrap();
+        let gate = Gate::enter(root).unwrap();
+        drop(Staging::lock(left).unwrap());
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    look(root).unwrap();
+                }
+            });
+            let live = (0..1_000).find_map(|_| {
+                let (_, live) = Staging::sort(root, &gate).unwrap();
+                (!live.is_empty()).then_some(live)
+            });
+            is_over.store(true, Ordering::Relaxed);
+            assert_eq!(live, None);
+        });
     }
 }
