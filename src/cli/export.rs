@@ -46,6 +46,9 @@ A meeting list has one UUID a line, with blanks and # comments; or JSON objects 
 member, one a line; or CSV with a confUUID column. The same command run again skips the meetings \
 that the dataset holds already, and asks nothing for them.
 
+A config file with [[tenant]] sections exports for all of them, side by side, each into \
+DEST/tenant=<name>; a tenant's secrets come from the places that the file names alone.
+
 Examples:
   rollbook export --meetings list.txt --out attendance
   rollbook export --config nightly.toml --report report.json --deadline 4h
@@ -56,7 +59,7 @@ Exit codes:
   1    internal or I/O failure
   2    usage, or a meeting list that cannot be read
   3    configuration or credentials
-  4    some meetings are incomplete, or unfinished at the deadline; the report names each
+  4    some meetings are incomplete, or unfinished at --deadline or --max-requests; see the report
   130  interrupted by a signal; the same command goes on from there";
 
 #[derive(Debug, Args)]

@@ -165,6 +165,8 @@ pub(super) async fn carry_out(
     };
     let mut worst = Exit::Complete;
     for (name, end) in names.into_iter().zip(ends) {
+        // The summary, too, says whose it is.
+        let _inside = tracing::error_span!("export", tenant = name).entered();
         let died = || Err(Error::msg("its run died, which is a defect of rollbook"));
         let (report, ended) = end.unwrap_or_else(|| (None, died()));
         if let Some(report) = &report {

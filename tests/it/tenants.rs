@@ -215,15 +215,19 @@ fn where_one_site_dies_the_other_tenant_is_complete() {
         assert_eq!(sound.code, Some(0), "{}", sound.answer());
     }
     // Each line of the log says whose it is.
-    let lines = said
+    let lines: Vec<Value> = said
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let incomplete =
-        lines.filter(|line| line["message"].as_str().unwrap().starts_with("incomplete:"));
-    let tenants: Vec<_> = incomplete
-        .map(|line| line["span"]["tenant"].clone())
+        .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(tenants, vec!["b"; 30 - usize::try_from(BEFORE).unwrap()]);
+    let tenants_of = |words: &str| -> Vec<_> {
+        let lines = lines.iter();
+        let told = lines.filter(|line| line["message"].as_str().unwrap().starts_with(words));
+        told.map(|line| line["span"]["tenant"].as_str().unwrap())
+            .collect()
+    };
+    let absent = usize::try_from(30 - BEFORE).unwrap();
+    assert_eq!(tenants_of("incomplete:"), vec!["b"; absent]);
+    assert_eq!(tenants_of("finished"), ["a", "b"]);
     // And each figure.
     let path = sites.a.path("rollbook.prom");
     let figures: Vec<Value> =
