@@ -11,6 +11,7 @@ mod exit;
 mod export;
 mod login_check;
 mod man;
+mod meetings;
 mod metrics;
 mod schema;
 mod settings;
@@ -23,6 +24,7 @@ mod tenants;
 mod token_command;
 mod verify;
 mod whole_file;
+mod window;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -36,7 +38,7 @@ use crate::terminal::Terminal;
 const AFTER_HELP: &str = "\
 Examples:
   rollbook demo                               see it work, without an account
-  rollbook export --meetings list.txt --out attendance
+  rollbook export --since yesterday --out attendance
   rollbook verify attendance
 
 Exit codes:
@@ -99,6 +101,8 @@ enum Action {
     Export(Box<export::ExportArgs>),
     /// Prove the credentials: who they are, and what they may see
     LoginCheck(Box<login_check::LoginCheckArgs>),
+    /// List historical meetings
+    Meetings(Box<meetings::MeetingsArgs>),
     /// Run the simulator, export all of it and look at the data
     Demo(demo::DemoArgs),
     /// Run the API, embedded, with faults on demand
@@ -162,6 +166,10 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
         }
         Action::LoginCheck(args) => {
             let given = matches.subcommand_matches("login-check").unwrap_or(matches);
+            args.run(voice, given)
+        }
+        Action::Meetings(args) => {
+            let given = matches.subcommand_matches("meetings").unwrap_or(matches);
             args.run(voice, given)
         }
         Action::Demo(args) => args.run(voice),

@@ -9,6 +9,7 @@ mod allowance;
 mod clock;
 mod failure;
 mod identity;
+mod listed;
 mod patience;
 mod session;
 mod spooled;
@@ -28,6 +29,7 @@ use self::clock::ServerClock;
 pub(crate) use self::failure::Failure;
 use self::failure::LONGEST_ID;
 pub(crate) use self::identity::Identified;
+pub(crate) use self::listed::Listing;
 use self::patience::Naps;
 use self::session::{Access, Token};
 use crate::auth::{Asking, Credentials};
@@ -45,6 +47,8 @@ use crate::uuid::ConfUuid;
 
 const RECORDS_PATH: &str = "/v1/mmc/management/conferences/history/confAttendeeRecord";
 
+const HISTORY_PATH: &str = "/v1/mmc/management/conferences/history";
+
 /// Longest error body that is read.
 const ERROR_BODY: u64 = 64 * 1024;
 
@@ -53,6 +57,7 @@ pub(crate) struct Client {
     http: reqwest::Client,
     site: Url,
     records: Url,
+    history: Url,
     language: HeaderValue,
     search_key: Option<SearchKey>,
     /// What becomes of personal columns, before anybody else sees a page.
@@ -91,6 +96,8 @@ pub(crate) struct Wanted<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) sent: AtomicU64,
+    /// Those for the history list, which are not among `sent`.
+    pub(crate) listed: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) throttled: AtomicU64,
     /// Pages that needed none, since a run that was cut off had asked for them.
@@ -149,6 +156,7 @@ impl Client {
         Ok(Self {
             http,
             records: endpoint(&config.base_url, RECORDS_PATH),
+            history: endpoint(&config.base_url, HISTORY_PATH),
             site: config.base_url.clone(),
             language: HeaderValue::from_static(config.language.as_str()),
             search_key: config.search_key.clone(),
@@ -215,13 +223,14 @@ impl Client {
 
     async fn attempt(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
         let _slot = self.unless_stopped(self.slots.acquire()).await?;
-        let fetched = self.granted(wanted).await?;
+        let client = self;
+        let fetched = self.granted(&Records { client, wanted }).await?;
         Ok(self.spool_page(wanted, fetched).await)
     }
 
     /// Sends a request, and a second one where the token is refused.
-    async fn granted(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
-        let (token, outcome) = self.send(wanted, None).await?;
+    async fn granted<Q: Question>(&self, question: &Q) -> Result<Q::Answer, Failure> {
+        let (token, outcome) = self.send(question, None).await?;
         let refused = match outcome {
             Err(failure) if failure.is_about_the_token() => failure,
             outcome => return outcome,
@@ -233,16 +242,16 @@ impl Client {
             return Err(Failure::UsedUp);
         }
         self.tally.retried.fetch_add(1, Ordering::Relaxed);
-        let (_, outcome) = self.send(wanted, Some(token.generation)).await?;
+        let (_, outcome) = self.send(question, Some(token.generation)).await?;
         outcome.map_err(|failure| failure.without_renewal(self.asking()))
     }
 
     /// Sends one request, with another token than the `refused` one, and judges its answer.
-    async fn send(
+    async fn send<Q: Question>(
         &self,
-        wanted: Wanted<'_>,
+        question: &Q,
         refused: Option<u64>,
-    ) -> Result<(Token, Result<Fetched, Failure>), Failure> {
+    ) -> Result<(Token, Result<Q::Answer, Failure>), Failure> {
         self.unless_stopped(self.throttle.permit()).await?;
         // After the permit, which may have taken longer than a token lives.
         let token = self.token(refused).await?;
@@ -252,25 +261,13 @@ impl Client {
         if !self.allowance.take() {
             return Err(Failure::UsedUp);
         }
-        self.tally.sent.fetch_add(1, Ordering::Relaxed);
-        wanted.sent.fetch_add(1, Ordering::Relaxed);
-        let mut request = self
-            .http
-            .get(self.records.clone())
-            .query(&[("confUUID", wanted.meeting.as_str())])
-            .query(&[("offset", wanted.offset), ("limit", wanted.limit)])
-            .header("X-Access-Token", token.header.clone())
-            .header(ACCEPT_LANGUAGE, self.language.clone());
-        if let Some(key) = &self.search_key {
-            request = request.query(&[("searchKey", key.as_str())]);
-        }
+        question.count();
+        let request = question
+            .request()
+            .header("X-Access-Token", token.header.clone());
         let (received, ()) = tokio::join!(self.receive(request), self.log_out_unused());
         let outcome = match received {
-            Ok(answer) => self.page_of(&answer, wanted).map(|page| Fetched {
-                page,
-                at: Utc::now(),
-                request_id: answer.request_id(),
-            }),
+            Ok(answer) => question.read(&answer),
             Err(failure) => Err(failure),
         };
         if outcome.is_ok() {
@@ -279,29 +276,17 @@ impl Client {
         Ok((token, outcome))
     }
 
-    fn page_of(&self, answer: &Answer, wanted: Wanted<'_>) -> Result<Page, Failure> {
-        if !answer.is_success() {
-            return Err(self.judge(answer));
-        }
-        let page = Page::decode(&answer.body, wanted.meeting, wanted.offset);
-        let page = page.map_err(|error| match error {
+    /// What an answer that is no page of records or of the history list means.
+    fn judge_page(&self, answer: &Answer, error: &DecodeError) -> Failure {
+        let cause = || error.to_string();
+        let failure = match error {
             DecodeError::NotAPage(_) if ErrorBody::parse(&answer.body).code.is_some() => {
-                self.judge(answer)
+                return self.judge(answer);
             }
-            DecodeError::NotAPage(_) => Failure::transient(FailureKind::Decode, error.to_string())
-                .with_request_id(answer.request_id()),
-            DecodeError::Record { .. } => Failure::meeting(FailureKind::Decode, error.to_string())
-                .with_request_id(answer.request_id()),
-        })?;
-        self.clock.hear(&answer.headers);
-        let Some(pii) = &self.pii else {
-            return Ok(page);
+            DecodeError::NotAPage(_) => Failure::transient(FailureKind::Decode, cause()),
+            DecodeError::Record { .. } => Failure::meeting(FailureKind::Decode, cause()),
         };
-        let records = pii.apply(&page.records).map_err(|error| {
-            let cause = format!("its personal columns cannot be treated: {error}");
-            Failure::meeting(FailureKind::Decode, cause).with_request_id(answer.request_id())
-        })?;
-        Ok(Page { records, ..page })
+        failure.with_request_id(answer.request_id())
     }
 
     /// Sends a request and reads its answer whole, up to the cap.
@@ -416,6 +401,70 @@ fn endpoint(site: &Url, path: &str) -> Url {
     let mut url = site.clone();
     url.set_path(&format!("{}{path}", site.path().trim_end_matches('/')));
     url
+}
+
+/// What is asked with a token, and how its answer is read.
+trait Question {
+    type Answer;
+
+    /// The request, but for the token.
+    fn request(&self) -> reqwest::RequestBuilder;
+
+    /// Counts an attempt.
+    fn count(&self);
+
+    /// Reads and judges an answer.
+    fn read(&self, answer: &Answer) -> Result<Self::Answer, Failure>;
+}
+
+/// A question for a page of a meeting's records.
+struct Records<'a> {
+    client: &'a Client,
+    wanted: Wanted<'a>,
+}
+
+impl Question for Records<'_> {
+    type Answer = Fetched;
+
+    fn request(&self) -> reqwest::RequestBuilder {
+        let Self { client, wanted } = self;
+        let request = client
+            .http
+            .get(client.records.clone())
+            .query(&[("confUUID", wanted.meeting.as_str())])
+            .query(&[("offset", wanted.offset), ("limit", wanted.limit)])
+            .header(ACCEPT_LANGUAGE, client.language.clone());
+        match &client.search_key {
+            Some(key) => request.query(&[("searchKey", key.as_str())]),
+            None => request,
+        }
+    }
+
+    fn count(&self) {
+        self.client.tally.sent.fetch_add(1, Ordering::Relaxed);
+        self.wanted.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self, answer: &Answer) -> Result<Fetched, Failure> {
+        if !answer.is_success() {
+            return Err(self.client.judge(answer));
+        }
+        let Self { client, wanted } = self;
+        let mut page = Page::decode(&answer.body, wanted.meeting, wanted.offset)
+            .map_err(|error| client.judge_page(answer, &error))?;
+        client.clock.hear(&answer.headers);
+        if let Some(pii) = &client.pii {
+            page.records = pii.apply(&page.records).map_err(|error| {
+                let cause = format!("its personal columns cannot be treated: {error}");
+                Failure::meeting(FailureKind::Decode, cause).with_request_id(answer.request_id())
+            })?;
+        }
+        Ok(Fetched {
+            page,
+            at: Utc::now(),
+            request_id: answer.request_id(),
+        })
+    }
 }
 
 /// An answer, read whole.

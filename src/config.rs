@@ -16,9 +16,11 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::mode::Mode;
+use crate::moment::Moment;
 use crate::pii::PiiPolicy;
 use crate::rate::Rate;
 use crate::record::Language;
+use crate::zone::Zone;
 
 /// All settings of `rollbook export`; [`Default`] is what an empty config file means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,20 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Meeting list; `-` is standard input.
     pub meetings: Option<PathBuf>,
+    /// Instead of a list: the meetings that began then or later.
+    pub since: Option<Moment>,
+    /// And not later than this; none is now.
+    pub until: Option<Moment>,
+    /// Whose civil days dates are.
+    pub timezone: Zone,
+    /// The meetings of all users of the enterprise, which administrators may see.
+    pub query_all: bool,
+    /// Meetings that ended more recently are left to the next run.
+    #[serde(with = "humantime_serde")]
+    pub settle: Duration,
+    /// How far behind the window of the last run to look again for meetings that were listed late.
+    #[serde(with = "humantime_serde")]
+    pub lookback: Duration,
     /// Destination: a folder, or `-` for standard output.
     pub out: Option<String>,
     /// Format of the parts.
@@ -139,6 +155,12 @@ impl Default for Config {
             allow_http: false,
             ca_file: None,
             meetings: None,
+            since: None,
+            until: None,
+            timezone: Zone::UTC,
+            query_all: false,
+            settle: Duration::from_secs(30 * 60),
+            lookback: Duration::from_secs(3 * 86_400),
             out: None,
             format: Format::default(),
             compress: Compress::default(),
@@ -223,6 +245,9 @@ impl Config {
         }
         if url.query().is_some() || url.fragment().is_some() {
             return refuse("base_url: expected no query and no fragment".into());
+        }
+        if self.until.is_some() && self.since.is_none() {
+            return refuse("until: it needs a since".to_owned());
         }
         if self.spool == When::Always && self.state_dir.is_none() {
             return refuse("spool = always: it needs a state_dir".to_owned());

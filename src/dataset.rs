@@ -5,6 +5,7 @@
 //! earlier run left between two steps, so there is no other kind of recovery. Which meetings to
 //! ask for, and whether they are whole, is decided above.
 
+mod covered;
 mod held;
 mod layout;
 mod left;
@@ -227,6 +228,16 @@ impl Dataset {
     /// Whether a meeting is in the dataset.
     pub fn holds(&self, meeting: &ConfUuid) -> bool {
         self.ledger.holder(meeting.as_str()).is_some()
+    }
+
+    /// The meetings that a repair dropped, and that nobody brought since.
+    pub(crate) fn lost(&self) -> Vec<ConfUuid> {
+        let void = self.ledger.void().flat_map(|entry| &entry.meetings);
+        let mut seen = HashSet::new();
+        void.map(|meeting| &meeting.conf_uuid)
+            .filter(|meeting| !self.holds(meeting) && seen.insert(*meeting))
+            .cloned()
+            .collect()
     }
 
     /// Whether there is a part to read. The first commit must bring one, empty if need be.

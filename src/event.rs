@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::rate::Rate;
 use crate::report::Proof;
 use crate::uuid::ConfUuid;
@@ -14,6 +16,43 @@ use crate::uuid::ConfUuid;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
+    /// The history list is asked for the meetings that began in a window.
+    Listing {
+        /// Its first instant: earlier than asked for where runs before left something to do.
+        since: DateTime<Utc>,
+        /// The first instant after it.
+        until: DateTime<Utc>,
+        /// Whether the service may have removed meetings of that time by now.
+        is_past_retention: bool,
+    },
+    /// The history list of a day is whole.
+    Listed {
+        /// The beginning of the day.
+        day: DateTime<Utc>,
+        /// Its meetings.
+        meetings: u64,
+    },
+    /// The history list of a day is asked for again.
+    ListingAgain {
+        /// The beginning of the day.
+        day: DateTime<Utc>,
+        /// How long it waits.
+        delay: Duration,
+        /// Why, in words.
+        cause: String,
+    },
+    /// The history list of a day could not be had whole: none of its meetings are exported.
+    Unlisted {
+        /// The beginning of the day.
+        day: DateTime<Utc>,
+        /// Why, in words.
+        cause: String,
+    },
+    /// Meetings that ended too recently are left to the next run.
+    Settling {
+        /// How many.
+        meetings: u64,
+    },
     /// The run begins: meetings asked for, and how many of them the ledger holds already.
     Started {
         /// Distinct meetings asked for.

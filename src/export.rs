@@ -6,6 +6,7 @@
 //! asked to stop, or when it cannot go on; what is whole by then is committed in any case.
 
 mod account;
+mod discovery;
 mod opening;
 mod sink;
 
@@ -14,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::account::Account;
+use self::discovery::{Discovered, Discovery};
 use self::opening::Opening;
 use self::sink::{Batch, Sink, Word};
 use crate::auth::Credentials;
@@ -31,6 +33,7 @@ use crate::dataset::{Commit, Dataset};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::folder;
+use crate::history;
 use crate::ledger::Asked;
 use crate::pager::Pager;
 use crate::pii::Pii;
@@ -56,7 +59,7 @@ pub struct Export {
     pub config: Config,
     /// Who asks.
     pub credentials: Credentials,
-    /// The meetings, in order, each once.
+    /// The meetings, in order, each once; none where the settings have a window instead.
     pub meetings: Vec<ConfUuid>,
     /// Where the records go when the destination is `-`.
     pub pipe: Option<Box<dyn Write + Send>>,
@@ -93,20 +96,50 @@ impl Export {
         self.run_as(&new_run_id(), observer, cancel).await
     }
 
-    /// The same under a name of the caller's; no other run of the dataset may have it.
+    /// As [`Export::run`], under a name of the caller's; no other run of the dataset may have it.
     ///
     /// # Errors
     ///
-    /// Those of [`Export::run`].
+    /// As [`Export::run`].
     pub async fn run_as(
-        mut self,
+        self,
         run_id: &str,
         observer: Observer,
         cancel: CancellationToken,
     ) -> Result<Finished> {
+        let run = Run::new(run_id.to_owned(), Utc::now());
+        self.perform(run, observer, cancel).await
+    }
+
+    /// As [`Export::run`], at another time than now: `yesterday` is the day before that, and the
+    /// report has it as the run's beginning.
+    ///
+    /// # Errors
+    ///
+    /// As [`Export::run`].
+    pub async fn run_at(
+        self,
+        started: DateTime<Utc>,
+        observer: Observer,
+        cancel: CancellationToken,
+    ) -> Result<Finished> {
+        let run = Run::new(run_id(started), started);
+        self.perform(run, observer, cancel).await
+    }
+
+    async fn perform(
+        mut self,
+        run: Run,
+        observer: Observer,
+        cancel: CancellationToken,
+    ) -> Result<Finished> {
         self.config.check()?;
-        let started = Utc::now();
-        let run_id = run_id.to_owned();
+        if self.config.since.is_some() && !self.meetings.is_empty() {
+            return Err(Error::Config(
+                "since: a run takes its meetings from a window or from a list".to_owned(),
+            ));
+        }
+        let window = history::window(&self.config, run.started)?;
         let pipe = self.pipe.take();
         let stop = cancel.child_token();
         // Dropped, and with it its timer, at the end of the run.
@@ -120,13 +153,20 @@ impl Export {
         }
         let asked = Asked::of(&self.config, self.pii()?.as_ref());
         let pii = asked.pii.clone();
-        match opening::open(&self.config, &run_id, pipe, asked, &observer, &stop).await? {
+        match opening::open(&self.config, &run.id, pipe, asked, &observer, &stop).await? {
             Opening::Open(destination) => {
-                self.run_into(destination, run_id, started, observer, stop)
+                let discovery = match window {
+                    Some(window) => {
+                        let dataset = destination.dataset();
+                        Some(Discovery::plan(&self.config, run.started, window, dataset).await?)
+                    }
+                    None => None,
+                };
+                self.run_into(destination, run, discovery, observer, stop)
                     .await
             }
             Opening::Taken(runs) => {
-                let account = Account::new(&self.config, run_id, started, &self.meetings, pii);
+                let account = Account::new(&self.config, run, &self.meetings, None, pii);
                 let report = account.turned_away(&self.meetings, &runs, stop.is_cancelled());
                 let error = None;
                 Ok(Finished { report, error })
@@ -141,8 +181,8 @@ impl Export {
     async fn run_into(
         self,
         mut destination: Destination,
-        run_id: String,
-        started: DateTime<Utc>,
+        run: Run,
+        discovery: Option<Discovery>,
         observer: Observer,
         stop: CancellationToken,
     ) -> Result<Finished> {
@@ -156,14 +196,13 @@ impl Export {
         let Self {
             config,
             credentials,
-            meetings,
+            mut meetings,
             ..
         } = self;
-        let spool = open_spool(&config, question, &run_id, &observer).await?;
-        if let Destination::Dataset(dataset) = &destination
-            && !dataset.beside().is_empty()
-        {
-            let runs = dataset.beside().to_vec();
+        let spool = open_spool(&config, question, &run.id, &observer).await?;
+        let beside = destination.beside();
+        if !beside.is_empty() {
+            let runs = beside.to_vec();
             (observer)(Event::Beside { runs });
         }
         let throttle = Arc::new(Throttle::new(
@@ -180,11 +219,19 @@ impl Export {
             Arc::clone(&observer),
             stop.clone(),
         )?);
-        let pii = asked.pii;
-        let mut account = Account::new(&config, run_id, started, &meetings, pii.clone());
-        if let Destination::Dataset(dataset) = &destination {
-            account.beside(dataset.beside());
+        let begun = Instant::now();
+        let mut outcome = Ok(());
+        let mut discovered = None;
+        if let Some(discovery) = discovery {
+            let found = discovery.run(&config, &client, &observer).await;
+            outcome = found.listed;
+            meetings = found.meetings;
+            discovered = Some(found.window);
         }
+        let is_listed = discovered.as_ref().is_none_or(Discovered::is_listed);
+        let pii = asked.pii;
+        let mut account = Account::new(&config, run, &meetings, discovered, pii.clone());
+        account.beside(destination.beside());
         let mut work: Vec<_> = meetings;
         work.retain(|meeting| !destination.holds(meeting));
         account.already(&work);
@@ -193,23 +240,13 @@ impl Export {
             already: account.held(),
         });
         if let Some(spool) = &spool {
-            // Who says never wants no page of an earlier run either.
-            let wanted = if config.spool == When::Never {
-                &[]
-            } else {
-                &work[..]
-            };
-            let pages = spool.only(wanted);
-            if pages > 0 {
-                (observer)(Event::Spooled { pages });
-            }
+            forget_unwanted(spool, &config, &work, is_listed, &observer);
         }
         if destination.is_single_writer() {
             account.has_single_writer();
             (observer)(Event::SingleWriter);
         }
 
-        let begun = Instant::now();
         let line = Line {
             config: &config,
             pii,
@@ -217,7 +254,9 @@ impl Export {
             observer: &observer,
             stop: &stop,
         };
-        let mut outcome = line.passes(work, &mut destination, &mut account).await;
+        if outcome.is_ok() {
+            outcome = line.passes(work, &mut destination, &mut account).await;
+        }
         if outcome.is_ok() {
             outcome = line.leave_readable(&mut destination, &mut account).await;
         }
@@ -240,7 +279,7 @@ impl Export {
             error.get_or_insert(failed);
         }
         if let Some(spool) = spool {
-            let is_through = error.is_none() && report.meetings.unfinished == 0;
+            let is_through = error.is_none() && is_listed && report.meetings.unfinished == 0;
             close_spool(spool, is_through, &observer).await;
         }
         client.close().await;
@@ -279,6 +318,27 @@ async fn open_spool(
     }
 }
 
+/// Drops the pages that this run does not need; tells how many are left.
+fn forget_unwanted(
+    spool: &Spool,
+    config: &Config,
+    work: &[ConfUuid],
+    is_listed: bool,
+    observer: &Observer,
+) {
+    // Who says never wants no page of an earlier run either; but what an incomplete list does not
+    // name may be asked for by the next run.
+    let wanted = match config.spool {
+        When::Never => &[],
+        _ if !is_listed => return,
+        _ => work,
+    };
+    let pages = spool.only(wanted);
+    if pages > 0 {
+        (observer)(Event::Spooled { pages });
+    }
+}
+
 /// Removes the spool, or leaves it to the next run. What was exported is whole either way.
 async fn close_spool(spool: Arc<Spool>, is_through: bool, observer: &Observer) {
     let closing = folder::blocking("remove", Path::new("the spool"), move || {
@@ -290,12 +350,32 @@ async fn close_spool(spool: Arc<Spool>, is_through: bool, observer: &Observer) {
     }
 }
 
-/// A name for a run: its start, and enough chance to tell it from another of the same second.
+/// A name for a run that begins now.
 pub fn new_run_id() -> String {
+    run_id(Utc::now())
+}
+
+/// A name for a run: its start, and enough chance to tell it from another of the same second.
+fn run_id(started: DateTime<Utc>) -> String {
     let suffix: String = std::iter::repeat_with(|| fastrand::char('a'..='z'))
         .take(6)
         .collect();
-    format!("{}-{suffix}", Utc::now().format("%Y%m%dT%H%M%SZ"))
+    format!("{}-{suffix}", started.format("%Y%m%dT%H%M%SZ"))
+}
+
+/// A run's name and time.
+struct Run {
+    id: String,
+    started: DateTime<Utc>,
+    /// How far the time that the run was given is ahead of our clock.
+    ahead: TimeDelta,
+}
+
+impl Run {
+    fn new(id: String, started: DateTime<Utc>) -> Self {
+        let ahead = started - Utc::now();
+        Self { id, started, ahead }
+    }
 }
 
 enum Destination {
@@ -311,6 +391,18 @@ impl Destination {
             Self::Dataset(dataset) => Some(dataset.place()),
             Self::Pipe(_) => None,
         }
+    }
+
+    fn dataset(&self) -> Option<&Dataset> {
+        match self {
+            Self::Dataset(dataset) => Some(dataset),
+            Self::Pipe(_) => None,
+        }
+    }
+
+    /// Runs that were at work on it when this one began.
+    fn beside(&self) -> &[String] {
+        self.dataset().map_or(&[], Dataset::beside)
     }
 
     fn holds(&self, meeting: &ConfUuid) -> bool {

@@ -53,10 +53,12 @@ mod event;
 mod export;
 mod folder;
 mod hex;
+mod history;
 mod identity;
 mod ledger;
 mod meetings;
 mod mode;
+mod moment;
 mod pager;
 mod pii;
 mod rate;
@@ -72,6 +74,7 @@ mod throttle;
 mod uuid;
 mod verify;
 mod writer;
+mod zone;
 
 pub use auth::{Account, App, Credentials, TokenSource};
 pub use config::{
@@ -85,18 +88,20 @@ pub use decode::{DecodeError, Page};
 pub use error::{Error, Result};
 pub use event::{Event, Observer, silent};
 pub use export::{Export, Finished, new_run_id};
+pub use history::{History, Listed, Meeting};
 pub use identity::{Administrator, IDENTITY_VERSION, Identity, LoginKind, login_check};
 #[cfg(fuzzing)]
 pub use ledger::fuzz_entry;
 pub use ledger::{Asked, CommittedMeeting};
 pub use meetings::MeetingList;
 pub use mode::Mode;
+pub use moment::Moment;
 pub use pii::{PiiPolicy, Treatment};
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
 pub use report::{
     FailureKind, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota,
-    REPORT_VERSION, Report, Requests,
+    REPORT_VERSION, Report, Requests, Unlisted, Window,
 };
 pub use retry::{ErrorBody, Patience, Verdict};
 pub use schema::{Warehouse, arrow_listing};
@@ -108,3 +113,4 @@ pub use verify::{
     verify,
 };
 pub use writer::{BatchWriter, PartOptions, PipeWriter, StagedPart};
+pub use zone::Zone;

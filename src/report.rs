@@ -12,6 +12,7 @@ use crate::config::Format;
 use crate::rate::Rate;
 use crate::record::Language;
 use crate::uuid::ConfUuid;
+use crate::zone::Zone;
 
 /// Version of the report's form.
 pub const REPORT_VERSION: u32 = 1;
@@ -50,6 +51,9 @@ pub struct Report {
     /// The store refuses no second writer: the dataset is sound if no other run wrote meanwhile.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub single_writer: bool,
+    /// The window whose meetings were asked for, where it was not a list of meetings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// Meetings by outcome.
     pub meetings: MeetingCounts,
     /// Records committed by this run.
@@ -71,6 +75,54 @@ pub struct Report {
     pub replaced_surrogates: u64,
     /// Each meeting that this run read or tried to, in the order asked for.
     pub per_meeting: Vec<MeetingReport>,
+}
+
+/// The window of a run, and how far it and those before it got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Its first instant: earlier than asked for where runs before left something to do, and by
+    /// the lookback.
+    pub since: DateTime<Utc>,
+    /// The first instant after it.
+    pub until: DateTime<Utc>,
+    /// Whose days it was cut into.
+    pub timezone: Zone,
+    /// Whether the meetings of all users were asked for.
+    pub query_all: bool,
+    /// The earliest instant that this run or one before it was asked for: none looks behind it.
+    pub earliest: DateTime<Utc>,
+    /// Every meeting that began between the earliest instant and this one was held by the dataset
+    /// at the end of the run, as far as it was listed by then.
+    pub covered_until: DateTime<Utc>,
+    /// The latest instant that this run or one before it asked the list for.
+    pub seen_until: DateTime<Utc>,
+    /// Meetings found.
+    pub discovered: u64,
+    /// Of them, left to the next run, since they ended too recently.
+    pub settling: u64,
+    /// Attempts sent for the list; they are not among the requests for pages.
+    pub requests: u64,
+    /// The window begins before what the service keeps by default (6 months): what it has removed
+    /// is not listed any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_past_retention: bool,
+    /// Days whose list could not be had whole; none of their meetings were exported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unlisted: Vec<Unlisted>,
+}
+
+/// A day, or what of it is in the window, whose list could not be had whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlisted {
+    /// Its first instant.
+    pub since: DateTime<Utc>,
+    /// The first instant after it.
+    pub until: DateTime<Utc>,
+    /// Why.
+    pub cause: String,
+    /// The server's id of the request that showed it, where an answer had one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request_id: Option<String>,
 }
 
 /// How a run ended.

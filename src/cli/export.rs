@@ -28,6 +28,7 @@ Credentials come from ROLLBOOK_ACCESS_TOKEN, or ROLLBOOK_APP_ID and ROLLBOOK_APP
 files; never from a flag.
 
 Examples:
+  rollbook export --since yesterday --timezone Asia/Shanghai --query-all --out attendance
   rollbook export --meetings list.txt --out attendance
   rollbook export --config nightly.toml --report report.json --deadline 4h
   rollbook export 9a0fa6d10a5b11eaae5e191763c22c0e --out - --format ndjson | jq .";
@@ -49,7 +50,14 @@ that the dataset holds already, and asks nothing for them.
 A config file with [[tenant]] sections exports for all of them, side by side, each into \
 DEST/tenant=<name>; a tenant's secrets come from the places that the file names alone.
 
+With --since the meetings come from the history list, by their start. Dates are civil days of \
+--timezone: since is the beginning of a day, until its end. Where earlier runs into the same dataset \
+left something to do (missed nights, failed meetings, a day that could not be listed), the window \
+begins there, and --lookback behind the last one for meetings that were listed late; it never \
+begins before the earliest --since of all.
+
 Examples:
+  rollbook export --since yesterday --timezone Asia/Shanghai --query-all --out attendance
   rollbook export --meetings list.txt --out attendance
   rollbook export --config nightly.toml --report report.json --deadline 4h
   rollbook export 9a0fa6d10a5b11eaae5e191763c22c0e --out - --format ndjson | jq .
@@ -85,7 +93,7 @@ impl ExportArgs {
     pub(crate) fn run(self, voice: &Voice, given: &ArgMatches) -> Result<Exit> {
         if self.print_config {
             let (mut config, _) = config::load(self.config.as_deref())?;
-            self.overlay(&mut config, voice, given);
+            self.overlay(&mut config, voice, given)?;
             answer(&toml::to_string(&config)?)?;
             return Ok(Exit::Complete);
         }
@@ -96,7 +104,7 @@ impl ExportArgs {
 
     fn work(self, voice: &Voice, given: &ArgMatches, metrics: &mut Metrics) -> Result<Exit> {
         let (mut config, tenants) = config::load(self.config.as_deref())?;
-        self.overlay(&mut config, voice, given);
+        self.overlay(&mut config, voice, given)?;
         permit(config.mode);
         metrics.prepare(config.metrics_file.clone())?;
         let tenants = tenants::pick(tenants, &self.tenants, !self.named.is_empty(), given)?;
@@ -108,7 +116,7 @@ impl ExportArgs {
         let report = WholeFile::of("report", config.report.clone())?;
         let pii_key = credentials::pii_key(&config, Some(given))?;
         let export = Export {
-            meetings: meetings(self.named, config.meetings.as_deref())?,
+            meetings: meetings(self.named, &config)?,
             credentials: credentials::read(&config, given)?,
             config,
             pipe,
@@ -139,7 +147,7 @@ impl ExportArgs {
         warn_of_no_place(shared);
         let ready = tenants.into_iter().map(|Tenant { name, config }| {
             let export = config.map_err(Into::into).and_then(|mut config| {
-                self.overlay(&mut config, voice, given);
+                self.overlay(&mut config, voice, given)?;
                 tenants::prepare(&name, config, out, self.named.clone())
             });
             (name, export)
@@ -150,16 +158,30 @@ impl ExportArgs {
     }
 
     /// Puts what was said over what the config file says.
-    fn overlay(&self, config: &mut Config, voice: &Voice, given: &ArgMatches) {
-        // Meetings named one by one stand for themselves; a standing list joins only if asked.
-        let list_is_asked = given.value_source("meetings") == Some(ValueSource::CommandLine);
+    fn overlay(&self, config: &mut Config, voice: &Voice, given: &ArgMatches) -> Result<()> {
+        // Meetings named one by one stand for themselves; a standing list joins only if asked. What
+        // is asked for here and now, a list or a window, stands for itself as well.
+        let is_asked = |id| given.value_source(id) == Some(ValueSource::CommandLine);
+        let (list_is_asked, window_is_asked) = (is_asked("meetings"), is_asked("since"));
+        let is_named = !self.named.is_empty();
+        if window_is_asked && (is_named || list_is_asked) {
+            return Err(refuse(
+                ErrorKind::ArgumentConflict,
+                "the meetings come from a window (--since) or from a list, not from both",
+            ));
+        }
         self.settings.clone().overlay(config, voice.log_format);
-        if !self.named.is_empty() && !list_is_asked {
+        if (is_named || window_is_asked) && !list_is_asked {
             config.meetings = None;
+        }
+        if is_named || list_is_asked {
+            config.since = None;
+            config.until = config.until.filter(|_| is_asked("until"));
         }
         if config.state_dir.is_none() {
             config.state_dir = state_dir::default();
         }
+        Ok(())
     }
 }
 
@@ -238,11 +260,18 @@ fn pipe(config: &Config) -> Result<Option<Box<dyn Write + Send>>> {
     }
 }
 
-/// The meetings asked for, each once.
-pub(super) fn meetings(named: Vec<ConfUuid>, list: Option<&Path>) -> Result<Vec<ConfUuid>> {
+/// The meetings asked for, each once; none where a window is to bring them.
+pub(super) fn meetings(named: Vec<ConfUuid>, config: &Config) -> Result<Vec<ConfUuid>> {
+    if config.since.is_some() {
+        if config.meetings.is_some() {
+            let reason = "since and meetings: the meetings come from a window or from a list";
+            return Err(Error::Config(reason.to_owned()).into());
+        }
+        return Ok(vec![]);
+    }
     let mut meetings = MeetingList::new();
     meetings.extend(named);
-    match list {
+    match config.meetings.as_deref() {
         Some(path) if path == Path::new("-") => {
             meetings.read(io::stdin().lock(), "standard input")?;
         }
@@ -250,7 +279,7 @@ pub(super) fn meetings(named: Vec<ConfUuid>, list: Option<&Path>) -> Result<Vec<
         None if meetings.is_empty() => {
             return Err(missing(
                 "no meetings: name them by their confUUID, or give --meetings FILE \
-                 (- for standard input)",
+                 (- for standard input) or --since TIME",
             ));
         }
         None => {}

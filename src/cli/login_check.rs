@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{ArgMatches, Args};
-use rollbook::{Administrator, Config, Error, Identity, LoginKind, Tenant, login_check};
+use rollbook::{Administrator, Identity, LoginKind, login_check};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
 use super::site::Site;
-use super::{Voice, answer, config, credentials, runtime, signals};
+use super::{Voice, answer, config, credentials, runtime, signals, tenants};
 use crate::terminal::{Align, Table, shortened};
 
 const AFTER_HELP: &str = "\
@@ -44,28 +44,12 @@ pub(crate) struct LoginCheckArgs {
     site: Site,
 }
 
-/// The settings of the tenant that is meant.
-fn the_tenant(tenants: Vec<Tenant>, name: Option<&str>) -> Result<Config> {
-    let names: Vec<_> = tenants.iter().map(|tenant| tenant.name.clone()).collect();
-    let all = names.join(", ");
-    let refuse = |reason: String| Err(Error::Config(reason).into());
-    let Some(name) = name else {
-        return refuse(format!(
-            "the config file has tenants: name one with --tenant ({all})"
-        ));
-    };
-    match tenants.into_iter().find(|tenant| tenant.name == name) {
-        Some(tenant) => Ok(tenant.config?),
-        None => refuse(format!("no tenant {name}: the config file has {all}")),
-    }
-}
-
 impl LoginCheckArgs {
     pub(crate) fn run(self, voice: &Voice, given: &ArgMatches) -> Result<Exit> {
         let (mut config, tenants) = config::load(self.config.as_deref())?;
         let is_tenant = !tenants.is_empty() || self.tenant.is_some();
         if is_tenant {
-            config = the_tenant(tenants, self.tenant.as_deref())?;
+            config = tenants::one(tenants, self.tenant.as_deref())?;
         }
         self.site.overlay(&mut config);
         config.check()?;

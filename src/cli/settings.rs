@@ -17,6 +17,7 @@ use rollbook::{
 };
 
 use super::site::{API, Site, set, set_some};
+use super::window::Window;
 
 /// The settings of `export` as flags; `None` is what was not said.
 #[expect(
@@ -53,6 +54,9 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "WHEN", env = "ROLLBOOK_PROGRESS")]
     #[arg(value_parser = choice::<When>(), hide_possible_values = true)]
     progress: Option<When>,
+
+    #[command(flatten)]
+    window: Window,
 
     /// Requests a time: N/s, N/min, N/h or unlimited [default: 60/min]
     #[arg(long, env = "ROLLBOOK_RATE", help_heading = QUOTA)]
@@ -197,6 +201,7 @@ impl Settings {
             metrics_file,
             mode,
             progress,
+            window,
             rate,
             burst,
             concurrency,
@@ -252,6 +257,7 @@ impl Settings {
         set(&mut config.restart_delay, restart_delay);
         set(&mut config.fail_fast, fail_fast);
         set(&mut config.fail_fast, keep_going.then_some(false));
+        window.overlay(config);
         set(&mut config.language, language);
         set_some(&mut config.search_key, search_key.map(SearchKey::from));
         set(&mut config.pii, pii);

@@ -82,6 +82,26 @@ pub(super) fn pick(
     Ok(tenants)
 }
 
+/// The settings of the one tenant that is meant.
+///
+/// # Errors
+///
+/// No name, or a name without a section.
+pub(super) fn one(tenants: Vec<Tenant>, name: Option<&str>) -> Result<Config> {
+    let names: Vec<_> = tenants.iter().map(|tenant| tenant.name.clone()).collect();
+    let all = names.join(", ");
+    let refuse = |reason: String| Err(rollbook::Error::Config(reason).into());
+    let Some(name) = name else {
+        return refuse(format!(
+            "the config file has tenants: name one with --tenant ({all})"
+        ));
+    };
+    match tenants.into_iter().find(|tenant| tenant.name == name) {
+        Some(tenant) => Ok(tenant.config?),
+        None => refuse(format!("no tenant {name}: the config file has {all}")),
+    }
+}
+
 /// What one tenant's export needs.
 pub(super) fn prepare(
     name: &str,
@@ -91,12 +111,13 @@ pub(super) fn prepare(
 ) -> Result<Export> {
     config.out = Some(format!("{}/tenant={name}", out.trim_end_matches('/')));
     config.check()?;
-    if named.is_empty() && config.meetings.is_none() {
-        let reason = "no meetings: give the section a list, as meetings = \"list.txt\"";
+    if named.is_empty() && config.meetings.is_none() && config.since.is_none() {
+        let reason = "no meetings: give the section a list, as meetings = \"list.txt\", or a \
+                      window, as since = \"yesterday\"";
         return Err(rollbook::Error::Config(reason.to_owned()).into());
     }
     Ok(Export {
-        meetings: export::meetings(named, config.meetings.as_deref())?,
+        meetings: export::meetings(named, &config)?,
         credentials: credentials::read_named(&config)?,
         pii_key: credentials::pii_key(&config, None)?,
         config,

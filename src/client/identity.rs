@@ -4,15 +4,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::listed::NO_MEETING;
 use super::session::{Granted, Token};
 use super::{Client, Failure, endpoint};
 use crate::auth::{Description, VALIDATE_PATH};
 use crate::retry::ErrorBody;
-
-const HISTORY_PATH: &str = "/v1/mmc/management/conferences/history";
-
-/// The code for "no meeting in the chosen period".
-const NO_MEETING: &str = "111071069";
 
 /// Whose the token is.
 #[derive(Debug)]
@@ -108,7 +104,7 @@ impl Client {
         let start = end - TimeDelta::days(1);
         let mut request = self
             .http
-            .get(endpoint(&self.site, HISTORY_PATH))
+            .get(self.history.clone())
             .query(
                 &[("startDate", start), ("endDate", end)]
                     .map(|(name, at)| (name, at.timestamp_millis())),

@@ -66,6 +66,14 @@ impl Client {
                 }
             })
     }
+
+    /// Waits, unless the run is stopped; says whether it is not.
+    pub(crate) async fn sleep(&self, time: Duration) -> bool {
+        tokio::select! {
+            () = self.cancel.cancelled() => false,
+            () = tokio::time::sleep(time) => true,
+        }
+    }
 }
 
 /// The waits between attempts. Without a seed of its own, each request would wait as long as the

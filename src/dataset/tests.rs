@@ -570,6 +570,7 @@ fn report(run_id: &str) -> Report {
         pii: None,
         beside: vec![],
         single_writer: false,
+        window: None,
         meetings: MeetingCounts::default(),
         records: 3,
         parts: 1,

@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
+use super::Run;
+use super::discovery::Discovered;
 use super::sink::Batch;
 use crate::client::Client;
 use crate::config::Config;
@@ -24,23 +26,29 @@ pub(super) struct Account {
     /// The meetings asked for that no earlier run had committed, in order.
     work: Vec<ConfUuid>,
     settled: HashMap<ConfUuid, MeetingReport>,
+    /// When the meetings of the window began.
+    starts: HashMap<ConfUuid, DateTime<Utc>>,
     burst: u32,
     page_size: u64,
     overtaken: u64,
+    /// How far the time that the run was given is ahead of our clock.
+    ahead: TimeDelta,
 }
 
 impl Account {
     pub(super) fn new(
         config: &Config,
-        run_id: String,
-        started: DateTime<Utc>,
+        run: Run,
         meetings: &[ConfUuid],
+        discovered: Option<Discovered>,
         pii: Option<String>,
     ) -> Self {
+        let Run { id, started, ahead } = run;
+        let (window, starts) = discovered.map(|found| (found.window, found.starts)).unzip();
         let report = Report {
             version: REPORT_VERSION,
             rollbook: env!("CARGO_PKG_VERSION").to_owned(),
-            run_id,
+            run_id: id,
             started,
             finished: started,
             outcome: Outcome::Failed,
@@ -52,6 +60,7 @@ impl Account {
             pii,
             beside: vec![],
             single_writer: false,
+            window,
             meetings: MeetingCounts {
                 requested: meetings.len() as u64,
                 ..MeetingCounts::default()
@@ -76,9 +85,11 @@ impl Account {
             report,
             work: vec![],
             settled: HashMap::new(),
+            starts: starts.unwrap_or_default(),
             burst: config.burst.get(),
             page_size: config.page_size.get().into(),
             overtaken: 0,
+            ahead,
         }
     }
 
@@ -205,7 +216,7 @@ impl Account {
             self.settle_all("another run was at work on the dataset");
             self.report.outcome = Outcome::Interrupted;
         }
-        self.report.finished = Utc::now();
+        self.report.finished = self.now();
         self.report
     }
 
@@ -213,6 +224,16 @@ impl Account {
     fn settle_all(&mut self, cause: &str) {
         let report = &mut self.report;
         for meeting in std::mem::take(&mut self.work) {
+            let is_held = self
+                .settled
+                .get(&meeting)
+                .is_some_and(|settled| settled.status == MeetingStatus::Complete);
+            // The next run comes back to where the first of those that are not held began.
+            if let Some(window) = &mut report.window
+                && let Some(start) = self.starts.get(&meeting).filter(|_| !is_held)
+            {
+                window.covered_until = window.covered_until.min(*start);
+            }
             let settled = self.settled.remove(&meeting).unwrap_or_else(|| {
                 report.meetings.unfinished += 1;
                 MeetingReport {
@@ -249,8 +270,12 @@ impl Account {
         is_stopped: bool,
     ) -> Report {
         self.settle_all("the run stopped first");
+        let finished = self.now();
         let mut report = self.report;
         let tally = client.tally();
+        if let Some(window) = &mut report.window {
+            window.requests = tally.listed.load(Ordering::Relaxed);
+        }
         report.requests.sent = tally.sent.load(Ordering::Relaxed);
         report.requests.retried = tally.retried.load(Ordering::Relaxed);
         report.requests.throttled = tally.throttled.load(Ordering::Relaxed);
@@ -259,6 +284,7 @@ impl Account {
         let paced = report
             .requests
             .minimum
+            .saturating_add(report.window.as_ref().map_or(0, |window| window.requests))
             .saturating_sub(report.requests.spooled)
             .saturating_sub(u64::from(self.burst) - 1);
         report.quota.bound_ms = millis(report.quota.asked.bound(paced));
@@ -268,18 +294,28 @@ impl Account {
             *report.failures.entry(error.kind()).or_default() += 1;
         }
         report.error = error.map(Error::chain);
+        let unlisted = report
+            .window
+            .as_ref()
+            .map_or(0, |window| window.unlisted.len() as u64);
         report.outcome = match error {
             Some(Error::Quota { .. }) => Outcome::Incomplete,
             Some(error) if error.is_closed_pipe() => Outcome::Interrupted,
             Some(_) => Outcome::Failed,
-            None if report.meetings.unfinished > 0 && is_stopped => Outcome::Interrupted,
-            None if report.meetings.unfinished + report.meetings.incomplete > 0 => {
+            None if report.meetings.unfinished + unlisted > 0 && is_stopped => Outcome::Interrupted,
+            None if report.meetings.unfinished + report.meetings.incomplete + unlisted > 0 => {
                 Outcome::Incomplete
             }
             None => Outcome::Complete,
         };
-        report.finished = Utc::now();
+        report.finished = finished;
         report
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+            .checked_add_signed(self.ahead)
+            .unwrap_or(self.report.started)
     }
 }
 

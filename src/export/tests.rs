@@ -31,8 +31,8 @@ async fn run_into(root: &std::path::Path, store: &Faulty) -> (Finished, Vec<Even
     let finished = export
         .run_into(
             destination,
-            "one".to_owned(),
-            Utc::now(),
+            Run::new("one".to_owned(), Utc::now()),
+            None,
             observer,
             CancellationToken::new(),
         )

@@ -5,9 +5,11 @@
 
 mod tally;
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use indicatif::{HumanCount, ProgressBar};
 use rollbook::{Event, Observer, PageSize};
 use tokio::task::JoinHandle;
@@ -66,7 +68,7 @@ impl Progress {
     pub(crate) fn observer(&self) -> Observer {
         let (tally, span) = (Arc::clone(&self.tally), self.span.clone());
         Arc::new(move |event| {
-            span.in_scope(|| log(&event));
+            span.in_scope(|| observe(&event));
             locked(&tally).count(&event, Instant::now());
         })
     }
@@ -156,7 +158,13 @@ fn seconds(time: Duration) -> String {
     humantime::format_duration(Duration::from_secs(whole)).to_string()
 }
 
-fn log(event: &Event) {
+/// A time as people say it, to the minute.
+fn minute(time: DateTime<Utc>) -> impl Display {
+    time.format("%Y-%m-%d %H:%MZ")
+}
+
+/// What is told of an event.
+pub(crate) fn observe(event: &Event) {
     match event {
         Event::Started { meetings, already } if *already > 0 => {
             tracing::info!("{already} of {meetings} meetings are in the dataset already");
@@ -235,6 +243,42 @@ fn log(event: &Event) {
             bytes,
         } => {
             tracing::debug!(sequence, parts, meetings, records, bytes, "committed");
+        }
+        event => observe_listing(event),
+    }
+}
+
+/// What is told of an event of the history list.
+fn observe_listing(event: &Event) {
+    match event {
+        Event::Listing {
+            since,
+            until,
+            is_past_retention,
+        } => {
+            let (since, until) = (minute(*since), minute(*until));
+            tracing::info!("listing the meetings that began from {since} to {until}");
+            if *is_past_retention {
+                tracing::warn!(
+                    "the service keeps meetings for 6 months (12 at most, where an administrator \
+                     chose so): what it has removed since {since} is not listed any more"
+                );
+            }
+        }
+        Event::Listed { day, meetings } => {
+            tracing::debug!("{meetings} meetings on the day from {}", minute(*day));
+        }
+        Event::ListingAgain { day, delay, cause } => {
+            let (delay, cause) = (seconds(*delay), plain(cause));
+            let day = minute(*day);
+            tracing::info!("listing the day from {day} again in {delay}: {cause}");
+        }
+        Event::Unlisted { day, cause } => {
+            let day = minute(*day);
+            tracing::warn!("the day from {day} could not be listed: {}", plain(cause));
+        }
+        Event::Settling { meetings } => {
+            tracing::info!("{meetings} meetings that ended lately are left to the next run");
         }
         _ => {}
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use console::Style;
 use indicatif::{HumanBytes, HumanCount};
-use rollbook::{Format, MeetingReport, MeetingStatus, Outcome, Report};
+use rollbook::{Format, MeetingReport, MeetingStatus, Outcome, Report, Window};
 
 use super::table::{Align, Table, plain, shortened};
 
@@ -53,6 +53,9 @@ pub(super) fn render(report: &Report, is_coloured: bool) -> String {
     }
     let mut text = format!("\n{}\n\n", headline(report, is_coloured));
     text.push_str(&figures(report).render());
+    if let Some(window) = &report.window {
+        text.push_str(&unlisted(window));
+    }
     let absent: Vec<_> = report
         .per_meeting
         .iter()
@@ -122,6 +125,15 @@ fn figures(report: &Report) -> Table {
     meeting_row("empty", meetings.empty, "complete, without any record");
     meeting_row("incomplete", meetings.incomplete, "see below");
     meeting_row("unfinished", meetings.unfinished, &remaining(report));
+    if let Some(window) = &report.window {
+        meeting_row(
+            "settling",
+            window.settling,
+            "ended lately, left to the next run",
+        );
+        let lost = "their list could not be had whole, see below";
+        meeting_row("days missing", window.unlisted.len() as u64, lost);
+    }
     let count = |count: u64| HumanCount(count).to_string();
     table.row([
         "records".to_owned(),
@@ -209,6 +221,10 @@ fn requests(report: &Report) -> String {
         (requests.throttled, "refused for the quota"),
         (requests.restarts, "meetings read again"),
         (requests.spooled, "pages taken from the spool"),
+        (
+            report.window.as_ref().map_or(0, |window| window.requests),
+            "more for the list",
+        ),
     ] {
         if count > 0 {
             notes.push(format!("{} {what}", HumanCount(count)));
@@ -233,6 +249,26 @@ fn quota(report: &Report) -> String {
         notes.push(format!("paused {}", seconds(quota.paused_ms)));
     }
     notes.join(", ")
+}
+
+/// The days whose list could not be had, with their causes.
+fn unlisted(window: &Window) -> String {
+    if window.unlisted.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&[Align::Left, Align::Left]);
+    for day in window.unlisted.iter().take(NAMED) {
+        let begin = day.since.format("%Y-%m-%d %H:%MZ").to_string();
+        table.row([begin, shortened(&day.cause, CAUSE)]);
+    }
+    let more = match window.unlisted.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("  and {more} more; the report names them all\n"),
+    };
+    format!(
+        "\nnot listed, so that none of their meetings are there; the days from:\n{}{more}",
+        table.render()
+    )
 }
 
 fn causes(absent: &[&MeetingReport]) -> String {
@@ -340,6 +376,7 @@ mod tests {
             pii: None,
             beside: vec![],
             single_writer: false,
+            window: None,
             meetings: MeetingCounts {
                 requested: 205,
                 already: 2,

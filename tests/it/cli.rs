@@ -70,6 +70,7 @@ fn defaults() -> Vec<(String, String)> {
 #[case::export_long("export-long", &["export", "--help"])]
 #[case::login_check("login-check", &["login-check", "-h"])]
 #[case::login_check_long("login-check-long", &["login-check", "--help"])]
+#[case::meetings("meetings", &["meetings", "-h"])]
 #[case::demo("demo", &["demo", "-h"])]
 #[case::simulate("simulate", &["simulate", "-h"])]
 #[case::status("status", &["status", "-h"])]

@@ -20,14 +20,18 @@ mod drift;
 mod export;
 mod fault_table;
 mod faults;
+mod history;
 mod hostile;
 #[cfg(unix)]
 mod limits;
+#[cfg(unix)]
+mod listing;
 mod login;
 #[cfg(unix)]
 mod login_check;
 #[cfg(unix)]
 mod metrics;
+mod nights;
 #[cfg(unix)]
 mod pii;
 #[cfg(unix)]

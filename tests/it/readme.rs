@@ -22,8 +22,8 @@ fn shows_the_usage_as_the_command_does() {
 
 #[test]
 fn names_only_flags_and_commands_that_exist() {
-    let help =
-        ["export", "login-check", "schema", "verify"].map(|command| rollbook(&[command, "--help"]));
+    let help = ["export", "login-check", "meetings", "schema", "verify"]
+        .map(|command| rollbook(&[command, "--help"]));
     let help = help.concat();
     let words = README.split(|c: char| !(c.is_ascii_lowercase() || c == '-'));
     let flags: Vec<_> = words

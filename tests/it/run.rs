@@ -103,15 +103,24 @@ impl Scene {
         self.run_watched(silent(), CancellationToken::new()).await
     }
 
-    pub(crate) async fn run_watched(&self, observer: Observer, cancel: CancellationToken) -> Run {
-        let export = Export {
+    /// What a run needs; one with a window finds its meetings by itself.
+    pub(crate) fn export(&self) -> Export {
+        let has_window = self.config.since.is_some();
+        Export {
             config: self.config.clone(),
             credentials: self.credentials.clone(),
-            meetings: self.meetings.clone(),
+            meetings: if has_window {
+                vec![]
+            } else {
+                self.meetings.clone()
+            },
             pipe: None,
             pii_key: None,
-        };
-        let finished = export.run(observer, cancel).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn run_watched(&self, observer: Observer, cancel: CancellationToken) -> Run {
+        let finished = self.export().run(observer, cancel).await.unwrap();
         let run = Run {
             report: finished.report,
             error: finished.error,

@@ -1,0 +1,100 @@
+//! Pages of the history list. They are asked for anew by each run: what a list says of a day is
+//! true for a moment, so that the spool has no place for it.
+
+use std::sync::atomic::Ordering;
+
+use super::{Answer, Client, Failure, Question};
+use crate::error::Result;
+use crate::event::Event;
+use crate::history::HistoryPage;
+use crate::retry::ErrorBody;
+use crate::zone::Span;
+
+/// The code for "no meeting in this time".
+pub(super) const NO_MEETING: &str = "111071069";
+
+/// One page of the list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listing {
+    /// When its meetings began.
+    pub(crate) span: Span,
+    /// Of all users of the enterprise, or of the one who asks.
+    pub(crate) query_all: bool,
+    pub(crate) offset: u64,
+    pub(crate) limit: u64,
+}
+
+impl Client {
+    /// Asks for one page of the list until it comes or there is no point in asking again; tells
+    /// the server's id of the request, too.
+    pub(crate) async fn history(
+        &self,
+        listing: Listing,
+    ) -> Result<(HistoryPage, Option<String>), Failure> {
+        let question = History {
+            client: self,
+            listing,
+        };
+        let attempt = async || {
+            let _slot = self.unless_stopped(self.slots.acquire()).await?;
+            self.granted(&question).await
+        };
+        self.patiently(attempt, |failure, delay| {
+            (self.observer)(Event::ListingAgain {
+                day: listing.span.since,
+                delay: delay.max(self.throttle.silence()),
+                cause: failure.to_string(),
+            });
+        })
+        .await
+    }
+}
+
+struct History<'a> {
+    client: &'a Client,
+    listing: Listing,
+}
+
+impl Question for History<'_> {
+    type Answer = (HistoryPage, Option<String>);
+
+    fn request(&self) -> reqwest::RequestBuilder {
+        let Self { client, listing } = self;
+        let span = listing.span;
+        let request = client
+            .http
+            .get(client.history.clone())
+            // The end is the last millisecond of the window.
+            .query(&[
+                ("startDate", span.since.timestamp_millis()),
+                ("endDate", span.until.timestamp_millis() - 1),
+            ])
+            .query(&[("offset", listing.offset), ("limit", listing.limit)])
+            .query(&[("sortType", "ASC_StartTIME")]);
+        if listing.query_all {
+            request.query(&[("queryAll", "true")])
+        } else {
+            request
+        }
+    }
+
+    fn count(&self) {
+        self.client.tally.listed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self, answer: &Answer) -> Result<Self::Answer, Failure> {
+        let offset = self.listing.offset;
+        let code = || ErrorBody::parse(&answer.body).code;
+        if code().is_some_and(|code| code.ends_with(NO_MEETING)) {
+            self.client.clock.hear(&answer.headers);
+            return Ok((HistoryPage::empty(offset), answer.request_id()));
+        }
+        if !answer.is_success() {
+            return Err(self.client.judge(answer));
+        }
+        let page = HistoryPage::decode(&answer.body, offset)
+            .map_err(|error| self.client.judge_page(answer, &error))?;
+        self.client.clock.hear(&answer.headers);
+        Ok((page, answer.request_id()))
+    }
+}

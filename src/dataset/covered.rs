@@ -1,0 +1,61 @@
+//! How far the windows of earlier runs got, told by their reports.
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::Deserialize;
+
+use super::Dataset;
+use super::layout::{RUNS, run_of};
+use crate::error::Result;
+use crate::report::Window;
+
+/// Reports read at once.
+const READS: usize = 8;
+
+/// Reports that are looked at together, from the latest on.
+const TOGETHER: usize = 24;
+
+/// What a report tells of it. One without a window, or of another form, tells nothing.
+#[derive(Deserialize)]
+struct Told {
+    started: DateTime<Utc>,
+    finished: DateTime<Utc>,
+    base_url: String,
+    window: Window,
+}
+
+impl Dataset {
+    /// How far earlier runs of the same question got: as the latest one says, and with what runs
+    /// left that it could not know of, since they ended after it began.
+    pub(crate) async fn covered(&self, base_url: &str, query_all: bool) -> Result<Option<Window>> {
+        let mut reports = self.store.list(RUNS).await?;
+        reports.retain(|object| run_of(&object.path).is_some());
+        // Their names begin with the time that the runs began.
+        for latest in reports.rchunks(TOGETHER) {
+            let reads: Vec<_> = latest
+                .iter()
+                .map(|object| self.store.read(&object.path))
+                .collect();
+            let read: Vec<_> = stream::iter(reads).buffered(READS).try_collect().await?;
+            let told = read.into_iter().flatten();
+            let mut told: Vec<Told> = told
+                .filter_map(|bytes| serde_json::from_slice(&bytes).ok())
+                .collect();
+            told.retain(|told| told.base_url == base_url && told.window.query_all == query_all);
+            let Some(last) = told.iter().map(|told| told.started).max() else {
+                continue;
+            };
+            return Ok(told
+                .into_iter()
+                .filter(|told| told.finished >= last || told.started == last)
+                .map(|told| told.window)
+                .reduce(|one, other| Window {
+                    earliest: one.earliest.min(other.earliest),
+                    covered_until: one.covered_until.min(other.covered_until),
+                    seen_until: one.seen_until.max(other.seen_until),
+                    ..one
+                }));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,192 @@
+//! Which meetings a run with a window has to bring.
+//!
+//! Earlier runs left in their reports how far they got. A run begins where it was asked to, or
+//! earlier: where the first meeting began that is not held yet or that could not be listed, and
+//! by the lookback behind the last instant that was listed, for meetings that come late; but never
+//! before the earliest instant that any run was asked for. So missed nights, failed meetings and late ones are caught up by any later run. What the dataset holds is
+//! skipped by its ledger, not by any clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::dataset::Dataset;
+use crate::error::Result;
+use crate::event::{Event, Observer};
+use crate::history::{self, Found, Listings};
+use crate::moment::before;
+use crate::report::Window;
+use crate::uuid::ConfUuid;
+use crate::zone::Span;
+
+/// How far back a run goes for what earlier ones left: the service keeps nothing longer.
+const LONGEST_RETENTION: Duration = Duration::from_secs(366 * 86_400);
+
+/// After this a meeting is over, whatever its end is said to be.
+const LONGEST_MEETING: TimeDelta = TimeDelta::days(1);
+
+/// The end of a meeting is cut to the minute.
+const CUT: TimeDelta = TimeDelta::seconds(59);
+
+/// The window of a run, before it is asked for.
+#[derive(Debug)]
+pub(super) struct Discovery {
+    now: DateTime<Utc>,
+    days: Vec<Span>,
+    window: Window,
+    /// Meetings that a repair dropped: no window needs to show them again.
+    lost: Vec<ConfUuid>,
+}
+
+/// What came of it.
+pub(super) struct Work {
+    /// The meetings to bring, those that are held included.
+    pub(super) meetings: Vec<ConfUuid>,
+    pub(super) window: Discovered,
+    /// What concerns every request, where something does.
+    pub(super) listed: Result<()>,
+}
+
+/// The window after its days were listed.
+#[derive(Debug)]
+pub(super) struct Discovered {
+    /// As it would be if every meeting to bring was held.
+    pub(super) window: Window,
+    /// When these began.
+    pub(super) starts: HashMap<ConfUuid, DateTime<Utc>>,
+}
+
+impl Discovered {
+    /// Whether all of it was listed.
+    pub(super) fn is_listed(&self) -> bool {
+        self.window.unlisted.is_empty()
+    }
+}
+
+impl Discovery {
+    /// Settles where the window begins.
+    pub(super) async fn plan(
+        config: &Config,
+        now: DateTime<Utc>,
+        (since, until): (DateTime<Utc>, DateTime<Utc>),
+        dataset: Option<&Dataset>,
+    ) -> Result<Self> {
+        let (earlier, lost) = match dataset {
+            Some(dataset) => {
+                let site = config.base_url.origin().ascii_serialization();
+                let earlier = dataset.covered(&site, config.query_all).await?;
+                (earlier, dataset.lost())
+            }
+            None => (None, vec![]),
+        };
+        let begin = earlier.as_ref().map_or(since, |earlier| {
+            since.min(resume(earlier, now, config.lookback))
+        });
+        let earliest = |earlier: &Window| earlier.earliest.min(since);
+        let covered = |earlier: &Window| earlier.covered_until.max(until);
+        let seen = |earlier: &Window| earlier.seen_until.max(until);
+        Ok(Self {
+            now,
+            days: history::days(config, begin, until)?,
+            window: Window {
+                since: begin,
+                until,
+                timezone: config.timezone,
+                query_all: config.query_all,
+                earliest: earlier.as_ref().map_or(since, earliest),
+                covered_until: earlier.as_ref().map_or(until, covered),
+                seen_until: earlier.as_ref().map_or(until, seen),
+                discovered: 0,
+                settling: 0,
+                requests: 0,
+                is_past_retention: history::is_past_retention(begin, now),
+                unlisted: vec![],
+            },
+            lost,
+        })
+    }
+
+    /// Lists the window.
+    pub(super) async fn run(
+        mut self,
+        config: &Config,
+        client: &Arc<Client>,
+        observer: &Observer,
+    ) -> Work {
+        (observer)(Event::Listing {
+            since: self.window.since,
+            until: self.window.until,
+            is_past_retention: self.window.is_past_retention,
+        });
+        let days = std::mem::take(&mut self.days);
+        let listings = history::list(config, client, observer, days).await;
+        let work = self.sort(listings, config.settle);
+        let settling = work.window.window.settling;
+        if settling > 0 {
+            (observer)(Event::Settling { meetings: settling });
+        }
+        work
+    }
+
+    /// Sorts what was found into what is to be brought and what is left to the next run.
+    fn sort(self, listings: Listings, settle: Duration) -> Work {
+        let Self {
+            now,
+            mut window,
+            lost,
+            ..
+        } = self;
+        let settled_by = before(now, settle);
+        let mut meetings = vec![];
+        let mut starts = HashMap::new();
+        window.discovered = listings.found.len() as u64;
+        for found in listings.found {
+            // What the list tells is cut to the minute, and may be nonsense.
+            let Span { since, until } = found.day;
+            let start = found.meeting.start.unwrap_or(since).clamp(since, until);
+            if is_over(&found, now, settled_by) {
+                starts.insert(found.meeting.conf_uuid.clone(), start);
+                meetings.push(found.meeting.conf_uuid);
+            } else {
+                window.settling += 1;
+                window.covered_until = window.covered_until.min(start);
+            }
+        }
+        for day in &listings.unlisted {
+            window.covered_until = window.covered_until.min(day.since);
+        }
+        window.unlisted = listings.unlisted;
+        meetings.extend(lost.into_iter().filter(|lost| !starts.contains_key(lost)));
+        Work {
+            meetings,
+            window: Discovered { window, starts },
+            listed: listings.outcome,
+        }
+    }
+}
+
+/// Where a run has to begin for the sake of those before it.
+fn resume(earlier: &Window, now: DateTime<Utc>, lookback: Duration) -> DateTime<Utc> {
+    earlier
+        .covered_until
+        .min(before(earlier.seen_until, lookback))
+        .max(earlier.earliest)
+        .max(before(now, LONGEST_RETENTION))
+}
+
+/// Whether a meeting had ended by then. One whose end is not told, or is yet to come, has after a
+/// day.
+fn is_over(found: &Found, now: DateTime<Utc>, by: DateTime<Utc>) -> bool {
+    match found.meeting.end {
+        Some(end) if end <= now => end + CUT <= by,
+        _ => {
+            let start = found.meeting.start.unwrap_or(found.day.until);
+            let end = start.checked_add_signed(LONGEST_MEETING);
+            end.is_some_and(|end| end <= by)
+        }
+    }
+}

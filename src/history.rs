@@ -1,0 +1,344 @@
+//! Which meetings there were: the history list of a window, day by day, each proven whole.
+//!
+//! The list drifts like any other of this API, and how long a window it takes is documented
+//! nowhere. So a window is cut into civil days, each is walked with seams until it comes whole or
+//! patience ends, and a meeting that two of them show is told once. What could not be had whole is
+//! named; the days beside it are none the worse for it.
+
+mod meeting;
+mod page;
+mod walk;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::meeting::Meeting;
+pub(crate) use self::page::HistoryPage;
+use self::walk::HistoryWalk;
+use crate::auth::Credentials;
+use crate::client::{Client, Failure, Listing};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer};
+use crate::report::Unlisted;
+use crate::throttle::Throttle;
+use crate::zone::Span;
+
+/// Meetings a request: the API's maximum.
+const LIMIT: u64 = 500;
+
+/// The longest window that is listed: more than twice what the service keeps at most.
+const MOST_DAYS: usize = 1_000;
+
+/// How long the service keeps meetings by default, in days; an enterprise may have it keep twice
+/// that.
+const RETENTION: Duration = Duration::from_secs(183 * 86_400);
+
+/// What is needed to list meetings, without exporting any.
+#[derive(Debug)]
+pub struct History {
+    /// The settings, of which `since` is one.
+    pub config: Config,
+    /// Who asks.
+    pub credentials: Credentials,
+}
+
+/// The meetings of a window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Each once, as the API orders them: by their start.
+    pub meetings: Vec<Meeting>,
+    /// Days whose list could not be had whole; none of their meetings are told.
+    pub unlisted: Vec<Unlisted>,
+}
+
+impl History {
+    /// Lists the meetings that began in the window of the settings, as it is now.
+    ///
+    /// # Errors
+    ///
+    /// Settings that cannot be used, or something that concerns every request. A day that cannot
+    /// be had is no error.
+    pub async fn list(self, observer: Observer, cancel: CancellationToken) -> Result<Listed> {
+        self.config.check()?;
+        let now = Utc::now();
+        let (since, until) = window(&self.config, now)?
+            .ok_or_else(|| Error::Config("since: no window to list".to_owned()))?;
+        let throttle = Throttle::new(self.config.rate, self.config.burst, Arc::clone(&observer));
+        let client = Client::new(
+            &self.config,
+            self.credentials,
+            Arc::new(throttle),
+            None,
+            None,
+            Arc::clone(&observer),
+            cancel,
+        )?;
+        let client = Arc::new(client);
+        (observer)(Event::Listing {
+            since,
+            until,
+            is_past_retention: is_past_retention(since, now),
+        });
+        let days = days(&self.config, since, until)?;
+        let listed = list(&self.config, &client, &observer, days).await;
+        client.close().await;
+        listed.outcome.map(|()| Listed {
+            meetings: listed
+                .found
+                .into_iter()
+                .map(|found| found.meeting)
+                .collect(),
+            unlisted: listed.unlisted,
+        })
+    }
+}
+
+/// The window of the settings, if they have one. Nothing has begun later than now.
+pub(crate) fn window(
+    config: &Config,
+    now: DateTime<Utc>,
+) -> Result<Option<(DateTime<Utc>, DateTime<Utc>)>> {
+    let Some(moment) = config.since else {
+        return Ok(None);
+    };
+    let since = moment.begin(now, config.timezone);
+    let until = config
+        .until
+        .map_or(now, |until| until.end(now, config.timezone))
+        .min(now);
+    if since >= until {
+        let shown = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%SZ");
+        return Err(Error::Config(format!(
+            "since {moment}: the window begins at {} and ends at {}, which is not later",
+            shown(since),
+            shown(until)
+        )));
+    }
+    Ok(Some((since, until)))
+}
+
+/// The days of a window.
+pub(crate) fn days(
+    config: &Config,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Vec<Span>> {
+    // Before it is cut, which takes as long as it is.
+    let length = (until - since).num_days();
+    if usize::try_from(length).is_ok_and(|days| days <= MOST_DAYS) {
+        return Ok(config.timezone.days(since, until));
+    }
+    Err(Error::Config(format!(
+        "since: the window has {length} days; the service keeps meetings for a year at most"
+    )))
+}
+
+/// Whether the service may have removed meetings that began then.
+pub(crate) fn is_past_retention(since: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    since < crate::moment::before(now, RETENTION)
+}
+
+/// What came of listing days.
+pub(crate) struct Listings {
+    /// The meetings, each once, in order.
+    pub(crate) found: Vec<Found>,
+    /// The days that could not be had whole.
+    pub(crate) unlisted: Vec<Unlisted>,
+    /// What concerned every request, where something did; the days that were not listed by then
+    /// are named.
+    pub(crate) outcome: Result<()>,
+}
+
+/// A meeting, and the day that it was found in.
+pub(crate) struct Found {
+    pub(crate) day: Span,
+    pub(crate) meeting: Meeting,
+}
+
+/// Lists days, side by side as far as the slots and the quota allow, in their order.
+pub(crate) async fn list(
+    config: &Config,
+    client: &Arc<Client>,
+    observer: &Observer,
+    days: Vec<Span>,
+) -> Listings {
+    let mut tasks = JoinSet::new();
+    for (number, span) in days.iter().copied().enumerate() {
+        let day = Day {
+            client: Arc::clone(client),
+            observer: Arc::clone(observer),
+            span,
+            query_all: config.query_all,
+            restarts: config.restarts,
+            restart_delay: config.restart_delay,
+        };
+        tasks.spawn(async move { (number, day.list().await) });
+    }
+    let mut outcome = Ok(());
+    let mut found: Vec<Option<Result<Vec<Meeting>, Loss>>> = days.iter().map(|_| None).collect();
+    while let Some(done) = tasks.join_next().await {
+        let (number, listed) = match done {
+            Ok(done) => done,
+            Err(error) if error.is_cancelled() => continue,
+            Err(source) => {
+                let what = "a request for the list";
+                outcome = outcome.and(Err(Error::Task { what, source }));
+                tasks.abort_all();
+                continue;
+            }
+        };
+        let listed = match listed {
+            Ok(meetings) => Ok(meetings),
+            Err(End::Loss(loss)) => Err(loss),
+            Err(End::Run(error)) => {
+                outcome = outcome.and(Err(error));
+                tasks.abort_all();
+                continue;
+            }
+        };
+        found[number] = Some(listed);
+    }
+    let mut listings = Listings {
+        found: vec![],
+        unlisted: vec![],
+        outcome,
+    };
+    let mut known = HashSet::new();
+    for (day, listed) in days.into_iter().zip(found) {
+        match listed.unwrap_or_else(|| Err(Loss::stopped())) {
+            Ok(meetings) => {
+                let fresh = meetings
+                    .into_iter()
+                    .filter(|meeting| known.insert(meeting.conf_uuid.clone()));
+                let found = fresh.map(|meeting| Found { day, meeting });
+                listings.found.extend(found);
+            }
+            Err(loss) => listings.unlisted.push(Unlisted {
+                since: day.since,
+                until: day.until,
+                cause: loss.cause,
+                request_id: loss.request_id,
+            }),
+        }
+    }
+    listings
+}
+
+/// One day while it is listed.
+struct Day {
+    client: Arc<Client>,
+    observer: Observer,
+    span: Span,
+    query_all: bool,
+    restarts: u32,
+    restart_delay: Duration,
+}
+
+/// Why there is no list.
+enum End {
+    /// It could not be had whole.
+    Loss(Loss),
+    /// Nothing can be had any more.
+    Run(Error),
+}
+
+struct Loss {
+    cause: String,
+    request_id: Option<String>,
+}
+
+impl Loss {
+    fn stopped() -> Self {
+        Self {
+            cause: "the run stopped first".to_owned(),
+            request_id: None,
+        }
+    }
+}
+
+impl Day {
+    async fn list(self) -> Result<Vec<Meeting>, End> {
+        let listed = self.walks().await;
+        let day = self.span.since;
+        match &listed {
+            Ok(meetings) => (self.observer)(Event::Listed {
+                day,
+                meetings: meetings.len() as u64,
+            }),
+            Err(End::Loss(loss)) => (self.observer)(Event::Unlisted {
+                day,
+                cause: loss.cause.clone(),
+            }),
+            Err(End::Run(_)) => {}
+        }
+        listed
+    }
+
+    /// Walks until a walk comes to its end, or patience does.
+    async fn walks(&self) -> Result<Vec<Meeting>, End> {
+        let mut delay = self.restart_delay;
+        let mut restarts = 0;
+        loop {
+            let (cause, request_id) = match self.walk().await? {
+                Ok(meetings) => return Ok(meetings),
+                Err(drift) => drift,
+            };
+            if restarts == self.restarts {
+                let walks = restarts + 1;
+                let cause = format!("the list was not the same through {walks} walks: {cause}");
+                return Err(End::Loss(Loss { cause, request_id }));
+            }
+            restarts += 1;
+            let wait = delay.mul_f64(0.75 + fastrand::f64() / 2.0);
+            (self.observer)(Event::ListingAgain {
+                day: self.span.since,
+                delay: wait,
+                cause,
+            });
+            if !self.client.sleep(wait).await {
+                return Err(End::Loss(Loss::stopped()));
+            }
+            delay = delay.saturating_mul(2);
+        }
+    }
+
+    /// One walk; the inner error is what showed that the list moved.
+    async fn walk(&self) -> Result<Result<Vec<Meeting>, (String, Option<String>)>, End> {
+        let mut walk = HistoryWalk::new(LIMIT);
+        while let Some((offset, limit)) = walk.next() {
+            let listing = Listing {
+                span: self.span,
+                query_all: self.query_all,
+                offset,
+                limit,
+            };
+            let (page, request_id) = match self.client.history(listing).await {
+                Ok(answer) => answer,
+                Err(Failure::Cancelled) => return Err(End::Loss(Loss::stopped())),
+                Err(failure @ Failure::UsedUp) => {
+                    return Err(End::Loss(Loss {
+                        cause: failure.to_string(),
+                        request_id: None,
+                    }));
+                }
+                Err(Failure::Run(error)) => return Err(End::Run(error)),
+                Err(failure) => {
+                    return Err(End::Loss(Loss {
+                        cause: format!("at offset {offset}: {failure}"),
+                        request_id: failure.request_id().map(str::to_owned),
+                    }));
+                }
+            };
+            if let Err(drift) = walk.answer((offset, limit), page) {
+                return Ok(Err((drift, request_id)));
+            }
+        }
+        Ok(Ok(walk.into_meetings()))
+    }
+}

@@ -1,0 +1,345 @@
+//! One walk over the history list of a day: what to ask next, and whether what came is the whole.
+//!
+//! The rules of the walk over a meeting's records (see `pager`), for a list that rarely has a
+//! second page: one request after the other, each beginning with the last meeting of the one
+//! before. A meeting, other than a record, has a name: one that two pages show elsewhere than at
+//! their seam tells that the list moved.
+
+use std::collections::HashSet;
+
+use super::meeting::Meeting;
+use super::page::HistoryPage;
+use crate::uuid::ConfUuid;
+
+/// Answers without a new meeting at one place, after which that place is the end.
+const IDLE_ANSWERS: u32 = 3;
+
+/// Below this a page has no room for a seam.
+const SMALLEST_LIMIT: u64 = 2;
+
+/// One walk over a list.
+#[derive(Debug)]
+pub(super) struct HistoryWalk {
+    limit: u64,
+    count: Option<u64>,
+    meetings: Vec<Meeting>,
+    /// The meetings of the pages so far, once a second one is needed.
+    seen: HashSet<ConfUuid>,
+    asked: u64,
+    largest: u64,
+    idle: u32,
+    is_whole: bool,
+}
+
+impl HistoryWalk {
+    pub(super) fn new(limit: u64) -> Self {
+        Self {
+            limit: limit.max(SMALLEST_LIMIT),
+            count: None,
+            meetings: vec![],
+            seen: HashSet::new(),
+            asked: 0,
+            largest: 0,
+            idle: 0,
+            is_whole: false,
+        }
+    }
+
+    /// The offset and the limit to ask with, until the list is whole.
+    pub(super) fn next(&mut self) -> Option<(u64, u64)> {
+        self.asked += 1;
+        let offset = (self.meetings.len() as u64).saturating_sub(1);
+        (!self.is_whole).then_some((offset, self.limit))
+    }
+
+    /// Takes the answer to what was asked; says why the walk is worth nothing, where it is.
+    pub(super) fn answer(
+        &mut self,
+        (offset, limit): (u64, u64),
+        page: HistoryPage,
+    ) -> Result<(), String> {
+        let got = page.meetings.len() as u64;
+        if page.offset.and_then(|told| u64::try_from(told).ok()) != Some(offset) {
+            return Err(match page.offset {
+                Some(told) => format!("asked for offset {offset}, the answer says {told}"),
+                None => {
+                    format!("asked for offset {offset}, the answer does not say where it begins")
+                }
+            });
+        }
+        if got > limit {
+            return Err(format!(
+                "asked for {limit} meetings at offset {offset}, got {got}"
+            ));
+        }
+        let count = *self.count.get_or_insert(page.count);
+        if page.count != count {
+            return Err(format!("count changed from {count} to {}", page.count));
+        }
+        // What the largest page so far brought that the one before it had not.
+        self.largest = self.largest.max(got.saturating_sub(1)).max(1);
+        if self.asked > 4 * count.div_ceil(self.largest) + 10 {
+            return Err(format!(
+                "{count} meetings did not come in {} requests",
+                self.asked
+            ));
+        }
+        let mut meetings = page.meetings.into_iter();
+        if let Some(last) = self.meetings.last() {
+            // An empty answer is one without new meetings, not a broken seam.
+            if meetings.next().is_some_and(|first| first != *last) {
+                return Err(format!(
+                    "the meeting at offset {offset} differs between two pages"
+                ));
+            }
+            if self.seen.is_empty() {
+                self.seen = names(&self.meetings);
+            }
+        }
+        let before = self.meetings.len();
+        self.meetings.extend(meetings);
+        if before > 0 {
+            for meeting in &self.meetings[before..] {
+                if !self.seen.insert(meeting.conf_uuid.clone()) {
+                    return Err(format!(
+                        "two pages show {} at different places",
+                        meeting.conf_uuid
+                    ));
+                }
+            }
+        }
+        let have = self.meetings.len() as u64;
+        if have > count {
+            return Err(format!(
+                "count is {count}, but there are {have} meetings or more"
+            ));
+        }
+        if let Some(clamp) = page.limit.and_then(|limit| u64::try_from(limit).ok())
+            && (1..limit).contains(&clamp)
+            && got == clamp
+            && have < count
+        {
+            if clamp < SMALLEST_LIMIT {
+                return Err(format!("pages shrank to {clamp} meetings"));
+            }
+            self.limit = clamp;
+        }
+        self.idle = if have == before as u64 {
+            self.idle + 1
+        } else {
+            0
+        };
+        if have < count && self.idle >= IDLE_ANSWERS {
+            return Err(format!(
+                "count is {count}, but the meetings end after {have}"
+            ));
+        }
+        // Room to spare on the last page: the end is seen, not assumed.
+        self.is_whole = have == count && (got < limit || count == 0);
+        Ok(())
+    }
+
+    /// The meetings, once they are whole.
+    pub(super) fn into_meetings(self) -> Vec<Meeting> {
+        self.meetings
+    }
+}
+
+fn names(meetings: &[Meeting]) -> HashSet<ConfUuid> {
+    meetings
+        .iter()
+        .map(|meeting| meeting.conf_uuid.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn meeting(number: u64) -> Meeting {
+        Meeting {
+            conf_uuid: format!("m{number}").parse().unwrap(),
+            conference_id: None,
+            subject: None,
+            scheduler: None,
+            dept_name: None,
+            start: None,
+            end: None,
+            size: None,
+            kind: None,
+            media_types: None,
+            webinar: None,
+        }
+    }
+
+    /// A list, and how the server that has it cuts pages.
+    #[derive(Clone, Debug)]
+    struct Server {
+        list: Vec<u64>,
+        clamp: u64,
+        echoes_clamp: bool,
+        /// At most so many a page, in turn.
+        short: Vec<u64>,
+        asked: usize,
+    }
+
+    impl Server {
+        fn page(&mut self, (offset, limit): (u64, u64)) -> HistoryPage {
+            let limit = limit.min(self.clamp);
+            let short = self.short.get(self.asked).copied().unwrap_or(u64::MAX);
+            self.asked += 1;
+            let rows = self.list.iter().skip(usize::try_from(offset).unwrap());
+            HistoryPage {
+                offset: i64::try_from(offset).ok(),
+                limit: self.echoes_clamp.then(|| i64::try_from(limit).unwrap()),
+                count: self.list.len() as u64,
+                meetings: rows
+                    .take(usize::try_from(limit.min(short)).unwrap())
+                    .map(|number| meeting(*number))
+                    .collect(),
+            }
+        }
+    }
+
+    /// A change of the list before a request.
+    #[derive(Clone, Copy, Debug)]
+    struct Change {
+        before: usize,
+        insert: usize,
+        remove: usize,
+        append: usize,
+    }
+
+    fn walk(server: &mut Server, limit: u64, changes: &[Change]) -> Result<Vec<u64>, String> {
+        let mut walk = HistoryWalk::new(limit);
+        let mut fresh = 1_000_000;
+        while let Some(ask) = walk.next() {
+            for change in changes
+                .iter()
+                .filter(|change| change.before == server.asked)
+            {
+                server.list.drain(..change.remove.min(server.list.len()));
+                let mut number = || {
+                    fresh += 1;
+                    fresh
+                };
+                let front: Vec<_> = (0..change.insert).map(|_| number()).collect();
+                server.list.splice(0..0, front);
+                server.list.extend((0..change.append).map(|_| number()));
+            }
+            walk.answer(ask, server.page(ask))?;
+        }
+        let meetings = walk.into_meetings().into_iter();
+        Ok(meetings
+            .map(|meeting| meeting.conf_uuid.as_str()[1..].parse().unwrap())
+            .collect())
+    }
+
+    fn server(count: u64) -> Server {
+        Server {
+            list: (0..count).collect(),
+            clamp: 500,
+            echoes_clamp: true,
+            short: vec![],
+            asked: 0,
+        }
+    }
+
+    #[test]
+    fn as_many_requests_as_it_takes_to_see_the_end() {
+        for (count, requests) in [
+            (0, 1),
+            (1, 1),
+            (499, 1),
+            (500, 2),
+            (501, 2),
+            (998, 2),
+            (999, 3),
+        ] {
+            let mut server = server(count);
+            let got = walk(&mut server, 500, &[]).unwrap();
+            assert_eq!(
+                (got.len() as u64, server.asked),
+                (count, requests),
+                "{count}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_count_that_is_wrong_is_found_out() {
+        for off in [-1_i64, 1] {
+            let mut walk = HistoryWalk::new(10);
+            let mut server = server(30);
+            let outcome = std::iter::from_fn(|| {
+                let ask = walk.next()?;
+                let mut page = server.page(ask);
+                page.count = page.count.saturating_add_signed(off);
+                Some(walk.answer(ask, page))
+            })
+            .find(Result::is_err);
+            let cause = outcome.unwrap().unwrap_err();
+            assert!(
+                cause.starts_with(&format!("count is {}", 30 + off)),
+                "{cause}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_server_that_ignores_the_offset_is_found_out() {
+        let mut walk = HistoryWalk::new(10);
+        let mut server = server(30);
+        let ask = walk.next().unwrap();
+        walk.answer(ask, server.page(ask)).unwrap();
+        let ask = walk.next().unwrap();
+        let mut page = server.page((0, ask.1));
+        page.offset = i64::try_from(ask.0).ok();
+        assert!(walk.answer(ask, page).unwrap_err().contains("differs"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_pages_are_cut_to_the_list_comes_whole(
+            count in 0_u64..80,
+            limit in 2_u64..12,
+            clamp in 2_u64..12,
+            echoes_clamp: bool,
+            short in prop::collection::vec(1_u64..12, 0..6),
+        ) {
+            let mut server = Server { clamp, echoes_clamp, short, ..server(count) };
+            let got = walk(&mut server, limit, &[]);
+            prop_assert_eq!(got, Ok((0..count).collect()));
+        }
+
+        // A change that leaves every meeting behind it at its place, as one out and one in front
+        // at the same moment, is the one that no seam sees.
+        #[test]
+        fn a_list_that_moves_comes_whole_or_not_at_all(
+            count in 0_u64..60,
+            limit in 2_u64..12,
+            changes in prop::collection::btree_map(
+                1_usize..8,
+                (0_usize..4, 0_usize..4, 0_usize..4)
+                    .prop_filter("moves", |(insert, remove, _)| insert != remove),
+                1..3,
+            ),
+        ) {
+            let mut server = server(count);
+            let changes: Vec<_> = changes
+                .into_iter()
+                .map(|(before, (insert, remove, append))| Change {
+                    before,
+                    insert,
+                    remove,
+                    append,
+                })
+                .collect();
+            if let Ok(got) = walk(&mut server, limit, &changes) {
+                prop_assert_eq!(got, server.list);
+            }
+        }
+    }
+}

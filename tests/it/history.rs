@@ -1,0 +1,270 @@
+//! Runs that take their meetings from the history list.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rollbook::simulator::{
+    Effect, Endpoint, Fault, MeetingSpec, Options, RecordEdit, Seen, ServiceError,
+};
+use rollbook::{Outcome, Report, silent};
+use rstest::rstest;
+use tokio_util::sync::CancellationToken;
+
+use crate::run::Scene;
+
+pub(crate) fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+/// A meeting that begins then.
+fn at(start: &str, records: u64) -> MeetingSpec {
+    MeetingSpec {
+        start: Some(time(start).timestamp_millis()),
+        ..MeetingSpec::of(records)
+    }
+}
+
+/// Meetings at the borders of two days in Shanghai; the second one is of another user.
+fn options() -> Options {
+    let mut options = Options::sizes(&[]);
+    options.meetings = vec![
+        at("2026-10-30T15:59:59.999Z", 1),
+        at("2026-10-30T16:00:00Z", 2),
+        at("2026-10-31T15:59:59.999Z", 3),
+        at("2026-10-31T16:00:00Z", 4),
+        at("2026-11-01T15:00:00Z", 5),
+    ];
+    options.meetings[1].foreign = true;
+    options
+}
+
+async fn scene(options: Options, since: &str) -> Scene {
+    let scene = Scene::with(options).await;
+    scene.set(|config| {
+        config.since = Some(since.parse().unwrap());
+        config.timezone = "Asia/Shanghai".parse().unwrap();
+        config.query_all = true;
+    })
+}
+
+async fn run_at(scene: &Scene, now: &str) -> Report {
+    let finished = scene
+        .export()
+        .run_at(time(now), silent(), CancellationToken::new())
+        .await
+        .unwrap();
+    assert!(finished.error.is_none(), "{:?}", finished.error);
+    finished.report
+}
+
+fn lists(scene: &Scene) -> Vec<Seen> {
+    let mut seen = scene.simulator.requests();
+    seen.retain(|seen| seen.endpoint == Endpoint::History);
+    seen
+}
+
+fn brought(scene: &Scene) -> Vec<usize> {
+    let rows = scene.rows();
+    let meetings = scene.meetings.iter().enumerate();
+    meetings
+        .filter(|(_, meeting)| rows.contains_key(meeting.as_str()))
+        .map(|(position, _)| position)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_day_is_a_civil_day_of_the_time_zone() {
+    let mut scene = scene(options(), "2026-10-31").await;
+    scene.config.until = Some("2026-10-31".parse().unwrap());
+    let report = run_at(&scene, "2026-11-05T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(brought(&scene), [1, 2]);
+    let window = report.window.unwrap();
+    assert_eq!(window.since, time("2026-10-30T16:00:00Z"));
+    assert_eq!(window.until, time("2026-10-31T16:00:00Z"));
+    assert_eq!((window.discovered, window.requests), (2, 1));
+    assert_eq!(window.covered_until, window.until);
+}
+
+#[tokio::test]
+async fn the_meetings_of_others_are_asked_for_on_request_only() {
+    let mut scene = scene(options(), "2026-10-30").await;
+    scene.config.query_all = false;
+    run_at(&scene, "2026-11-05T00:00:00Z").await;
+    assert_eq!(brought(&scene), [0, 2, 3, 4]);
+    // Who saw less covered less: the same window is listed anew for all of them.
+    scene.config.query_all = true;
+    let report = run_at(&scene, "2026-11-05T01:00:00Z").await;
+    assert_eq!(report.meetings.already, 4);
+    assert_eq!(brought(&scene), [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_meeting_that_ended_lately_is_left_to_the_next_run() {
+    let mut scene = scene(options(), "2026-11-01").await;
+    let end = scene.simulator.end_of(&scene.meetings[4]).unwrap();
+    let end = DateTime::from_timestamp_millis(end).unwrap();
+    scene.config.since = Some("yesterday".parse().unwrap());
+    let soon = end + TimeDelta::minutes(29);
+    let report = run_at(&scene, &soon.to_rfc3339()).await;
+    let window = report.window.unwrap();
+    assert_eq!((report.outcome, window.settling), (Outcome::Complete, 1));
+    assert!(window.covered_until <= time("2026-11-01T15:00:00Z"));
+    // Four missed nights later "yesterday" is far behind it.
+    let report = run_at(&scene, "2026-11-06T02:00:00Z").await;
+    assert_eq!(report.meetings.already, 1);
+    // Nobody ever asked for those before.
+    assert_eq!(brought(&scene), [3, 4]);
+    assert_eq!(report.window.unwrap().settling, 0);
+}
+
+#[tokio::test]
+async fn a_day_of_several_pages_is_listed_with_seams() {
+    let mut options = Options::sizes(&[]);
+    options.meetings = (0..1_100).map(|_| at("2026-10-30T17:00:00Z", 0)).collect();
+    let mut scene = scene(options, "2026-10-31").await;
+    scene.config.until = scene.config.since;
+    let report = run_at(&scene, "2026-11-01T00:00:00Z").await;
+    assert_eq!(report.meetings.empty, 1_100);
+    let offsets: Vec<_> = lists(&scene)
+        .iter()
+        .map(|seen| seen.offset.unwrap())
+        .collect();
+    assert_eq!(offsets, [0, 499, 998]);
+    assert!(lists(&scene).iter().all(|seen| seen.limit == Some(500)));
+}
+
+#[rstest]
+#[case::refused(Effect::Status(400))]
+#[case::count(Effect::CountOff(1))]
+#[case::too_low(Effect::CountOff(-1))]
+#[case::elsewhere(Effect::EchoOffset(7))]
+#[case::no_uuid(Effect::Record(RecordEdit::unset(0, "confUUID")))]
+#[tokio::test]
+async fn a_day_that_cannot_be_listed_is_named_and_the_others_are_exported(#[case] effect: Effect) {
+    let scene = scene(options(), "2026-10-30")
+        .await
+        .set(|config| config.restarts = 2);
+    // The days are asked for side by side: the fault is for the first that comes, and its walks.
+    scene
+        .simulator
+        .add_fault(Fault::new(effect).on(Endpoint::History));
+    scene.simulator.set_now(i64::MAX);
+    let report = run_at(&scene, "2026-11-05T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    let window = report.window.unwrap();
+    assert!(!window.unlisted.is_empty());
+    assert!(window.unlisted.iter().all(|day| !day.cause.is_empty()));
+    assert_eq!(window.covered_until, window.unlisted[0].since);
+    // The next run begins there, however late it comes.
+    scene.simulator.clear_faults();
+    let late = scene.set(|config| config.since = Some("yesterday".parse().unwrap()));
+    let report = run_at(&late, "2026-12-05T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(brought(&late), [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn one_bad_answer_costs_a_walk_and_no_day() {
+    let scene = scene(options(), "2026-10-30").await;
+    for effect in [
+        Effect::CountOff(1),
+        Effect::Status(503),
+        Effect::EchoOffset(7),
+    ] {
+        scene
+            .simulator
+            .add_fault(Fault::new(effect).on(Endpoint::History).first(1));
+    }
+    let report = run_at(&scene, "2026-11-05T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(brought(&scene), [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_day_without_meetings_may_be_answered_with_an_error() {
+    let scene = scene(options(), "2026-11-01").await;
+    let none = ServiceError {
+        status: 400,
+        code: "MMC.111071069".into(),
+        message: "no meeting".into(),
+    };
+    scene
+        .simulator
+        .add_fault(Fault::new(Effect::Error(none)).on(Endpoint::History));
+    let report = run_at(&scene, "2026-11-03T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(report.window.unwrap().discovered, 0);
+}
+
+#[tokio::test]
+async fn refused_credentials_end_the_run_before_any_record() {
+    let scene = scene(options(), "2026-10-30").await;
+    scene
+        .simulator
+        .expire_tokens(rollbook::simulator::Refusal::Invalid);
+    let finished = scene
+        .export()
+        .run_at(
+            time("2026-11-05T00:00:00Z"),
+            silent(),
+            CancellationToken::new(),
+        )
+        .await
+        .unwrap();
+    assert!(matches!(
+        finished.error,
+        Some(rollbook::Error::Credentials { .. })
+    ));
+    let window = finished.report.window.unwrap();
+    assert_eq!(window.covered_until, window.since);
+    assert!(scene.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_window_older_than_the_retention_is_said_to_be() {
+    let scene = scene(options(), "2026-04-30").await;
+    let report = run_at(&scene, "2026-11-05T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert!(report.window.unwrap().is_past_retention);
+}
+
+#[tokio::test]
+async fn what_a_repair_dropped_is_asked_for_again_however_old_it_is() {
+    let scene = scene(options(), "2026-10-30").await;
+    run_at(&scene, "2026-11-03T00:00:00Z").await;
+    let out = scene.config.out.clone().unwrap();
+    for part in std::fs::read_dir(&out).unwrap() {
+        let path = part.unwrap().path();
+        if path.extension().is_some_and(|name| name == "parquet") {
+            std::fs::write(path, "damage").unwrap();
+        }
+    }
+    rollbook::repair(&out).await.unwrap();
+    assert!(brought(&scene).is_empty());
+    let late = scene.set(|config| config.since = Some("yesterday".parse().unwrap()));
+    let report = run_at(&late, "2026-12-05T00:00:00Z").await;
+    assert_eq!(report.meetings.complete, 5);
+    assert_eq!(brought(&late), [0, 1, 2, 3, 4]);
+}
+
+#[rstest]
+#[case::backwards("2026-11-02", Some("2026-11-01"))]
+#[case::to_come("2026-12-01", None)]
+#[case::for_ever("1970-01-01", None)]
+#[tokio::test]
+async fn a_window_that_is_none_is_refused_before_any_request(
+    #[case] since: &str,
+    #[case] until: Option<&str>,
+) {
+    let mut scene = scene(options(), since).await;
+    scene.config.until = until.map(|until| until.parse().unwrap());
+    let outcome = scene
+        .export()
+        .run_at(
+            time("2026-11-05T00:00:00Z"),
+            silent(),
+            CancellationToken::new(),
+        )
+        .await;
+    assert!(matches!(outcome, Err(rollbook::Error::Config(_))));
+    assert_eq!(scene.simulator.request_count(), 0);
+}
