@@ -3,7 +3,7 @@
 //! Serialised as it stands for `--report` and for `_rollbook/runs`. Names meetings, never
 //! participants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::config::Format;
 use crate::rate::Rate;
 use crate::record::Language;
 use crate::uuid::ConfUuid;
-use crate::zone::Zone;
+use crate::zone::{Span, Zone};
 
 /// Version of the report's form.
 pub const REPORT_VERSION: u32 = 1;
@@ -96,6 +96,10 @@ pub struct Window {
     pub covered_until: DateTime<Utc>,
     /// The latest instant that this run or one before it asked the list for.
     pub seen_until: DateTime<Utc>,
+    /// When the meetings began that were found and are not held: the next run looks for them on
+    /// those days, and on the days that could not be listed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub owed: BTreeSet<DateTime<Utc>>,
     /// Meetings found.
     pub discovered: u64,
     /// Of them, left to the next run, since they ended too recently.
@@ -109,6 +113,21 @@ pub struct Window {
     /// Days whose list could not be had whole; none of their meetings were exported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unlisted: Vec<Unlisted>,
+}
+
+impl Window {
+    /// Whether the next run has to look again at some of this time.
+    pub(crate) fn owes(&self, span: Span) -> bool {
+        let owed = self.owed.range(span.since..span.until).next().is_some();
+        let is_unlisted = |day: &Unlisted| day.since < span.until && span.since < day.until;
+        owed || self.unlisted.iter().any(is_unlisted)
+    }
+
+    /// One more meeting that is not held.
+    pub(crate) fn owe(&mut self, start: DateTime<Utc>) {
+        self.owed.insert(start);
+        self.covered_until = self.covered_until.min(start);
+    }
 }
 
 /// A day, or what of it is in the window, whose list could not be had whole.

@@ -52,9 +52,9 @@ DEST/tenant=<name>; a tenant's secrets come from the places that the file names 
 
 With --since the meetings come from the history list, by their start. Dates are civil days of \
 --timezone: since is the beginning of a day, until its end. Where earlier runs into the same dataset \
-left something to do (missed nights, failed meetings, a day that could not be listed), the window \
-begins there, and --lookback behind the last one for meetings that were listed late; it never \
-begins before the earliest --since of all.
+left something to do (missed nights, failed meetings, a day that could not be listed), those days are \
+looked at again, and --lookback behind the last run for meetings that were listed late; but nothing \
+before the earliest --since of all.
 
 Examples:
   rollbook export --since yesterday --timezone Asia/Shanghai --query-all --out attendance

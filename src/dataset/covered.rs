@@ -49,11 +49,13 @@ impl Dataset {
                 .into_iter()
                 .filter(|told| told.finished >= last || told.started == last)
                 .map(|told| told.window)
-                .reduce(|one, other| Window {
-                    earliest: one.earliest.min(other.earliest),
-                    covered_until: one.covered_until.min(other.covered_until),
-                    seen_until: one.seen_until.max(other.seen_until),
-                    ..one
+                .reduce(|mut one, other| {
+                    one.earliest = one.earliest.min(other.earliest);
+                    one.covered_until = one.covered_until.min(other.covered_until);
+                    one.seen_until = one.seen_until.max(other.seen_until);
+                    one.owed.extend(other.owed);
+                    one.unlisted.extend(other.unlisted);
+                    one
                 }));
         }
         Ok(None)

@@ -232,7 +232,7 @@ impl Account {
             if let Some(window) = &mut report.window
                 && let Some(start) = self.starts.get(&meeting).filter(|_| !is_held)
             {
-                window.covered_until = window.covered_until.min(*start);
+                window.owe(*start);
             }
             let settled = self.settled.remove(&meeting).unwrap_or_else(|| {
                 report.meetings.unfinished += 1;

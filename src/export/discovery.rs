@@ -1,12 +1,12 @@
 //! Which meetings a run with a window has to bring.
 //!
 //! Earlier runs left in their reports how far they got. A run begins where it was asked to, or
-//! earlier: where the first meeting began that is not held yet or that could not be listed, and
+//! earlier: on the days of meetings that are not held yet and on those that could not be listed, and
 //! by the lookback behind the last instant that was listed, for meetings that come late; but never
 //! before the earliest instant that any run was asked for. So missed nights, failed meetings and late ones are caught up by any later run. What the dataset holds is
 //! skipped by its ledger, not by any clock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,15 +83,25 @@ impl Discovery {
             }
             None => (None, vec![]),
         };
-        let begin = earlier.as_ref().map_or(since, |earlier| {
-            since.min(resume(earlier, now, config.lookback))
-        });
+        let mut begin = since;
+        let mut days = history::days(config, since, until)?;
+        if let Some(earlier) = &earlier {
+            let look = since.min(resume(
+                before(earlier.seen_until, config.lookback),
+                earlier,
+                now,
+            ));
+            begin = look.min(resume(earlier.covered_until, earlier, now));
+            days = history::days(config, begin, until)?;
+            // Between what was left undone and the lookback nothing is to be found.
+            days.retain(|day| day.until > look || earlier.owes(*day));
+        }
         let earliest = |earlier: &Window| earlier.earliest.min(since);
         let covered = |earlier: &Window| earlier.covered_until.max(until);
         let seen = |earlier: &Window| earlier.seen_until.max(until);
         Ok(Self {
             now,
-            days: history::days(config, begin, until)?,
+            days,
             window: Window {
                 since: begin,
                 until,
@@ -100,6 +110,7 @@ impl Discovery {
                 earliest: earlier.as_ref().map_or(since, earliest),
                 covered_until: earlier.as_ref().map_or(until, covered),
                 seen_until: earlier.as_ref().map_or(until, seen),
+                owed: BTreeSet::new(),
                 discovered: 0,
                 settling: 0,
                 requests: 0,
@@ -147,13 +158,14 @@ impl Discovery {
         for found in listings.found {
             // What the list tells is cut to the minute, and may be nonsense.
             let Span { since, until } = found.day;
-            let start = found.meeting.start.unwrap_or(since).clamp(since, until);
+            let last = (until - TimeDelta::milliseconds(1)).max(since);
+            let start = found.meeting.start.unwrap_or(since).clamp(since, last);
             if is_over(&found, now, settled_by) {
                 starts.insert(found.meeting.conf_uuid.clone(), start);
                 meetings.push(found.meeting.conf_uuid);
             } else {
                 window.settling += 1;
-                window.covered_until = window.covered_until.min(start);
+                window.owe(start);
             }
         }
         for day in &listings.unlisted {
@@ -169,11 +181,9 @@ impl Discovery {
     }
 }
 
-/// Where a run has to begin for the sake of those before it.
-fn resume(earlier: &Window, now: DateTime<Utc>, lookback: Duration) -> DateTime<Utc> {
-    earlier
-        .covered_until
-        .min(before(earlier.seen_until, lookback))
+/// Where a run begins that has to go back to `instant` for the sake of those before it.
+fn resume(instant: DateTime<Utc>, earlier: &Window, now: DateTime<Utc>) -> DateTime<Utc> {
+    instant
         .max(earlier.earliest)
         .max(before(now, LONGEST_RETENTION))
 }

@@ -268,3 +268,69 @@ async fn a_window_that_is_none_is_refused_before_any_request(
     assert!(matches!(outcome, Err(rollbook::Error::Config(_))));
     assert_eq!(scene.simulator.request_count(), 0);
 }
+
+#[tokio::test]
+async fn a_meeting_that_cannot_be_had_costs_its_own_day_and_not_all_since() {
+    let scene = scene(options(), "2026-10-30").await;
+    let poisoned = scene.meetings[1].clone();
+    let fault = Fault::new(Effect::Status(400)).meeting(&poisoned);
+    scene.simulator.add_fault(fault);
+    let report = run_at(&scene, "2026-11-03T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    let scene = scene.set(|config| config.since = Some("yesterday".parse().unwrap()));
+    let mut days = vec![];
+    for now in [
+        "2026-11-20T00:00:00Z",
+        "2026-11-30T00:00:00Z",
+        "2026-12-10T00:00:00Z",
+    ] {
+        scene.simulator.clear_requests();
+        let report = run_at(&scene, now).await;
+        assert_eq!(report.meetings.incomplete, 1);
+        let window = report.window.unwrap();
+        // Cut to the minute, as the list has it.
+        assert_eq!(window.covered_until, time("2026-10-30T16:00:00Z"));
+        days.push(window.requests);
+    }
+    // Its day, and those from the lookback on: three of lookback and ten missed.
+    assert_eq!(days[1..], [15, 15]);
+    scene.simulator.clear_faults();
+    let report = run_at(&scene, "2026-12-11T00:00:00Z").await;
+    assert_eq!(
+        (report.meetings.complete, report.outcome),
+        (1, Outcome::Complete)
+    );
+    assert!(report.window.unwrap().owed.is_empty());
+    assert_eq!(brought(&scene), [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn what_a_run_left_that_ended_after_the_next_began_is_not_forgotten() {
+    let scene = scene(options(), "2026-10-30").await;
+    run_at(&scene, "2026-11-03T00:00:00Z").await;
+    // As if a long run beside the last one had left a meeting of its own.
+    let runs = std::path::Path::new(scene.config.out.as_ref().unwrap()).join("_rollbook/runs");
+    let report = std::fs::read_dir(&runs)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let text = std::fs::read_to_string(&report).unwrap();
+    let mut beside: Report = serde_json::from_str(&text).unwrap();
+    beside.started = time("2026-11-01T00:00:00Z");
+    beside.finished = time("2026-11-04T00:00:00Z");
+    let window = beside.window.as_mut().unwrap();
+    window.covered_until = time("2026-10-01T12:00:00Z");
+    window.owed.insert(window.covered_until);
+    window.earliest = time("2026-09-01T00:00:00Z");
+    let text = serde_json::to_string(&beside).unwrap();
+    std::fs::write(runs.join("20261101T000000Z-aaaaaa.json"), text).unwrap();
+    let scene = scene.set(|config| config.since = Some("yesterday".parse().unwrap()));
+    let window = run_at(&scene, "2026-11-10T00:00:00Z").await.window.unwrap();
+    assert_eq!(window.since, time("2026-10-01T12:00:00Z"));
+    // Nothing is owed any more, and nobody goes back there again.
+    let window = run_at(&scene, "2026-11-11T00:00:00Z").await.window.unwrap();
+    assert_eq!(window.since, time("2026-11-07T00:00:00Z"));
+    assert_eq!(window.earliest, time("2026-09-01T00:00:00Z"));
+}
