@@ -94,6 +94,13 @@ fn of_section(shared: &Table, section: Table) -> Result<Config, String> {
     if PLACES.iter().any(|place| section.contains_key(*place)) {
         all.retain(|key, _| !PLACES.contains(&key));
     }
+    // The meetings come from a list or from a window: one of its own replaces the other.
+    if section.contains_key("meetings") {
+        all.retain(|key, _| key != "since" && key != "until");
+    }
+    if section.contains_key("since") {
+        all.remove("meetings");
+    }
     all.extend(section);
     config(all)
 }
@@ -153,6 +160,20 @@ mod tests {
             (&config.app_key_file, config.access_token_env.as_deref()),
             (&None, Some("B"))
         );
+    }
+
+    #[test]
+    fn a_section_with_a_list_has_no_window_of_the_others_and_the_other_way_round() {
+        for (shared, section) in [
+            ("since = \"7d\"\nuntil = \"now\"", "meetings = \"a.txt\""),
+            ("meetings = \"all.txt\"", "since = \"7d\""),
+        ] {
+            let text = format!("{shared}\n[[tenant]]\nname = \"a\"\n{section}");
+            let (_, tenants) = read(&text).unwrap();
+            let config = tenants[0].config.as_ref().unwrap();
+            let alone = Config::from_toml(section, "my.toml").unwrap();
+            assert_eq!(*config, alone);
+        }
     }
 
     #[test]

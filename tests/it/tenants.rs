@@ -345,3 +345,52 @@ fn a_signal_stops_all_tenants_where_everything_is_whole() {
         "{codes:?}"
     );
 }
+
+/// The first meetings of the simulator begin in this month.
+const WINDOW: [&str; 4] = ["--since", "2026-01-01", "--until", "2026-01-31"];
+
+#[test]
+fn a_tenant_may_have_a_window_beside_another_ones_list() {
+    let sites = Sites::of(&[1, 2], &[3, 4, 5]);
+    let window = "since = \"2026-01-01\"\nuntil = \"2026-01-31\"";
+    let a = sites.section_a().replace("meetings = \"list.txt\"", window);
+    sites.write(&a, &sites.section_b());
+    let has_window = |sites: &Sites| -> Vec<_> {
+        let told = sites.told().into_iter();
+        told.map(|(.., report)| {
+            let report = report.unwrap();
+            (report.meetings.requested, report.window.is_some())
+        })
+        .collect()
+    };
+    sites.export(&[]).silently(0);
+    assert_eq!(has_window(&sites), [(2, true), (3, false)]);
+    // What is asked for here and now stands for each.
+    sites.export(&WINDOW).silently(0);
+    assert_eq!(has_window(&sites), [(2, true), (3, true)]);
+    // One that says neither is told of both.
+    let a = a.replace(window, "");
+    sites.write(&a, &sites.section_b());
+    sites.export(&[]).silently(3);
+    let error = sites.told().remove(0).2.unwrap();
+    assert!(
+        error.contains("meetings = ") && error.contains("since = "),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_meetings_of_one_tenant_are_listed() {
+    let sites = Sites::of(&[1, 2], &[3, 4, 5]);
+    let list = |args: &[&str]| {
+        let all = ["meetings", "--config", "nightly.toml", "--format", "uuids"];
+        let mut command = sites.a.bare(&[&all, &WINDOW[..], args].concat());
+        ended(command.env_remove("ROLLBOOK_BASE_URL"))
+    };
+    let said = list(&["--tenant", "b"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(String::from_utf8(said.stdout).unwrap().lines().count(), 3);
+    let said = list(&[]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(said.stderr.contains("--tenant (a, b)"), "{}", said.stderr);
+}
