@@ -1,10 +1,12 @@
 //! Runs that take their meetings from the history list.
 
+use std::num::NonZeroU32;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use rollbook::simulator::{
     Effect, Endpoint, Fault, MeetingSpec, Options, RecordEdit, Seen, ServiceError,
 };
-use rollbook::{Outcome, Report, silent};
+use rollbook::{History, Outcome, Report, silent};
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
@@ -333,4 +335,39 @@ async fn what_a_run_left_that_ended_after_the_next_began_is_not_forgotten() {
     let window = run_at(&scene, "2026-11-11T00:00:00Z").await.window.unwrap();
     assert_eq!(window.since, time("2026-11-07T00:00:00Z"));
     assert_eq!(window.earliest, time("2026-09-01T00:00:00Z"));
+}
+
+#[tokio::test]
+async fn requests_for_the_list_are_among_those_set_aside() {
+    let scene = scene(options(), "2026-10-30").await;
+    let mut scene = scene.set(|config| config.max_requests = NonZeroU32::new(4));
+    let report = run_at(&scene, "2026-11-05T00:00:00Z").await;
+    assert_eq!(scene.simulator.request_count(), 4);
+    let window = report.window.unwrap();
+    assert_eq!((window.requests, report.requests.sent), (4, 0));
+    // Seven days were to be listed.
+    let causes: Vec<_> = window.unlisted.iter().map(|day| &*day.cause).collect();
+    assert_eq!(
+        causes,
+        ["the requests set aside for this run are used up"; 3]
+    );
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    scene.config.max_requests = NonZeroU32::new(12);
+    let report = run_at(&scene, "2026-11-05T01:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(brought(&scene), [0, 1, 2, 3, 4]);
+    assert_eq!(scene.simulator.request_count(), 4 + 12);
+}
+
+#[tokio::test]
+async fn who_lists_and_exports_nothing_logs_out() {
+    let scene = scene(options(), "7d").await.logging_in();
+    let history = History {
+        config: scene.config.clone(),
+        credentials: scene.credentials.clone(),
+    };
+    let listed = history.list(silent(), CancellationToken::new()).await;
+    assert!(listed.unwrap().unlisted.is_empty());
+    assert_eq!(scene.simulator.most_live_tokens(), 1);
+    assert_eq!(scene.simulator.live_tokens(), 0);
 }
