@@ -1,10 +1,10 @@
 //! Which meetings a run with a window has to bring.
 //!
-//! Earlier runs left in their reports how far they got. A run begins where it was asked to, or
-//! earlier: on the days of meetings that are not held yet and on those that could not be listed, and
-//! by the lookback behind the last instant that was listed, for meetings that come late; but never
-//! before the earliest instant that any run was asked for. So missed nights, failed meetings and late ones are caught up by any later run. What the dataset holds is
-//! skipped by its ledger, not by any clock.
+//! Earlier runs left in their reports how far they got. A run looks where it was asked to; on the
+//! days of meetings that are not held yet and on those that could not be listed; and by the lookback
+//! behind the last instant that was listed, for meetings that come late. It never looks before the
+//! earliest instant that any run was asked for. So missed nights, failed meetings and late ones are
+//! caught up by any later run. What the dataset holds is skipped by its ledger, not by any clock.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
