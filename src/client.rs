@@ -11,6 +11,7 @@ mod failure;
 mod identity;
 mod listed;
 mod patience;
+mod records;
 mod session;
 mod spooled;
 
@@ -18,8 +19,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex};
 
-use chrono::Utc;
-use reqwest::header::{ACCEPT_LANGUAGE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -31,10 +31,11 @@ use self::failure::LONGEST_ID;
 pub(crate) use self::identity::Identified;
 pub(crate) use self::listed::Listing;
 use self::patience::Naps;
+use self::records::Records;
 use self::session::{Access, Token};
 use crate::auth::{Asking, Credentials};
 use crate::config::{Config, SearchKey};
-use crate::decode::{DecodeError, Page};
+use crate::decode::DecodeError;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::pii::Pii;
@@ -415,56 +416,6 @@ trait Question {
 
     /// Reads and judges an answer.
     fn read(&self, answer: &Answer) -> Result<Self::Answer, Failure>;
-}
-
-/// A question for a page of a meeting's records.
-struct Records<'a> {
-    client: &'a Client,
-    wanted: Wanted<'a>,
-}
-
-impl Question for Records<'_> {
-    type Answer = Fetched;
-
-    fn request(&self) -> reqwest::RequestBuilder {
-        let Self { client, wanted } = self;
-        let request = client
-            .http
-            .get(client.records.clone())
-            .query(&[("confUUID", wanted.meeting.as_str())])
-            .query(&[("offset", wanted.offset), ("limit", wanted.limit)])
-            .header(ACCEPT_LANGUAGE, client.language.clone());
-        match &client.search_key {
-            Some(key) => request.query(&[("searchKey", key.as_str())]),
-            None => request,
-        }
-    }
-
-    fn count(&self) {
-        self.client.tally.sent.fetch_add(1, Ordering::Relaxed);
-        self.wanted.sent.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn read(&self, answer: &Answer) -> Result<Fetched, Failure> {
-        if !answer.is_success() {
-            return Err(self.client.judge(answer));
-        }
-        let Self { client, wanted } = self;
-        let mut page = Page::decode(&answer.body, wanted.meeting, wanted.offset)
-            .map_err(|error| client.judge_page(answer, &error))?;
-        client.clock.hear(&answer.headers);
-        if let Some(pii) = &client.pii {
-            page.records = pii.apply(&page.records).map_err(|error| {
-                let cause = format!("its personal columns cannot be treated: {error}");
-                Failure::meeting(FailureKind::Decode, cause).with_request_id(answer.request_id())
-            })?;
-        }
-        Ok(Fetched {
-            page,
-            at: Utc::now(),
-            request_id: answer.request_id(),
-        })
-    }
 }
 
 /// An answer, read whole.

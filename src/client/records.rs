@@ -1,0 +1,62 @@
+//! Pages of a meeting's records: how one is asked for, and what is taken from its answer.
+
+use std::sync::atomic::Ordering;
+
+use chrono::Utc;
+use reqwest::header::ACCEPT_LANGUAGE;
+
+use super::{Answer, Client, Failure, Question, Wanted};
+use crate::decode::Page;
+use crate::error::Result;
+use crate::report::FailureKind;
+use crate::spool::Fetched;
+
+/// A question for a page of a meeting's records.
+pub(super) struct Records<'a> {
+    pub(super) client: &'a Client,
+    pub(super) wanted: Wanted<'a>,
+}
+
+impl Question for Records<'_> {
+    type Answer = Fetched;
+
+    fn request(&self) -> reqwest::RequestBuilder {
+        let Self { client, wanted } = self;
+        let request = client
+            .http
+            .get(client.records.clone())
+            .query(&[("confUUID", wanted.meeting.as_str())])
+            .query(&[("offset", wanted.offset), ("limit", wanted.limit)])
+            .header(ACCEPT_LANGUAGE, client.language.clone());
+        match &client.search_key {
+            Some(key) => request.query(&[("searchKey", key.as_str())]),
+            None => request,
+        }
+    }
+
+    fn count(&self) {
+        self.client.tally.sent.fetch_add(1, Ordering::Relaxed);
+        self.wanted.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self, answer: &Answer) -> Result<Fetched, Failure> {
+        if !answer.is_success() {
+            return Err(self.client.judge(answer));
+        }
+        let Self { client, wanted } = self;
+        let mut page = Page::decode(&answer.body, wanted.meeting, wanted.offset)
+            .map_err(|error| client.judge_page(answer, &error))?;
+        client.clock.hear(&answer.headers);
+        if let Some(pii) = &client.pii {
+            page.records = pii.apply(&page.records).map_err(|error| {
+                let cause = format!("its personal columns cannot be treated: {error}");
+                Failure::meeting(FailureKind::Decode, cause).with_request_id(answer.request_id())
+            })?;
+        }
+        Ok(Fetched {
+            page,
+            at: Utc::now(),
+            request_id: answer.request_id(),
+        })
+    }
+}
