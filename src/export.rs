@@ -6,52 +6,38 @@
 //! asked to stop, or when it cannot go on; what is whole by then is committed in any case.
 
 mod account;
+mod destination;
 mod discovery;
-mod opening;
+mod line;
 mod sink;
+mod spooling;
 
 use std::fmt;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::account::Account;
+use self::destination::{Destination, Opening};
 use self::discovery::{Discovered, Discovery};
-use self::opening::Opening;
-use self::sink::{Batch, Sink, Word};
+use self::line::Line;
 use crate::auth::Credentials;
 use crate::client::Client;
-use crate::config::{Config, When};
-use crate::dataset::{Commit, Dataset};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::folder;
 use crate::history;
 use crate::ledger::Asked;
-use crate::pager::Pager;
 use crate::pii::Pii;
-use crate::record::Provenance;
 use crate::report::Report;
-use crate::spool::{Question, Spool};
+use crate::spool::Question;
 use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
-use crate::writer::{BatchWriter, PartOptions, PipeWriter};
-
-/// Pages on their way to the encoder.
-const PAGES_AHEAD: usize = 64;
-
-/// Batches on their way to their commit.
-const BATCHES_AHEAD: usize = 2;
-
-/// Passes over meetings that another run of the same dataset got in the way of.
-const PASSES: u32 = 3;
 
 /// What one run needs.
 pub struct Export {
@@ -153,7 +139,7 @@ impl Export {
         }
         let asked = Asked::of(&self.config, self.pii()?.as_ref());
         let pii = asked.pii.clone();
-        match opening::open(&self.config, &run.id, pipe, asked, &observer, &stop).await? {
+        match destination::open(&self.config, &run.id, pipe, asked, &observer, &stop).await? {
             Opening::Open(destination) => {
                 let discovery = match window {
                     Some(window) => {
@@ -199,7 +185,7 @@ impl Export {
             mut meetings,
             ..
         } = self;
-        let spool = open_spool(&config, question, &run.id, &observer).await?;
+        let spool = spooling::open(&config, question, &run.id, &observer).await?;
         let beside = destination.beside();
         if !beside.is_empty() {
             let runs = beside.to_vec();
@@ -240,7 +226,7 @@ impl Export {
             already: account.held(),
         });
         if let Some(spool) = &spool {
-            forget_unwanted(spool, &config, &work, is_listed, &observer);
+            spooling::forget_unwanted(spool, &config, &work, is_listed, &observer);
         }
         if destination.is_single_writer() {
             account.has_single_writer();
@@ -280,73 +266,10 @@ impl Export {
         }
         if let Some(spool) = spool {
             let is_through = error.is_none() && is_listed && report.meetings.unfinished == 0;
-            close_spool(spool, is_through, &observer).await;
+            spooling::close(spool, is_through, &observer).await;
         }
         client.close().await;
         Ok(Finished { report, error })
-    }
-}
-
-/// The spool for the questions of this run, where there is a place for it.
-async fn open_spool(
-    config: &Config,
-    question: Option<Question>,
-    run_id: &str,
-    observer: &Observer,
-) -> Result<Option<Arc<Spool>>> {
-    let (Some(state_dir), Some(question)) = (&config.state_dir, question) else {
-        return Ok(None);
-    };
-    let (state_dir, run_id, keeps) = (state_dir.clone(), run_id.to_owned(), config.keeps_pages());
-    let place = state_dir.clone();
-    let opened = folder::blocking("open", &place, move || {
-        Spool::open(&state_dir, question, &run_id, keeps)
-    });
-    match opened.await {
-        Ok((spool, left)) => {
-            for error in left {
-                let cause = error.chain();
-                (observer)(Event::SpoolLeft { cause });
-            }
-            Ok(Some(Arc::new(spool)))
-        }
-        Err(error) => {
-            let cause = error.chain();
-            (observer)(Event::SpoolLost { cause });
-            Ok(None)
-        }
-    }
-}
-
-/// Drops the pages that this run does not need; tells how many are left.
-fn forget_unwanted(
-    spool: &Spool,
-    config: &Config,
-    work: &[ConfUuid],
-    is_listed: bool,
-    observer: &Observer,
-) {
-    // Who says never wants no page of an earlier run either; but what an incomplete list does not
-    // name may be asked for by the next run.
-    let wanted = match config.spool {
-        When::Never => &[],
-        _ if !is_listed => return,
-        _ => work,
-    };
-    let pages = spool.only(wanted);
-    if pages > 0 {
-        (observer)(Event::Spooled { pages });
-    }
-}
-
-/// Removes the spool, or leaves it to the next run. What was exported is whole either way.
-async fn close_spool(spool: Arc<Spool>, is_through: bool, observer: &Observer) {
-    let closing = folder::blocking("remove", Path::new("the spool"), move || {
-        spool.close(is_through)
-    });
-    if let Err(error) = closing.await {
-        let cause = error.chain();
-        (observer)(Event::SpoolLeft { cause });
     }
 }
 
@@ -375,230 +298,6 @@ impl Run {
     fn new(id: String, started: DateTime<Utc>) -> Self {
         let ahead = started - Utc::now();
         Self { id, started, ahead }
-    }
-}
-
-enum Destination {
-    Dataset(Box<Dataset>),
-    /// Taken by the one sink that writes to it.
-    Pipe(Option<Box<dyn Write + Send>>),
-}
-
-impl Destination {
-    /// The dataset's one name.
-    fn place(&self) -> Option<PathBuf> {
-        match self {
-            Self::Dataset(dataset) => Some(dataset.place()),
-            Self::Pipe(_) => None,
-        }
-    }
-
-    fn dataset(&self) -> Option<&Dataset> {
-        match self {
-            Self::Dataset(dataset) => Some(dataset),
-            Self::Pipe(_) => None,
-        }
-    }
-
-    /// Runs that were at work on it when this one began.
-    fn beside(&self) -> &[String] {
-        self.dataset().map_or(&[], Dataset::beside)
-    }
-
-    fn holds(&self, meeting: &ConfUuid) -> bool {
-        match self {
-            Self::Dataset(dataset) => dataset.holds(meeting),
-            Self::Pipe(_) => false,
-        }
-    }
-
-    fn is_single_writer(&self) -> bool {
-        matches!(self, Self::Dataset(dataset) if dataset.is_single_writer())
-    }
-}
-
-/// The line from the pager to the commit.
-struct Line<'a> {
-    config: &'a Config,
-    pii: Option<String>,
-    client: &'a Arc<Client>,
-    observer: &'a Observer,
-    stop: &'a CancellationToken,
-}
-
-impl Line<'_> {
-    /// Reads and commits the meetings; those of batches that another run of the same dataset got
-    /// in the way of are read again, unless that run has them.
-    async fn passes(
-        &self,
-        mut work: Vec<ConfUuid>,
-        destination: &mut Destination,
-        account: &mut Account,
-    ) -> Result<()> {
-        for number in 0..PASSES {
-            let dropped = self.pass(number, work, destination, account).await?;
-            let (held, missing): (Vec<_>, _) = dropped
-                .into_iter()
-                .partition(|meeting| destination.holds(meeting));
-            account.found(&held);
-            work = missing;
-            if work.is_empty() || self.stop.is_cancelled() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads meetings, encodes and commits them; returns those of batches that another run got
-    /// in the way of.
-    async fn pass(
-        &self,
-        number: u32,
-        meetings: Vec<ConfUuid>,
-        destination: &mut Destination,
-        account: &mut Account,
-    ) -> Result<Vec<ConfUuid>> {
-        let pager = Pager::new(
-            self.config,
-            Arc::clone(self.client),
-            meetings,
-            Arc::clone(self.observer),
-            self.stop.clone(),
-        );
-        let sink = self.sink(number, destination)?;
-        let (outputs, taken) = mpsc::channel(PAGES_AHEAD);
-        let (words, mut heard) = mpsc::channel(BATCHES_AHEAD);
-        let mut reading = JoinSet::new();
-        reading.spawn(pager.run(outputs));
-        let writing = tokio::task::spawn_blocking(move || sink.run(taken, &words));
-        let mut dropped = vec![];
-        let mut failed = None;
-        while let Some(word) = heard.recv().await {
-            match word {
-                Word::Absent(absent) => account.absent(absent),
-                Word::Batch(batch) => match self.commit(destination, account, batch).await {
-                    Ok(conflicting) => dropped.extend(conflicting),
-                    Err(error) => {
-                        failed = Some(error);
-                        break;
-                    }
-                },
-            }
-        }
-        // Where the end comes from this side, nobody needs more pages.
-        drop(heard);
-        if failed.is_some() {
-            self.abandon(&mut reading);
-        }
-        let died = |what| move |source| Error::Task { what, source };
-        let written = writing.await.map_err(died("the encoder")).flatten();
-        if written.is_err() {
-            self.abandon(&mut reading);
-        }
-        let read = match reading.join_next().await {
-            Some(Err(error)) if error.is_cancelled() => Ok(()),
-            Some(read) => read.map_err(died("the pager")).flatten(),
-            None => Ok(()),
-        };
-        failed.map_or(Ok(()), Err).and(written).and(read)?;
-        Ok(dropped)
-    }
-
-    /// Ends the reading where it is. Requests under way must not say that they try again, so they
-    /// are told as well.
-    fn abandon(&self, reading: &mut JoinSet<Result<()>>) {
-        self.stop.cancel();
-        reading.abort_all();
-    }
-
-    fn sink(&self, series: u32, destination: &mut Destination) -> Result<Sink> {
-        let options = PartOptions {
-            format: self.config.format,
-            compress: self.config.compress,
-            provenance: Provenance {
-                base_url: self.config.base_url.origin().ascii_serialization(),
-                language: self.config.language,
-                pii: self.pii.clone(),
-            },
-            part_rows: self.config.part_rows,
-            part_bytes: self.config.part_size.as_u64(),
-        };
-        Ok(match destination {
-            Destination::Dataset(dataset) => Sink::dataset(
-                BatchWriter::new(options, dataset.staging().to_owned()).in_series(series),
-                self.config.part_rows,
-                self.config.commit_every,
-                dataset.has_parts(),
-            ),
-            Destination::Pipe(pipe) => {
-                let used = || Error::Config("the pipe is used up".to_owned());
-                let pipe = pipe.take().ok_or_else(used)?;
-                Sink::pipe(PipeWriter::new(&options, pipe)?)
-            }
-        })
-    }
-
-    /// Commits a batch; returns its meetings if another run holds some of them.
-    async fn commit(
-        &self,
-        destination: &mut Destination,
-        account: &mut Account,
-        batch: Batch,
-    ) -> Result<Vec<ConfUuid>> {
-        let Destination::Dataset(dataset) = destination else {
-            account.piped(batch);
-            return Ok(vec![]);
-        };
-        let meetings = batch.meetings.iter().map(account::committed).collect();
-        let parts = batch.part.clone().into_iter().collect();
-        match dataset.commit(parts, meetings).await? {
-            Commit::Done {
-                sequence,
-                parts,
-                meetings,
-                records,
-                bytes,
-            } => {
-                let settled = batch.meetings.iter().map(|whole| whole.meeting.clone());
-                self.client.settle(settled.collect()).await;
-                account.committed(batch);
-                (self.observer)(Event::Committed {
-                    sequence,
-                    parts,
-                    meetings,
-                    records,
-                    bytes,
-                });
-                Ok(vec![])
-            }
-            Commit::Conflict { already } => {
-                account.found(&already);
-                Ok(batch
-                    .meetings
-                    .into_iter()
-                    .map(|whole| whole.meeting)
-                    .collect())
-            }
-        }
-    }
-
-    /// A dataset without a part would fail its readers: an empty night leaves an empty part.
-    async fn leave_readable(
-        &self,
-        destination: &mut Destination,
-        account: &mut Account,
-    ) -> Result<()> {
-        if matches!(destination, Destination::Dataset(dataset) if !dataset.has_parts()) {
-            let sink = self.sink(PASSES, destination)?;
-            let batch = tokio::task::spawn_blocking(move || sink.empty())
-                .await
-                .map_err(|source| Error::Task {
-                    what: "the encoder",
-                    source,
-                })??;
-            self.commit(destination, account, batch).await?;
-        }
-        Ok(())
     }
 }
 

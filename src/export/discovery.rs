@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::event::{Event, Observer};
 use crate::history::{self, Found, Listings};
 use crate::moment::before;
-use crate::report::Window;
+use crate::report::{Unlisted, Window};
 use crate::uuid::ConfUuid;
 use crate::zone::Span;
 
@@ -95,6 +95,9 @@ impl Discovery {
             days = history::days(config, begin, until)?;
             // Between what was left undone and the lookback nothing is to be found.
             days.retain(|day| day.until > look || earlier.owes(*day));
+            // Where not all can be listed, those come first that never were.
+            let is_known = |day: &Span| day.until <= earlier.seen_until && !earlier.owes(*day);
+            days.sort_by_key(is_known);
         }
         let earliest = |earlier: &Window| earlier.earliest.min(since);
         let covered = |earlier: &Window| earlier.covered_until.max(until);
@@ -133,8 +136,22 @@ impl Discovery {
             until: self.window.until,
             is_past_retention: self.window.is_past_retention,
         });
-        let days = std::mem::take(&mut self.days);
-        let listings = history::list(config, client, observer, days).await;
+        let mut days = std::mem::take(&mut self.days);
+        // Half of what is set aside is for records: lists alone would bring nothing, run after run.
+        let share = config
+            .max_requests
+            .map(|requests| requests.get().div_ceil(2));
+        let share = share.and_then(|share| usize::try_from(share).ok());
+        let later = days.split_off(share.unwrap_or(days.len()).min(days.len()));
+        let mut listings = history::list(config, client, observer, days).await;
+        listings
+            .unlisted
+            .extend(later.into_iter().map(|day| Unlisted {
+                since: day.since,
+                until: day.until,
+                cause: "the requests set aside for this run are for other days".to_owned(),
+                request_id: None,
+            }));
         let work = self.sort(listings, config.settle);
         let settling = work.window.window.settling;
         if settling > 0 {

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::dataset::Dataset;
 use crate::report::Outcome;
 use crate::simulator::{Options, Simulator, TOKEN};
 use crate::store::{Call, Fault, Faulty, Operation};

@@ -337,26 +337,28 @@ async fn what_a_run_left_that_ended_after_the_next_began_is_not_forgotten() {
     assert_eq!(window.earliest, time("2026-09-01T00:00:00Z"));
 }
 
+/// Seven days are to be listed by each run, and five meetings to be brought.
 #[tokio::test]
-async fn requests_for_the_list_are_among_those_set_aside() {
+async fn requests_for_the_list_are_among_those_set_aside_and_leave_some_for_records() {
     let scene = scene(options(), "2026-10-30").await;
     let mut scene = scene.set(|config| config.max_requests = NonZeroU32::new(4));
-    let report = run_at(&scene, "2026-11-05T00:00:00Z").await;
-    assert_eq!(scene.simulator.request_count(), 4);
-    let window = report.window.unwrap();
-    assert_eq!((window.requests, report.requests.sent), (4, 0));
-    // Seven days were to be listed.
-    let causes: Vec<_> = window.unlisted.iter().map(|day| &*day.cause).collect();
-    assert_eq!(
-        causes,
-        ["the requests set aside for this run are used up"; 3]
-    );
-    assert_eq!(report.outcome, Outcome::Incomplete);
-    scene.config.max_requests = NonZeroU32::new(12);
-    let report = run_at(&scene, "2026-11-05T01:00:00Z").await;
-    assert_eq!(report.outcome, Outcome::Complete);
+    for run in 0..8 {
+        scene.simulator.clear_requests();
+        let report = run_at(&scene, &format!("2026-11-05T{run:02}:00:00Z")).await;
+        let window = report.window.unwrap();
+        let (listed, sent) = (window.requests, report.requests.sent);
+        assert_eq!(scene.seen().len() as u64, sent);
+        assert_eq!(lists(&scene).len() as u64, listed);
+        assert!(listed <= 2 && listed + sent <= 4, "{listed} and {sent}");
+        assert_eq!(report.outcome, Outcome::Incomplete);
+        if run == 0 {
+            assert_eq!((listed, sent, window.unlisted.len()), (2, 2, 5));
+        }
+    }
     assert_eq!(brought(&scene), [0, 1, 2, 3, 4]);
-    assert_eq!(scene.simulator.request_count(), 4 + 12);
+    scene.config.max_requests = NonZeroU32::new(14);
+    let report = run_at(&scene, "2026-11-05T09:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
 }
 
 #[tokio::test]

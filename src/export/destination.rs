@@ -1,19 +1,60 @@
 //! Where a run writes, and whether it may begin while another one is at work there.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Destination;
 use crate::config::{Config, IfRunning};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::ledger::Asked;
+use crate::uuid::ConfUuid;
 
 /// Between two looks at whether the others have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Where a run writes.
+pub(super) enum Destination {
+    Dataset(Box<Dataset>),
+    /// Taken by the one sink that writes to it.
+    Pipe(Option<Box<dyn Write + Send>>),
+}
+
+impl Destination {
+    /// The dataset's one name.
+    pub(super) fn place(&self) -> Option<PathBuf> {
+        match self {
+            Self::Dataset(dataset) => Some(dataset.place()),
+            Self::Pipe(_) => None,
+        }
+    }
+
+    pub(super) fn dataset(&self) -> Option<&Dataset> {
+        match self {
+            Self::Dataset(dataset) => Some(dataset),
+            Self::Pipe(_) => None,
+        }
+    }
+
+    /// Runs that were at work on it when this one began.
+    pub(super) fn beside(&self) -> &[String] {
+        self.dataset().map_or(&[], Dataset::beside)
+    }
+
+    pub(super) fn holds(&self, meeting: &ConfUuid) -> bool {
+        match self {
+            Self::Dataset(dataset) => dataset.holds(meeting),
+            Self::Pipe(_) => false,
+        }
+    }
+
+    pub(super) fn is_single_writer(&self) -> bool {
+        matches!(self, Self::Dataset(dataset) if dataset.is_single_writer())
+    }
+}
 
 /// What came of opening the destination.
 pub(super) enum Opening {

@@ -1,0 +1,214 @@
+//! The line from the pager to the commit, pass after pass.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::account::{self, Account};
+use super::destination::Destination;
+use super::sink::{Batch, Sink, Word};
+use crate::client::Client;
+use crate::config::Config;
+use crate::dataset::Commit;
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer};
+use crate::pager::Pager;
+use crate::record::Provenance;
+use crate::uuid::ConfUuid;
+use crate::writer::{BatchWriter, PartOptions, PipeWriter};
+
+/// Pages on their way to the encoder.
+const PAGES_AHEAD: usize = 64;
+
+/// Batches on their way to their commit.
+const BATCHES_AHEAD: usize = 2;
+
+/// Passes over meetings that another run of the same dataset got in the way of.
+const PASSES: u32 = 3;
+
+/// The line from the pager to the commit.
+pub(super) struct Line<'a> {
+    pub(super) config: &'a Config,
+    pub(super) pii: Option<String>,
+    pub(super) client: &'a Arc<Client>,
+    pub(super) observer: &'a Observer,
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl Line<'_> {
+    /// Reads and commits the meetings; those of batches that another run of the same dataset got
+    /// in the way of are read again, unless that run has them.
+    pub(super) async fn passes(
+        &self,
+        mut work: Vec<ConfUuid>,
+        destination: &mut Destination,
+        account: &mut Account,
+    ) -> Result<()> {
+        for number in 0..PASSES {
+            let dropped = self.pass(number, work, destination, account).await?;
+            let (held, missing): (Vec<_>, _) = dropped
+                .into_iter()
+                .partition(|meeting| destination.holds(meeting));
+            account.found(&held);
+            work = missing;
+            if work.is_empty() || self.stop.is_cancelled() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads meetings, encodes and commits them; returns those of batches that another run got
+    /// in the way of.
+    pub(super) async fn pass(
+        &self,
+        number: u32,
+        meetings: Vec<ConfUuid>,
+        destination: &mut Destination,
+        account: &mut Account,
+    ) -> Result<Vec<ConfUuid>> {
+        let pager = Pager::new(
+            self.config,
+            Arc::clone(self.client),
+            meetings,
+            Arc::clone(self.observer),
+            self.stop.clone(),
+        );
+        let sink = self.sink(number, destination)?;
+        let (outputs, taken) = mpsc::channel(PAGES_AHEAD);
+        let (words, mut heard) = mpsc::channel(BATCHES_AHEAD);
+        let mut reading = JoinSet::new();
+        reading.spawn(pager.run(outputs));
+        let writing = tokio::task::spawn_blocking(move || sink.run(taken, &words));
+        let mut dropped = vec![];
+        let mut failed = None;
+        while let Some(word) = heard.recv().await {
+            match word {
+                Word::Absent(absent) => account.absent(absent),
+                Word::Batch(batch) => match self.commit(destination, account, batch).await {
+                    Ok(conflicting) => dropped.extend(conflicting),
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                },
+            }
+        }
+        // Where the end comes from this side, nobody needs more pages.
+        drop(heard);
+        if failed.is_some() {
+            self.abandon(&mut reading);
+        }
+        let died = |what| move |source| Error::Task { what, source };
+        let written = writing.await.map_err(died("the encoder")).flatten();
+        if written.is_err() {
+            self.abandon(&mut reading);
+        }
+        let read = match reading.join_next().await {
+            Some(Err(error)) if error.is_cancelled() => Ok(()),
+            Some(read) => read.map_err(died("the pager")).flatten(),
+            None => Ok(()),
+        };
+        failed.map_or(Ok(()), Err).and(written).and(read)?;
+        Ok(dropped)
+    }
+
+    /// Ends the reading where it is. Requests under way must not say that they try again, so they
+    /// are told as well.
+    pub(super) fn abandon(&self, reading: &mut JoinSet<Result<()>>) {
+        self.stop.cancel();
+        reading.abort_all();
+    }
+
+    pub(super) fn sink(&self, series: u32, destination: &mut Destination) -> Result<Sink> {
+        let options = PartOptions {
+            format: self.config.format,
+            compress: self.config.compress,
+            provenance: Provenance {
+                base_url: self.config.base_url.origin().ascii_serialization(),
+                language: self.config.language,
+                pii: self.pii.clone(),
+            },
+            part_rows: self.config.part_rows,
+            part_bytes: self.config.part_size.as_u64(),
+        };
+        Ok(match destination {
+            Destination::Dataset(dataset) => Sink::dataset(
+                BatchWriter::new(options, dataset.staging().to_owned()).in_series(series),
+                self.config.part_rows,
+                self.config.commit_every,
+                dataset.has_parts(),
+            ),
+            Destination::Pipe(pipe) => {
+                let used = || Error::Config("the pipe is used up".to_owned());
+                let pipe = pipe.take().ok_or_else(used)?;
+                Sink::pipe(PipeWriter::new(&options, pipe)?)
+            }
+        })
+    }
+
+    /// Commits a batch; returns its meetings if another run holds some of them.
+    pub(super) async fn commit(
+        &self,
+        destination: &mut Destination,
+        account: &mut Account,
+        batch: Batch,
+    ) -> Result<Vec<ConfUuid>> {
+        let Destination::Dataset(dataset) = destination else {
+            account.piped(batch);
+            return Ok(vec![]);
+        };
+        let meetings = batch.meetings.iter().map(account::committed).collect();
+        let parts = batch.part.clone().into_iter().collect();
+        match dataset.commit(parts, meetings).await? {
+            Commit::Done {
+                sequence,
+                parts,
+                meetings,
+                records,
+                bytes,
+            } => {
+                let settled = batch.meetings.iter().map(|whole| whole.meeting.clone());
+                self.client.settle(settled.collect()).await;
+                account.committed(batch);
+                (self.observer)(Event::Committed {
+                    sequence,
+                    parts,
+                    meetings,
+                    records,
+                    bytes,
+                });
+                Ok(vec![])
+            }
+            Commit::Conflict { already } => {
+                account.found(&already);
+                Ok(batch
+                    .meetings
+                    .into_iter()
+                    .map(|whole| whole.meeting)
+                    .collect())
+            }
+        }
+    }
+
+    /// A dataset without a part would fail its readers: an empty night leaves an empty part.
+    pub(super) async fn leave_readable(
+        &self,
+        destination: &mut Destination,
+        account: &mut Account,
+    ) -> Result<()> {
+        if matches!(destination, Destination::Dataset(dataset) if !dataset.has_parts()) {
+            let sink = self.sink(PASSES, destination)?;
+            let batch = tokio::task::spawn_blocking(move || sink.empty())
+                .await
+                .map_err(|source| Error::Task {
+                    what: "the encoder",
+                    source,
+                })??;
+            self.commit(destination, account, batch).await?;
+        }
+        Ok(())
+    }
+}
