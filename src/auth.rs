@@ -13,12 +13,14 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 
 pub use self::account::Account;
 pub use self::app::App;
 pub(crate) use self::grant::{Description, Grant, User};
 pub(crate) use self::hint::{Asking, Kind};
 use crate::error::Result;
+use crate::hex::hex;
 
 /// Where a token is given back.
 pub(crate) const TOKEN_PATH: &str = "/v1/usg/acs/token";
@@ -54,6 +56,12 @@ impl Credentials {
                 Some([&app.id, user, corp])
             }
         }
+    }
+
+    /// The same as a name that tells nobody who it is.
+    pub(crate) fn who_digest(&self) -> Option<String> {
+        let who = self.who()?.join("\0");
+        Some(hex(&Sha256::digest(who)))
     }
 }
 

@@ -144,7 +144,9 @@ impl Export {
                 let discovery = match window {
                     Some(window) => {
                         let dataset = destination.dataset();
-                        Some(Discovery::plan(&self.config, run.started, window, dataset).await?)
+                        let who = self.credentials.who_digest();
+                        let plan = Discovery::plan(&self.config, run.started, window, dataset, who);
+                        Some(plan.await?)
                     }
                     None => None,
                 };

@@ -91,8 +91,7 @@ pub struct Window {
     pub query_all: bool,
     /// The earliest instant that this run or one before it was asked for: none looks behind it.
     pub earliest: DateTime<Utc>,
-    /// Every meeting that began between the earliest instant and this one was held by the dataset
-    /// at the end of the run, as far as it was listed by then.
+    /// Where the first begins of what is owed or could not be listed; else as far as any run got.
     pub covered_until: DateTime<Utc>,
     /// The latest instant that this run or one before it asked the list for.
     pub seen_until: DateTime<Utc>,
@@ -100,6 +99,9 @@ pub struct Window {
     /// those days, and on the days that could not be listed.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub owed: BTreeSet<DateTime<Utc>>,
+    /// Who asked, as a digest: others may see other meetings. A token does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
     /// Meetings found.
     pub discovered: u64,
     /// Of them, left to the next run, since they ended too recently.

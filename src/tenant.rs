@@ -94,6 +94,9 @@ fn of_section(shared: &Table, section: Table) -> Result<Config, String> {
     if PLACES.iter().any(|place| section.contains_key(*place)) {
         all.retain(|key, _| !PLACES.contains(&key));
     }
+    if PII_PLACES.iter().any(|key| section.contains_key(*key)) {
+        all.retain(|key, _| !PII_PLACES.contains(&key));
+    }
     // The meetings come from a list or from a window: one of its own replaces the other.
     if section.contains_key("meetings") {
         all.retain(|key, _| key != "since" && key != "until");
@@ -106,12 +109,18 @@ fn of_section(shared: &Table, section: Table) -> Result<Config, String> {
 }
 
 /// Where a secret is read from.
-const PLACES: [&str; 4] = [
+const PLACES: [&str; 7] = [
     "access_token_file",
     "access_token_env",
     "app_key_file",
     "app_key_env",
+    "password_file",
+    "password_env",
+    "token_command",
 ];
+
+/// Where the key for hashed columns is read from.
+const PII_PLACES: [&str; 2] = ["pii_key_file", "pii_key_env"];
 
 fn config(table: Table) -> Result<Config, String> {
     table

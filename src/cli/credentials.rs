@@ -143,7 +143,8 @@ pub(crate) fn pii_key(config: &Config, given: Option<&ArgMatches>) -> Result<Opt
         place,
     };
     let mut places = Vec::new();
-    if env::var_os(PII_KEY).is_some_and(|value| !value.is_empty()) {
+    // A tenant's secrets come from the places that the file names alone.
+    if given.is_some() && env::var_os(PII_KEY).is_some_and(|value| !value.is_empty()) {
         let place = Place::Variable(PII_KEY.to_owned());
         places.push(named(PII_KEY, Rank::Environment, place));
     }

@@ -26,7 +26,7 @@ not prove whole is named on standard error, and the exit code is 4.
 Examples:
   rollbook meetings --since 7d --query-all
   rollbook meetings --since 2026-11-01 --until 2026-11-30 --format ndjson > november.ndjson
-  rollbook meetings --since yesterday --format uuids | rollbook export --meetings - --out attendance";
+  rollbook meetings --since 7d --format uuids > list.txt && rollbook export --meetings list.txt --out x";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]

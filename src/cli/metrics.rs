@@ -168,16 +168,9 @@ fn render(runs: &[Told], before: &BTreeMap<String, i64>, now: i64, elapsed: Dura
         "When the last run ended.",
         all(&|_| now.to_string()),
     );
-    let mut successes = BTreeMap::new();
-    if runs.iter().any(|run| run.tenant.is_some()) {
-        // Other tenants may have runs of their own.
-        successes.extend(
-            before
-                .clone()
-                .into_iter()
-                .filter(|(labels, _)| !labels.is_empty()),
-        );
-    }
+    // Other tenants may have runs of their own, and a run may fail before it knows its tenants.
+    let mut successes = before.clone();
+    successes.retain(|labels, _| !labels.is_empty());
     for run in runs {
         let labels = run.labels(None);
         let is_success = run.exit == Exit::Complete && !run.is_skipped();

@@ -25,7 +25,7 @@ use crate::terminal::{Progress, Terminal};
 const REPORT_VERSION: u32 = 1;
 
 /// Settings that are a tenant's own: said once for several, they would be wrong for most.
-const OWN: [&str; 9] = [
+const OWN: [&str; 14] = [
     "meetings",
     "base_url",
     "app_id",
@@ -35,6 +35,11 @@ const OWN: [&str; 9] = [
     "corp_id",
     "access_token_file",
     "access_token_env",
+    "account",
+    "password_file",
+    "password_env",
+    "pii_key_file",
+    "pii_key_env",
 ];
 
 /// The tenants asked for: those of these names, or all; none where the file has none.

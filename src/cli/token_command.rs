@@ -17,6 +17,14 @@ use tokio::process::Command;
 use super::credentials::secret;
 use crate::terminal::shortened;
 
+/// Variables that may hold a secret.
+const SECRETS: [&str; 4] = [
+    "ROLLBOOK_ACCESS_TOKEN",
+    "ROLLBOOK_APP_KEY",
+    "ROLLBOOK_PASSWORD",
+    "ROLLBOOK_PII_KEY",
+];
+
 /// Longest output that is read.
 const LONGEST: u64 = 64 * 1024;
 
@@ -48,7 +56,12 @@ impl TokenCommand {
     }
 
     async fn run(&self) -> Result<SecretString> {
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        // It is asked for one secret and needs none of the others.
+        for name in SECRETS {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

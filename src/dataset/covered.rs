@@ -27,7 +27,12 @@ struct Told {
 impl Dataset {
     /// How far earlier runs of the same question got: as the latest one says, and with what runs
     /// left that it could not know of, since they ended after it began.
-    pub(crate) async fn covered(&self, base_url: &str, query_all: bool) -> Result<Option<Window>> {
+    pub(crate) async fn covered(
+        &self,
+        base_url: &str,
+        query_all: bool,
+        who: Option<&str>,
+    ) -> Result<Option<Window>> {
         let mut reports = self.store.list(RUNS).await?;
         reports.retain(|object| run_of(&object.path).is_some());
         // Their names begin with the time that the runs began.
@@ -41,7 +46,17 @@ impl Dataset {
             let mut told: Vec<Told> = told
                 .filter_map(|bytes| serde_json::from_slice(&bytes).ok())
                 .collect();
-            told.retain(|told| told.base_url == base_url && told.window.query_all == query_all);
+            told.retain(
+                |Told {
+                     base_url: site,
+                     window,
+                     ..
+                 }| {
+                    site == base_url
+                        && window.query_all == query_all
+                        && window.who.as_deref() == who
+                },
+            );
             let Some(last) = told.iter().map(|told| told.started).max() else {
                 continue;
             };

@@ -36,6 +36,7 @@ const CUT: TimeDelta = TimeDelta::seconds(59);
 #[derive(Debug)]
 pub(super) struct Discovery {
     now: DateTime<Utc>,
+    settle: Duration,
     days: Vec<Span>,
     window: Window,
     /// Meetings that a repair dropped: no window needs to show them again.
@@ -74,11 +75,14 @@ impl Discovery {
         now: DateTime<Utc>,
         (since, until): (DateTime<Utc>, DateTime<Utc>),
         dataset: Option<&Dataset>,
+        who: Option<String>,
     ) -> Result<Self> {
         let (earlier, lost) = match dataset {
             Some(dataset) => {
                 let site = config.base_url.origin().ascii_serialization();
-                let earlier = dataset.covered(&site, config.query_all).await?;
+                let earlier = dataset
+                    .covered(&site, config.query_all, who.as_deref())
+                    .await?;
                 (earlier, dataset.lost())
             }
             None => (None, vec![]),
@@ -102,24 +106,31 @@ impl Discovery {
         let earliest = |earlier: &Window| earlier.earliest.min(since);
         let covered = |earlier: &Window| earlier.covered_until.max(until);
         let seen = |earlier: &Window| earlier.seen_until.max(until);
+        let mut window = Window {
+            since: begin,
+            until,
+            timezone: config.timezone,
+            query_all: config.query_all,
+            earliest: earlier.as_ref().map_or(since, earliest),
+            covered_until: earlier.as_ref().map_or(until, covered),
+            seen_until: earlier.as_ref().map_or(until, seen),
+            owed: BTreeSet::new(),
+            discovered: 0,
+            settling: 0,
+            requests: 0,
+            is_past_retention: history::is_past_retention(begin, now),
+            unlisted: vec![],
+            who,
+        };
+        if let Some(earlier) = &earlier {
+            carry_over(earlier, &days, &mut window);
+        }
         Ok(Self {
             now,
+            // Through a pipe, what is left to the next run is lost: it remembers nothing.
+            settle: dataset.map_or(Duration::ZERO, |_| config.settle),
             days,
-            window: Window {
-                since: begin,
-                until,
-                timezone: config.timezone,
-                query_all: config.query_all,
-                earliest: earlier.as_ref().map_or(since, earliest),
-                covered_until: earlier.as_ref().map_or(until, covered),
-                seen_until: earlier.as_ref().map_or(until, seen),
-                owed: BTreeSet::new(),
-                discovered: 0,
-                settling: 0,
-                requests: 0,
-                is_past_retention: history::is_past_retention(begin, now),
-                unlisted: vec![],
-            },
+            window,
             lost,
         })
     }
@@ -152,7 +163,7 @@ impl Discovery {
                 cause: "the requests set aside for this run are for other days".to_owned(),
                 request_id: None,
             }));
-        let work = self.sort(listings, config.settle);
+        let work = self.sort(listings);
         let settling = work.window.window.settling;
         if settling > 0 {
             (observer)(Event::Settling { meetings: settling });
@@ -161,9 +172,10 @@ impl Discovery {
     }
 
     /// Sorts what was found into what is to be brought and what is left to the next run.
-    fn sort(self, listings: Listings, settle: Duration) -> Work {
+    fn sort(self, listings: Listings) -> Work {
         let Self {
             now,
+            settle,
             mut window,
             lost,
             ..
@@ -173,10 +185,8 @@ impl Discovery {
         let mut starts = HashMap::new();
         window.discovered = listings.found.len() as u64;
         for found in listings.found {
-            // What the list tells is cut to the minute, and may be nonsense.
-            let Span { since, until } = found.day;
-            let last = (until - TimeDelta::milliseconds(1)).max(since);
-            let start = found.meeting.start.unwrap_or(since).clamp(since, last);
+            // The list finds a meeting by when it began in truth, and may tell another time.
+            let start = found.day.since;
             if is_over(&found, now, settled_by) {
                 starts.insert(found.meeting.conf_uuid.clone(), start);
                 meetings.push(found.meeting.conf_uuid);
@@ -194,6 +204,21 @@ impl Discovery {
             meetings,
             window: Discovered { window, starts },
             listed: listings.outcome,
+        }
+    }
+}
+
+/// What earlier runs owe and this one does not look for is owed by this one.
+fn carry_over(earlier: &Window, days: &[Span], window: &mut Window) {
+    let is_looked_for = |instant: DateTime<Utc>| {
+        let mut days = days.iter();
+        days.any(|day| day.since <= instant && instant < day.until)
+    };
+    let unlisted = earlier.unlisted.iter();
+    let ends = unlisted.flat_map(|day| [day.since, day.until - TimeDelta::milliseconds(1)]);
+    for instant in ends.chain(earlier.owed.iter().copied()) {
+        if !is_looked_for(instant) {
+            window.owe(instant);
         }
     }
 }

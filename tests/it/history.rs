@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rollbook::simulator::{
-    Effect, Endpoint, Fault, MeetingSpec, Options, RecordEdit, Seen, ServiceError,
+    Effect, Endpoint, Fault, MeetingSpec, Options, RecordEdit, Seen, ServiceError, TOKEN,
 };
-use rollbook::{History, Outcome, Report, silent};
+use rollbook::{Credentials, History, Outcome, Report, silent};
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
@@ -372,4 +372,45 @@ async fn who_lists_and_exports_nothing_logs_out() {
     assert!(listed.unwrap().unlisted.is_empty());
     assert_eq!(scene.simulator.most_live_tokens(), 1);
     assert_eq!(scene.simulator.live_tokens(), 0);
+}
+
+/// A day that could not be listed is owed whatever window the runs between ask for.
+#[tokio::test]
+async fn a_run_for_other_days_does_not_forget_what_is_owed() {
+    let mut options = Options::sizes(&[]);
+    options.meetings = vec![at("2026-03-10T08:00:00Z", 2), at("2026-06-15T08:00:00Z", 3)];
+    let scene = scene(options, "2026-06-15").await;
+    let mut scene = scene.set(|config| {
+        config.until = Some("2026-06-16".parse().unwrap());
+        config.retries = 0;
+    });
+    let refused = Fault::new(Effect::Status(403)).on(Endpoint::History);
+    scene.simulator.add_fault(refused);
+    let report = run_at(&scene, "2026-06-20T00:00:00Z").await;
+    assert_eq!(report.window.unwrap().unlisted.len(), 2);
+    scene.simulator.clear_faults();
+    scene.config.since = Some("2026-03-01".parse().unwrap());
+    scene.config.until = Some("2026-03-31".parse().unwrap());
+    let report = run_at(&scene, "2026-06-21T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(brought(&scene), [0]);
+    scene.config.since = Some("yesterday".parse().unwrap());
+    scene.config.until = None;
+    let report = run_at(&scene, "2026-07-20T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(brought(&scene), [0, 1]);
+}
+
+/// Another user's job on the same dataset knows nothing of what this one's could see.
+#[tokio::test]
+async fn how_far_a_run_got_is_true_for_who_asked_alone() {
+    let scene = scene(options(), "2026-10-30").await;
+    let mut scene = scene.logging_in();
+    let report = run_at(&scene, "2026-11-05T00:00:00Z").await;
+    assert!(report.window.unwrap().who.is_some());
+    scene.credentials = Credentials::Token(TOKEN.into());
+    scene.config.since = Some("2026-11-04".parse().unwrap());
+    let window = run_at(&scene, "2026-11-06T00:00:00Z").await.window.unwrap();
+    assert_eq!(window.since, time("2026-11-03T16:00:00Z"));
+    assert_eq!(window.earliest, window.since);
 }

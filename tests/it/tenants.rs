@@ -300,6 +300,8 @@ fn one_tenant_can_be_picked_and_the_others_are_left_alone() {
 #[case::a_list_for_all(&["--meetings", "list.txt"], "--tenant NAME")]
 #[case::a_meeting_for_all(&["9a0fa6d10a5b11eaae5e191763c22c0e"], "--tenant NAME")]
 #[case::a_site_for_all(&["--base-url", "https://example.com"], "base_url")]
+#[case::an_account_for_all(&["--account", "me"], "account")]
+#[case::a_key_for_all(&["--pii-key-file", "key"], "pii_key_file")]
 #[case::a_token_for_all(&["--access-token-file", "token"], "access_token_file")]
 fn what_can_only_be_meant_for_one_tenant_is_refused_for_several(
     #[case] args: &[&str],
