@@ -49,6 +49,7 @@ impl LoginCheckArgs {
         let (mut config, tenants) = config::load(self.config.as_deref())?;
         let is_tenant = !tenants.is_empty() || self.tenant.is_some();
         if is_tenant {
+            tenants::refuse_variables(given)?;
             config = tenants::one(tenants, self.tenant.as_deref())?;
         }
         self.site.overlay(&mut config);

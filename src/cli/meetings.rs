@@ -65,6 +65,7 @@ impl MeetingsArgs {
         let (mut config, tenants) = config::load(self.config.as_deref())?;
         let is_tenant = !tenants.is_empty() || self.tenant.is_some();
         if is_tenant {
+            tenants::refuse_variables(given)?;
             config = tenants::one(tenants, self.tenant.as_deref())?;
         }
         self.span.overlay(&mut config);

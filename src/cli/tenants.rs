@@ -66,6 +66,9 @@ pub(super) fn pick(
     if !names.is_empty() {
         tenants.retain(|tenant| names.contains(&tenant.name));
     }
+    if !tenants.is_empty() {
+        refuse_variables(given)?;
+    }
     if tenants.len() < 2 {
         return Ok(tenants);
     }
@@ -85,6 +88,30 @@ pub(super) fn pick(
         )));
     }
     Ok(tenants)
+}
+
+/// Refuses what is a tenant's own where a variable says it: it would go to whoever is picked.
+///
+/// # Errors
+///
+/// Such a variable is set.
+pub(super) fn refuse_variables(given: &ArgMatches) -> Result<()> {
+    let is_variable = |id: &&str| {
+        // Not every command has every flag.
+        let source = given
+            .try_contains_id(id)
+            .is_ok()
+            .then(|| given.value_source(id));
+        source.flatten() == Some(ValueSource::EnvVariable)
+    };
+    match OWN.into_iter().find(is_variable) {
+        Some(own) => Err(usage(&format!(
+            "{own} is a tenant's own, and a variable says it: unset ROLLBOOK_{}, and say it in the \
+             [[tenant]] section",
+            own.to_uppercase()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The settings of the one tenant that is meant.

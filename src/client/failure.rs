@@ -38,6 +38,8 @@ pub(crate) struct Refusal {
     cause: String,
     status: Option<u16>,
     code: Option<String>,
+    /// The request was sent, and the time for its answer is over.
+    is_late: bool,
     /// The server's name for the request.
     request_id: Option<String>,
 }
@@ -56,6 +58,7 @@ impl Failure {
     /// No answer, or half of one.
     pub(super) fn transport(error: reqwest::Error) -> Self {
         let error = error.without_url();
+        let is_late = error.is_timeout() && !error.is_connect();
         let mut cause = if error.is_timeout() {
             "no answer in time".to_owned()
         } else {
@@ -70,7 +73,16 @@ impl Failure {
             }
             source = error.source();
         }
-        Self::transient(FailureKind::Transport, cause)
+        let mut failure = Self::transient(FailureKind::Transport, cause);
+        if let Self::Refused(refusal) = &mut failure {
+            refusal.is_late = is_late;
+        }
+        failure
+    }
+
+    /// Whether the server has the request and did not answer in time.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.is_late)
     }
 
     /// A refusal in the server's own words, without the key that was searched for.
@@ -105,6 +117,7 @@ impl Failure {
             cause,
             status: Some(status),
             code: error.code.clone(),
+            is_late: false,
             request_id: None,
         })
     }
@@ -116,6 +129,7 @@ impl Failure {
             cause,
             status: None,
             code: None,
+            is_late: false,
             request_id: None,
         })
     }

@@ -171,7 +171,14 @@ impl Client {
         if kind != Kind::Account {
             request = request.header("X-Token-Type", "LongTicket");
         }
-        let answer = self.receive(request).await?;
+        let answer = match self.receive(request).await {
+            // The password may have been looked at.
+            Err(failure) if kind == Kind::Account && failure.is_late() => {
+                let reason = format!("{failure}; the password is not sent a second time");
+                return Err(Failure::Run(Error::Login { reason }));
+            }
+            answer => answer?,
+        };
         if answer.is_success()
             && let Some(grant) = Grant::parse(&answer.body)
         {
@@ -265,7 +272,7 @@ fn may_be_about_the_password(answer: &Answer) -> bool {
     let is_in_passing = [Verdict::Retry, Verdict::RetrySlowly, Verdict::Throttled];
     // Something in between, such as a portal, claims success.
     let is_elsewhere = code.is_none() && answer.is_success();
-    !is_in_passing.contains(&by_code) && !is_elsewhere && !matches!(answer.status, 429 | 502..=504)
+    !is_in_passing.contains(&by_code) && !is_elsewhere && !matches!(answer.status, 429 | 502 | 503)
 }
 
 /// A header value that no log shows.

@@ -258,6 +258,8 @@ async fn a_wrong_password_is_sent_once() {
 #[case::unknown_to_us(Effect::Status(500), 0)]
 #[case::busy(Effect::Status(503), 1)]
 #[case::unreachable(Effect::Reset, 1)]
+#[case::late(Effect::Hang, 0)]
+#[case::late_behind_a_gateway(Effect::Status(504), 0)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_sent_again_only_where_it_was_not_looked_at(
     #[case] effect: Effect,
@@ -274,7 +276,8 @@ async fn a_password_is_sent_again_only_where_it_was_not_looked_at(
     };
     let mut scene = Scene::of(&[10; 3])
         .await
-        .fault(Fault::new(effect).on(Endpoint::Account).first(1));
+        .fault(Fault::new(effect).on(Endpoint::Account).first(1))
+        .set(|config| config.timeout = Duration::from_millis(300));
     scene.credentials = with_account(PASSWORD);
     let run = scene.run().await;
     let logins = desk(&scene)

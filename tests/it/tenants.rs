@@ -396,3 +396,15 @@ fn the_meetings_of_one_tenant_are_listed() {
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     assert!(said.stderr.contains("--tenant (a, b)"), "{}", said.stderr);
 }
+
+/// It would go to whichever tenant is picked.
+#[test]
+fn a_variable_with_what_is_a_tenants_own_is_refused_even_for_one() {
+    let sites = Sites::of(&[10], &[20]);
+    for (variable, value) in [("ROLLBOOK_APP_ID", "other"), ("ROLLBOOK_ACCOUNT", "me")] {
+        let mut command = sites.command(&["--tenant", "b"]);
+        let said = ended(command.env(variable, value)).silently(2);
+        assert!(said.contains(&format!("unset {variable}")), "{said}");
+    }
+    assert_eq!((sites.a.requests(), sites.b.requests()), (0, 0));
+}
