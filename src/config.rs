@@ -145,7 +145,7 @@ pub struct Config {
     /// Environment variable that holds the account's password.
     pub password_env: Option<String>,
     /// Program and arguments of a command that prints an access token.
-    pub token_command: Option<Vec<String>>,
+    pub token_command: Option<CommandLine>,
 }
 
 impl Default for Config {
@@ -308,6 +308,30 @@ impl From<String> for SearchKey {
 impl fmt::Debug for SearchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SearchKey(..)")
+    }
+}
+
+/// A program and its arguments, which may be secret: `Debug` shows none of it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommandLine(Vec<String>);
+
+impl CommandLine {
+    /// The program first, then its arguments.
+    pub fn into_words(self) -> Vec<String> {
+        self.0
+    }
+}
+
+impl From<Vec<String>> for CommandLine {
+    fn from(words: Vec<String>) -> Self {
+        Self(words)
+    }
+}
+
+impl fmt::Debug for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CommandLine(..)")
     }
 }
 
@@ -543,6 +567,20 @@ mod tests {
             let error = with_base_url(url).check().unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        let config = Config {
+            search_key: Some("+861390000".to_owned().into()),
+            token_command: Some(vec!["vault".to_owned(), "hunter2".to_owned()].into()),
+            ..Config::default()
+        };
+        let shown = format!("{config:?}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("861390000"),
+            "{shown}"
+        );
     }
 
     #[test]

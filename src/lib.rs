@@ -78,7 +78,8 @@ mod zone;
 
 pub use auth::{Account, App, Credentials, TokenSource};
 pub use config::{
-    Compress, Config, CountPolicy, Format, IfRunning, LogFormat, PageSize, SearchKey, Verify, When,
+    CommandLine, Compress, Config, CountPolicy, Format, IfRunning, LogFormat, PageSize, SearchKey,
+    Verify, When,
 };
 pub use dataset::{
     Commit, Damage, Dataset, Left, Recovery, RunStatus, STATUS_VERSION, SetAside, Status,

@@ -230,7 +230,7 @@ fn places(
         rank: Rank::File,
         setting: "token_command",
         kind: Kind::Command,
-        place: Place::Here(words),
+        place: Place::Here(words.into_words()),
     }));
     named
 }
@@ -433,7 +433,7 @@ mod tests {
         let from_env = chosen(&with_token_file(), Rank::File, &[COMMAND]).unwrap();
         assert_eq!(from_env.kind, Kind::Command);
         let config = Config {
-            token_command: Some(vec!["vault".into()]),
+            token_command: Some(vec!["vault".to_owned()].into()),
             ..with_token_file()
         };
         let error = chosen(&config, Rank::File, &[]).unwrap_err().to_string();
