@@ -165,6 +165,11 @@ impl Spool {
         Ok((spool, left))
     }
 
+    /// Whether it adds pages, or only gives what it found.
+    pub(crate) fn keeps(&self) -> bool {
+        self.keeps
+    }
+
     /// Forgets the pages of all other meetings; says how many are left.
     pub(crate) fn only(&self, meetings: &[ConfUuid]) -> u64 {
         locked(&self.found).only(meetings)

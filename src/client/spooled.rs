@@ -25,7 +25,7 @@ impl Client {
     /// Keeps a page that has just arrived. Its place among the requests in flight is given up only
     /// after this: what is not in flight any more is in the spool.
     pub(super) async fn spool_page(&self, wanted: Wanted<'_>, fetched: Fetched) -> Fetched {
-        let Some(spool) = self.spool() else {
+        let Some(spool) = self.spool().filter(|spool| spool.keeps()) else {
             return fetched;
         };
         let (key, kept) = (key(wanted), fetched.clone());
@@ -42,7 +42,7 @@ impl Client {
 
     /// These meetings are committed: nobody needs their pages any more.
     pub(crate) async fn settle(&self, meetings: Vec<ConfUuid>) {
-        if let Some(spool) = self.spool() {
+        if let Some(spool) = self.spool().filter(|spool| spool.keeps()) {
             self.on_disk(move || spool.settle(&meetings)).await;
         }
     }
