@@ -35,6 +35,7 @@ use crate::history;
 use crate::ledger::Asked;
 use crate::pii::Pii;
 use crate::report::Report;
+use crate::run_id::{new_run_id, run_id};
 use crate::spool::Question;
 use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
@@ -273,19 +274,6 @@ impl Export {
         client.close().await;
         Ok(Finished { report, error })
     }
-}
-
-/// A name for a run that begins now.
-pub fn new_run_id() -> String {
-    run_id(Utc::now())
-}
-
-/// A name for a run: its start, and enough chance to tell it from another of the same second.
-fn run_id(started: DateTime<Utc>) -> String {
-    let suffix: String = std::iter::repeat_with(|| fastrand::char('a'..='z'))
-        .take(6)
-        .collect();
-    format!("{}-{suffix}", started.format("%Y%m%dT%H%M%SZ"))
 }
 
 /// A run's name and time.

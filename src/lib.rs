@@ -65,6 +65,7 @@ mod rate;
 mod record;
 mod report;
 mod retry;
+mod run_id;
 mod schema;
 pub mod simulator;
 mod spool;
@@ -88,7 +89,7 @@ pub use dataset::{
 pub use decode::{DecodeError, Page};
 pub use error::{Error, Result};
 pub use event::{Event, Observer, silent};
-pub use export::{Export, Finished, new_run_id};
+pub use export::{Export, Finished};
 pub use history::{History, Listed, Meeting};
 pub use identity::{Administrator, IDENTITY_VERSION, Identity, LoginKind, login_check};
 #[cfg(fuzzing)]
@@ -105,6 +106,7 @@ pub use report::{
     REPORT_VERSION, Report, Requests, Unlisted, Window,
 };
 pub use retry::{ErrorBody, Patience, Verdict};
+pub use run_id::new_run_id;
 pub use schema::{Warehouse, arrow_listing};
 pub use tenant::Tenant;
 pub use throttle::Throttle;

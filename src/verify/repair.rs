@@ -5,12 +5,12 @@
 //! entry knows it moves out of the readers' sight. History is never rewritten, and data that
 //! nobody knows is never deleted. A repair that is cut off is finished by the next one.
 
-use chrono::Utc;
 use serde::Serialize;
 
 use crate::dataset::{Held, SetAside};
 use crate::error::Result;
 use crate::ledger::Ledger;
+use crate::run_id::new_run_id;
 use crate::store::Store;
 use crate::uuid::ConfUuid;
 
@@ -40,7 +40,7 @@ pub struct Repair {
 impl Repair {
     fn of(before: Verification) -> Self {
         Self {
-            run_id: run_id(),
+            run_id: format!("repair-{}", new_run_id()),
             published: vec![],
             retracted: vec![],
             dropped: vec![],
@@ -111,10 +111,4 @@ pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
     drop(held);
     repair.after = Some(survey(&store, dest).await?.found);
     Ok(repair)
-}
-
-fn run_id() -> String {
-    let letters = std::iter::repeat_with(|| fastrand::char('a'..='z'));
-    let suffix: String = letters.take(6).collect();
-    format!("repair-{}-{suffix}", Utc::now().format("%Y%m%dT%H%M%SZ"))
 }
