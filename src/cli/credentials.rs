@@ -70,12 +70,17 @@ struct Named {
     place: Place,
 }
 
-/// Reads the credentials of a run.
+/// Reads the credentials of a run. Of a tenant, nothing was `given`: they come from the places that
+/// its settings name and from no other.
 ///
 /// # Errors
 ///
 /// None are named, two are, or the place does not hold one; the message says what to set.
-pub(crate) fn read(config: &Config, given: &ArgMatches) -> Result<Credentials> {
+pub(crate) fn read(config: &Config, given: Option<&ArgMatches>) -> Result<Credentials> {
+    let Some(given) = given else {
+        let named = choose(places(config, |_| Rank::File, |_| false));
+        return credentials(config, &named.map_err(of_tenant)?);
+    };
     let rank = |id: &str| match given.value_source(id) {
         Some(ValueSource::CommandLine) => Rank::Flag,
         Some(ValueSource::EnvVariable) => Rank::Environment,
@@ -160,16 +165,6 @@ pub(crate) fn pii_key(config: &Config, given: Option<&ArgMatches>) -> Result<Opt
         return Ok(None);
     }
     choose(places)?.read().map(Some)
-}
-
-/// Reads the credentials of a tenant, from the places that its settings name and from no other.
-///
-/// # Errors
-///
-/// As [`read`].
-pub(crate) fn read_named(config: &Config) -> Result<Credentials> {
-    let named = choose(places(config, |_| Rank::File, |_| false));
-    credentials(config, &named.map_err(of_tenant)?)
 }
 
 /// What would help a run without tenants does not help here.

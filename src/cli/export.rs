@@ -117,7 +117,7 @@ impl ExportArgs {
         let pii_key = credentials::pii_key(&config, Some(given))?;
         let export = Export {
             meetings: meetings(self.named, &config)?,
-            credentials: credentials::read(&config, given)?,
+            credentials: credentials::read(&config, Some(given))?,
             config,
             pipe,
             pii_key,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
 use super::site::Site;
-use super::{Voice, answer, config, credentials, runtime, signals, tenants};
+use super::{Voice, answer, credentials, runtime, signals, tenants};
 use crate::terminal::{Align, Table, shortened};
 
 const AFTER_HELP: &str = "\
@@ -46,19 +46,11 @@ pub(crate) struct LoginCheckArgs {
 
 impl LoginCheckArgs {
     pub(crate) fn run(self, voice: &Voice, given: &ArgMatches) -> Result<Exit> {
-        let (mut config, tenants) = config::load(self.config.as_deref())?;
-        let is_tenant = !tenants.is_empty() || self.tenant.is_some();
-        if is_tenant {
-            tenants::refuse_variables(given)?;
-            config = tenants::one(tenants, self.tenant.as_deref())?;
-        }
+        let (mut config, given) =
+            tenants::load_one(self.config.as_deref(), self.tenant.as_deref(), given)?;
         self.site.overlay(&mut config);
         config.check()?;
-        let credentials = if is_tenant {
-            credentials::read_named(&config)?
-        } else {
-            credentials::read(&config, given)?
-        };
+        let credentials = credentials::read(&config, given)?;
         let terminal = voice.terminal(&config, None)?;
         let outcome = runtime()?.block_on(async {
             let stop = CancellationToken::new();

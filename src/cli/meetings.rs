@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::Exit;
 use super::site::{Site, set};
 use super::window::Span;
-use super::{Voice, answer, config, credentials, runtime, signals, tenants};
+use super::{Voice, answer, credentials, runtime, signals, tenants};
 use crate::terminal::{Align, Table, observe, shortened};
 
 /// Columns that a topic or a name may take in the table.
@@ -62,12 +62,8 @@ enum Form {
 
 impl MeetingsArgs {
     pub(crate) fn run(self, voice: &Voice, given: &ArgMatches) -> Result<Exit> {
-        let (mut config, tenants) = config::load(self.config.as_deref())?;
-        let is_tenant = !tenants.is_empty() || self.tenant.is_some();
-        if is_tenant {
-            tenants::refuse_variables(given)?;
-            config = tenants::one(tenants, self.tenant.as_deref())?;
-        }
+        let (mut config, given) =
+            tenants::load_one(self.config.as_deref(), self.tenant.as_deref(), given)?;
         self.span.overlay(&mut config);
         self.site.overlay(&mut config);
         set(&mut config.rate, self.rate);
@@ -77,11 +73,7 @@ impl MeetingsArgs {
             return Err(no_window());
         }
         config.check()?;
-        let credentials = if is_tenant {
-            credentials::read_named(&config)?
-        } else {
-            credentials::read(&config, given)?
-        };
+        let credentials = credentials::read(&config, given)?;
         let terminal = voice.terminal(&config, None)?;
         let stop = CancellationToken::new();
         let history = History {

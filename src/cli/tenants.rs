@@ -4,6 +4,8 @@
 //! others. A tenant's secrets are read from the places that the config file names for it, and from
 //! no variable or flag that would be everybody's.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Error, Result};
 use chrono::{DateTime, Utc};
 use clap::ArgMatches;
@@ -18,7 +20,7 @@ use super::exit::{self, Exit};
 use super::export::{self, STOPPING};
 use super::metrics::Metrics;
 use super::whole_file::WholeFile;
-use super::{credentials, signals};
+use super::{config, credentials, signals};
 use crate::terminal::{Progress, Terminal};
 
 /// Version of the overall report's form.
@@ -72,13 +74,7 @@ pub(super) fn pick(
     if tenants.len() < 2 {
         return Ok(tenants);
     }
-    let said = |id: &&str| {
-        let source = given.value_source(id);
-        matches!(
-            source,
-            Some(ValueSource::CommandLine | ValueSource::EnvVariable)
-        )
-    };
+    let said = |id: &&str| given.value_source(id) == Some(ValueSource::CommandLine);
     let own = OWN.into_iter().find(said);
     if let Some(own) = own.or(has_meetings.then_some("CONF_UUID")) {
         return Err(usage(&format!(
@@ -95,7 +91,7 @@ pub(super) fn pick(
 /// # Errors
 ///
 /// Such a variable is set.
-pub(super) fn refuse_variables(given: &ArgMatches) -> Result<()> {
+fn refuse_variables(given: &ArgMatches) -> Result<()> {
     let is_variable = |id: &&str| {
         // Not every command has every flag.
         let source = given
@@ -114,12 +110,27 @@ pub(super) fn refuse_variables(given: &ArgMatches) -> Result<()> {
     }
 }
 
-/// The settings of the one tenant that is meant.
+/// The settings of a command that asks one site: those of the config file, or of the tenant in it
+/// that is meant. For a tenant nothing counts as given beside them.
 ///
 /// # Errors
 ///
-/// No name, or a name without a section.
-pub(super) fn one(tenants: Vec<Tenant>, name: Option<&str>) -> Result<Config> {
+/// The file; no name where it has tenants, or one without a section; a variable with what is a
+/// tenant's own.
+pub(super) fn load_one<'a>(
+    path: Option<&Path>,
+    name: Option<&str>,
+    given: &'a ArgMatches,
+) -> Result<(Config, Option<&'a ArgMatches>)> {
+    let (config, tenants) = config::load(path)?;
+    if tenants.is_empty() && name.is_none() {
+        return Ok((config, Some(given)));
+    }
+    refuse_variables(given)?;
+    Ok((one(tenants, name)?, None))
+}
+
+fn one(tenants: Vec<Tenant>, name: Option<&str>) -> Result<Config> {
     let names: Vec<_> = tenants.iter().map(|tenant| tenant.name.clone()).collect();
     let all = names.join(", ");
     let refuse = |reason: String| Err(rollbook::Error::Config(reason).into());
@@ -150,7 +161,7 @@ pub(super) fn prepare(
     }
     Ok(Export {
         meetings: export::meetings(named, &config)?,
-        credentials: credentials::read_named(&config)?,
+        credentials: credentials::read(&config, None)?,
         pii_key: credentials::pii_key(&config, None)?,
         config,
         pipe: None,
