@@ -1,22 +1,22 @@
 //! The bytes of one answer -> one [`Page`].
 //!
-//! The body is checked once as UTF-8; then one serde visitor writes each member straight into
-//! Arrow builders: no struct a record, no `serde_json::Value`. Pure, and strict: what cannot be
-//! read is an error that names the record and the member, never a skipped row. Messages never
-//! quote what the answer holds, since that is personal data.
+//! The body is checked once as UTF-8. Then [`scan`] reads what the API sends every day, quickly;
+//! whatever is unusual, and all that is wrong, it leaves to [`visit`], which is the reference for
+//! both. Each writes the members straight into Arrow builders: no struct a record, no
+//! `serde_json::Value`. Pure, and strict: what cannot be read is an error that names the record
+//! and the member, never a skipped row. Messages never quote what the answer holds, since that is
+//! personal data.
 
 mod columns;
+mod scan;
 mod value;
-
-use std::fmt;
+mod visit;
 
 use arrow::record_batch::RecordBatch;
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
 
 use self::columns::Columns;
-use self::value::{Integer, Key};
+use self::scan::scan;
+use self::visit::visit;
 use crate::uuid::ConfUuid;
 
 /// One answer of the API, decoded.
@@ -59,6 +59,18 @@ pub enum DecodeError {
     },
 }
 
+/// What an answer holds, before it is known to be a page.
+struct Envelope {
+    columns: Columns,
+    replaced: Vec<usize>,
+    offset: Option<i64>,
+    limit: Option<i64>,
+    count: Option<i64>,
+    has_data: bool,
+    /// It has an error code, whatever else it has.
+    is_error: bool,
+}
+
 impl Page {
     /// Decodes the answer to a request for `meeting` from `offset` on.
     ///
@@ -73,204 +85,48 @@ impl Page {
         }
         let text = simdutf8::basic::from_utf8(body)
             .map_err(|error| DecodeError::NotAPage(error.to_string()))?;
-        match Self::decode_with(text, meeting, offset, Texts::Strict) {
-            // JSON, and yet refused as if it were not: the fast way of reading texts refuses a
-            // lone surrogate; the slow way keeps the row. It would let control characters pass,
-            // which are no JSON.
-            Err(refused) if refused.is_syntax && is_json(text) => {
-                Self::decode_with(text, meeting, offset, Texts::Lossy)
-            }
-            outcome => outcome,
-        }
-        .map_err(|refused| refused.error)
+        let envelope = match scan(text) {
+            Some(envelope) => envelope,
+            None => visit(text, offset)?,
+        };
+        envelope.page(meeting, offset)
     }
+}
 
-    fn decode_with(
-        text: &str,
-        meeting: &ConfUuid,
-        offset: u64,
-        texts: Texts,
-    ) -> Result<Self, Refused> {
-        let mut envelope = Envelope {
-            columns: Columns::new(texts, text.len()),
+impl Envelope {
+    /// Nothing yet of an answer of `bytes` bytes.
+    fn new(bytes: usize) -> Self {
+        Self {
+            columns: Columns::new(bytes),
+            replaced: vec![],
             offset: None,
             limit: None,
             count: None,
             has_data: false,
             is_error: false,
-        };
-        let mut json = serde_json::Deserializer::from_str(text);
-        let outcome = Object(&mut envelope)
-            .deserialize(&mut json)
-            .and_then(|()| json.end());
-        if let Err(error) = outcome {
-            let is_syntax = !error.is_data();
-            // What is read the slow way is JSON: no asking again makes it better.
-            let is_wrong = error.is_data() || texts == Texts::Lossy;
-            let place = format!("line {}, column {}", error.line(), error.column());
-            let rows = envelope.columns.rows();
-            let error = match envelope.columns.at_fault() {
-                Some(what) if is_wrong => DecodeError::Record {
-                    offset: offset.saturating_add(rows as u64),
-                    what,
-                    place,
-                },
-                _ if rows > MOST_RECORDS => {
-                    DecodeError::NotAPage(format!("it has more than {MOST_RECORDS} records"))
-                }
-                // The message of a data error quotes the value; that of a syntax error does not.
-                _ if is_wrong => DecodeError::NotAPage(format!(
-                    "a member of the envelope has the wrong type or stands twice at {place}"
-                )),
-                _ => DecodeError::NotAPage(format!("not JSON: {error}")),
-            };
-            return Err(Refused { error, is_syntax });
         }
-        let not_a_page = |reason: &str| Refused {
-            error: DecodeError::NotAPage(reason.to_owned()),
-            is_syntax: false,
-        };
-        if envelope.is_error {
+    }
+
+    fn page(self, meeting: &ConfUuid, offset: u64) -> Result<Page, DecodeError> {
+        let not_a_page = |reason: &str| DecodeError::NotAPage(reason.to_owned());
+        if self.is_error {
             return Err(not_a_page("it has an error code"));
         }
-        let count = envelope
-            .count
-            .ok_or_else(|| not_a_page("it has no count"))?;
+        let count = self.count.ok_or_else(|| not_a_page("it has no count"))?;
         let count = u64::try_from(count).map_err(|_| not_a_page("its count is negative"))?;
-        if !envelope.has_data && count > 0 {
+        if !self.has_data && count > 0 {
             return Err(not_a_page("it has a count but no data"));
         }
-        let (records, replaced) = envelope
-            .columns
-            .finish(meeting, offset)
+        let records = self.columns.finish(meeting, offset);
+        let records = records
             .map_err(|error| not_a_page(&format!("its columns do not fit together: {error}")))?;
-        Ok(Self {
-            offset: envelope.offset,
-            limit: envelope.limit,
+        Ok(Page {
+            offset: self.offset,
+            limit: self.limit,
             count,
             records,
-            replaced,
+            replaced: self.replaced,
         })
-    }
-}
-
-/// Whether a text is JSON, whatever it says.
-fn is_json(text: &str) -> bool {
-    serde_json::from_str::<IgnoredAny>(text).is_ok()
-}
-
-/// How texts are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Texts {
-    /// As `str`: quick; refuses lone surrogates.
-    Strict,
-    /// As bytes: lone surrogates become U+FFFD and are counted.
-    Lossy,
-}
-
-struct Refused {
-    error: DecodeError,
-    is_syntax: bool,
-}
-
-struct Envelope {
-    columns: Columns,
-    offset: Option<i64>,
-    limit: Option<i64>,
-    count: Option<i64>,
-    has_data: bool,
-    /// It has an error code, whatever else it has.
-    is_error: bool,
-}
-
-/// The members that make a page.
-const KNOWN: [&str; 4] = ["data", "offset", "limit", "count"];
-
-struct Object<'a>(&'a mut Envelope);
-
-impl<'de> DeserializeSeed<'de> for Object<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Object<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with data, offset, limit and count")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Envelope {
-            columns,
-            offset,
-            limit,
-            count,
-            has_data,
-            is_error,
-        } = self.0;
-        let mut seen = 0u8;
-        while let Some((key, _)) = map.next_key_seed(Key(columns.texts()))? {
-            if let Some(known) = KNOWN.iter().position(|known| *known == key) {
-                // Two figures for one thing: no saying which is meant.
-                if seen & (1 << known) != 0 {
-                    return Err(A::Error::custom("a member twice"));
-                }
-                seen |= 1 << known;
-            }
-            match key.as_ref() {
-                "data" => *has_data = map.next_value_seed(Data(columns))?,
-                "error_code" | "errorCode" => {
-                    *is_error |= map.next_value::<Option<IgnoredAny>>()?.is_some();
-                }
-                "offset" => *offset = small(map.next_value_seed(Integer)?),
-                "limit" => *limit = small(map.next_value_seed(Integer)?),
-                "count" => *count = small(map.next_value_seed(Integer)?),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A figure of the envelope; one that no meeting can have is kept impossible.
-fn small(value: Option<i128>) -> Option<i64> {
-    value.map(|value| i64::try_from(value).unwrap_or(-1))
-}
-
-struct Data<'a>(&'a mut Columns);
-
-impl<'de> DeserializeSeed<'de> for Data<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Data<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of records, or null")
-    }
-
-    fn visit_unit<E>(self) -> Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
-        while seq.next_element_seed(&mut *self.0)?.is_some() {
-            if self.0.rows() > MOST_RECORDS {
-                return Err(A::Error::custom("too many records"));
-            }
-        }
-        Ok(true)
     }
 }
 

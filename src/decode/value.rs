@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 
-use super::Texts;
+use super::visit::Texts;
 
 /// A whole number of 64 bits, with or without sign, a text that holds one, or null.
 #[derive(Clone, Copy)]
