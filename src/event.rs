@@ -53,6 +53,11 @@ pub enum Event {
         /// How many.
         meetings: u64,
     },
+    /// Meetings that runs before could not bring are given up: the service keeps none so long.
+    Forgotten {
+        /// How many.
+        meetings: u64,
+    },
     /// The run begins: meetings asked for, and how many of them the ledger holds already.
     Started {
         /// Distinct meetings asked for.

@@ -102,7 +102,7 @@ pub use pii::{PiiPolicy, Treatment};
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
 pub use report::{
-    FailureKind, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota,
+    FailureKind, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Owed, Proof, Quota,
     REPORT_VERSION, Report, Requests, Unlisted, Window,
 };
 pub use retry::{ErrorBody, Patience, Verdict};

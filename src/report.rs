@@ -95,19 +95,27 @@ pub struct Window {
     pub covered_until: DateTime<Utc>,
     /// The latest instant that this run or one before it asked the list for.
     pub seen_until: DateTime<Utc>,
-    /// When the meetings began that were found and are not held: the next run looks for them on
-    /// those days, and on the days that could not be listed.
+    /// When the days began on which meetings were found that are not held: the next run looks there
+    /// again, and on the days that could not be listed.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub owed: BTreeSet<DateTime<Utc>>,
+    /// The meetings that were found, are not held and were not asked for by this run: the next one
+    /// does so, whether the list shows them then or not. Those that were asked for in vain are in
+    /// `per_meeting`, with the `day` that they were found on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub owed_meetings: BTreeMap<ConfUuid, Owed>,
     /// Who asked, as a digest: others may see other meetings. A token does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
     /// Meetings found.
     pub discovered: u64,
-    /// Of them, left to the next run, since they ended too recently.
+    /// Left to the next run, since they ended too recently.
     pub settling: u64,
     /// Attempts sent for the list; they are not among the requests for pages.
     pub requests: u64,
+    /// Of what runs before left, the meetings that are given up: the service keeps none so long.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forgotten: u64,
     /// The window begins before what the service keeps by default (6 months): what it has removed
     /// is not listed any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -125,11 +133,40 @@ impl Window {
         owed || self.unlisted.iter().any(is_unlisted)
     }
 
-    /// One more meeting that is not held.
+    /// Gives up what is older than this; counts the meetings.
+    pub(crate) fn forget(&mut self, oldest: DateTime<Utc>) -> u64 {
+        let before = self.owed_meetings.len();
+        self.owed_meetings.retain(|_, owed| owed.day >= oldest);
+        self.owed = self.owed.split_off(&oldest);
+        self.unlisted.retain(|day| day.until > oldest);
+        (before - self.owed_meetings.len()) as u64
+    }
+
+    /// One more meeting that is not held and not asked for.
+    pub(crate) fn leave(&mut self, meeting: ConfUuid, owed: Owed) {
+        self.owe(owed.day);
+        self.owed_meetings.insert(meeting, owed);
+    }
+
+    /// One more day with a meeting that is not held.
     pub(crate) fn owe(&mut self, start: DateTime<Utc>) {
         self.owed.insert(start);
         self.covered_until = self.covered_until.min(start);
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// A meeting that is not held, and was not asked for yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    /// When the day began that it was found on.
+    pub day: DateTime<Utc>,
+    /// When it is over, as the list last told.
+    pub over: DateTime<Utc>,
 }
 
 /// A day, or what of it is in the window, whose list could not be had whole.
@@ -237,6 +274,10 @@ pub struct MeetingReport {
     /// Seams between those answers, all of which held.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seams: Option<u64>,
+    /// When the day of the list began that it was found on, where it is absent: the next run asks
+    /// for it, whether the list shows it then or not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub day: Option<DateTime<Utc>>,
     /// Why it is absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<String>,

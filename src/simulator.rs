@@ -170,6 +170,13 @@ impl Simulator {
         }
     }
 
+    /// The history list has lost a meeting from now on; its records are there still.
+    pub fn unlist(&self, meeting: &ConfUuid) {
+        if let Some((_, meeting)) = self.api.world.find(meeting.as_str()) {
+            meeting.is_unlisted.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// When a meeting ended, in milliseconds since 1970.
     pub fn end_of(&self, meeting: &ConfUuid) -> Option<i64> {
         let (_, meeting) = self.api.world.find(meeting.as_str())?;

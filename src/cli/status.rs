@@ -214,6 +214,7 @@ mod tests {
             proof: None,
             pages: None,
             seams: None,
+            day: None,
             cause: Some("answered 500\u{1b}[2J, 9 times".to_owned()),
             request_id: None,
         };

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::Dataset;
 use super::layout::{RUNS, run_of};
 use crate::error::Result;
-use crate::report::Window;
+use crate::report::{MeetingStatus, Owed, Window};
+use crate::uuid::ConfUuid;
 
 /// Reports read at once.
 const READS: usize = 8;
@@ -22,11 +23,38 @@ struct Told {
     finished: DateTime<Utc>,
     base_url: String,
     window: Window,
+    #[serde(default)]
+    per_meeting: Vec<Met>,
+}
+
+/// A meeting that a run asked for.
+#[derive(Deserialize)]
+struct Met {
+    conf_uuid: ConfUuid,
+    status: MeetingStatus,
+    #[serde(default)]
+    day: Option<DateTime<Utc>>,
+}
+
+impl Told {
+    /// The window, in which every meeting is named that the run found and the dataset lacked.
+    fn into_window(self) -> Window {
+        let mut window = self.window;
+        let absent = self.per_meeting.into_iter();
+        let absent = absent.filter(|met| met.status != MeetingStatus::Complete);
+        window.owed_meetings.extend(absent.filter_map(|met| {
+            let day = met.day?;
+            // Who asked for it took it for over.
+            Some((met.conf_uuid, Owed { day, over: day }))
+        }));
+        window
+    }
 }
 
 impl Dataset {
     /// How far earlier runs of the same question got: as the latest one says, and with what runs
-    /// left that it could not know of, since they ended after it began.
+    /// left that it could not know of, since they ended after it began. All that is owed is in
+    /// the window by name, as far as the reports have names.
     pub(crate) async fn covered(
         &self,
         base_url: &str,
@@ -63,12 +91,13 @@ impl Dataset {
             return Ok(told
                 .into_iter()
                 .filter(|told| told.finished >= last || told.started == last)
-                .map(|told| told.window)
+                .map(Told::into_window)
                 .reduce(|mut one, other| {
                     one.earliest = one.earliest.min(other.earliest);
                     one.covered_until = one.covered_until.min(other.covered_until);
                     one.seen_until = one.seen_until.max(other.seen_until);
                     one.owed.extend(other.owed);
+                    one.owed_meetings.extend(other.owed_meetings);
                     one.unlisted.extend(other.unlisted);
                     one
                 }));

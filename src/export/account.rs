@@ -26,7 +26,7 @@ pub(super) struct Account {
     /// The meetings asked for that no earlier run had committed, in order.
     work: Vec<ConfUuid>,
     settled: HashMap<ConfUuid, MeetingReport>,
-    /// When the meetings of the window began.
+    /// When the days began on which the meetings of the window were found.
     starts: HashMap<ConfUuid, DateTime<Utc>>,
     burst: u32,
     page_size: u64,
@@ -161,6 +161,7 @@ impl Account {
                 proof: Some(whole.proof),
                 pages: Some(whole.pages),
                 seams: Some(whole.seams),
+                day: None,
                 cause: None,
                 request_id: None,
             });
@@ -187,6 +188,7 @@ impl Account {
             proof: None,
             pages: None,
             seams: None,
+            day: None,
             cause: Some(absent.cause),
             request_id: absent.request_id,
         });
@@ -228,13 +230,12 @@ impl Account {
                 .settled
                 .get(&meeting)
                 .is_some_and(|settled| settled.status == MeetingStatus::Complete);
-            // The next run comes back to where the first of those that are not held began.
-            if let Some(window) = &mut report.window
-                && let Some(start) = self.starts.get(&meeting).filter(|_| !is_held)
-            {
-                window.owe(*start);
+            // The next run asks for what is not held, and looks again at the day it began.
+            let day = self.starts.get(&meeting).filter(|_| !is_held).copied();
+            if let (Some(window), Some(day)) = (&mut report.window, day) {
+                window.owe(day);
             }
-            let settled = self.settled.remove(&meeting).unwrap_or_else(|| {
+            let mut settled = self.settled.remove(&meeting).unwrap_or_else(|| {
                 report.meetings.unfinished += 1;
                 MeetingReport {
                     conf_uuid: meeting,
@@ -245,10 +246,12 @@ impl Account {
                     proof: None,
                     pages: None,
                     seams: None,
+                    day: None,
                     cause: Some(cause.to_owned()),
                     request_id: None,
                 }
             });
+            settled.day = day;
             if settled.status == MeetingStatus::Unfinished {
                 let needed = settled
                     .count

@@ -3,10 +3,11 @@
 //! Earlier runs left in their reports how far they got. A run looks where it was asked to; on the
 //! days of meetings that are not held yet and on those that could not be listed; and by the lookback
 //! behind the last instant that was listed, for meetings that come late. It never looks before the
-//! earliest instant that any run was asked for. So missed nights, failed meetings and late ones are
-//! caught up by any later run. What the dataset holds is skipped by its ledger, not by any clock.
+//! earliest instant that any run was asked for. What was found once and is not held is asked for by
+//! its name, whether the list shows it still or not. So missed nights, failed meetings and late ones
+//! are caught up by any later run. What the dataset holds is skipped by its ledger, not by any clock.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::error::Result;
 use crate::event::{Event, Observer};
 use crate::history::{self, Found, Listings};
 use crate::moment::before;
-use crate::report::{Unlisted, Window};
+use crate::report::{Owed, Unlisted, Window};
 use crate::uuid::ConfUuid;
 use crate::zone::Span;
 
@@ -39,6 +40,8 @@ pub(super) struct Discovery {
     settle: Duration,
     days: Vec<Span>,
     window: Window,
+    /// Meetings that earlier runs found and nobody holds: the list may have lost them since.
+    owed: BTreeMap<ConfUuid, Owed>,
     /// Meetings that a repair dropped: no window needs to show them again.
     lost: Vec<ConfUuid>,
 }
@@ -57,7 +60,7 @@ pub(super) struct Work {
 pub(super) struct Discovered {
     /// As it would be if every meeting to bring was held.
     pub(super) window: Window,
-    /// When these began.
+    /// When the days began on which they were found.
     pub(super) starts: HashMap<ConfUuid, DateTime<Utc>>,
 }
 
@@ -77,7 +80,7 @@ impl Discovery {
         dataset: Option<&Dataset>,
         who: Option<String>,
     ) -> Result<Self> {
-        let (earlier, lost) = match dataset {
+        let (mut earlier, lost) = match dataset {
             Some(dataset) => {
                 let site = config.base_url.origin().ascii_serialization();
                 let earlier = dataset
@@ -87,6 +90,13 @@ impl Discovery {
             }
             None => (None, vec![]),
         };
+        let (mut owed, mut forgotten) = (BTreeMap::new(), 0);
+        if let (Some(earlier), Some(dataset)) = (&mut earlier, dataset) {
+            let meetings = &mut earlier.owed_meetings;
+            meetings.retain(|meeting, _| !dataset.holds(meeting));
+            forgotten = earlier.forget(before(now, LONGEST_RETENTION));
+            owed = std::mem::take(&mut earlier.owed_meetings);
+        }
         let mut begin = since;
         let mut days = history::days(config, since, until)?;
         if let Some(earlier) = &earlier {
@@ -115,9 +125,11 @@ impl Discovery {
             covered_until: earlier.as_ref().map_or(until, covered),
             seen_until: earlier.as_ref().map_or(until, seen),
             owed: BTreeSet::new(),
+            owed_meetings: BTreeMap::new(),
             discovered: 0,
             settling: 0,
             requests: 0,
+            forgotten,
             is_past_retention: history::is_past_retention(begin, now),
             unlisted: vec![],
             who,
@@ -131,6 +143,7 @@ impl Discovery {
             settle: dataset.map_or(Duration::ZERO, |_| config.settle),
             days,
             window,
+            owed,
             lost,
         })
     }
@@ -147,6 +160,10 @@ impl Discovery {
             until: self.window.until,
             is_past_retention: self.window.is_past_retention,
         });
+        if self.window.forgotten > 0 {
+            let meetings = self.window.forgotten;
+            (observer)(Event::Forgotten { meetings });
+        }
         let mut days = std::mem::take(&mut self.days);
         // Half of what is set aside is for records: lists alone would bring nothing, run after run.
         let share = config
@@ -177,6 +194,7 @@ impl Discovery {
             now,
             settle,
             mut window,
+            mut owed,
             lost,
             ..
         } = self;
@@ -186,13 +204,26 @@ impl Discovery {
         window.discovered = listings.found.len() as u64;
         for found in listings.found {
             // The list finds a meeting by when it began in truth, and may tell another time.
-            let start = found.day.since;
-            if is_over(&found, now, settled_by) {
-                starts.insert(found.meeting.conf_uuid.clone(), start);
-                meetings.push(found.meeting.conf_uuid);
+            let (day, over) = (found.day.since, over(&found, now));
+            let meeting = found.meeting.conf_uuid;
+            owed.remove(&meeting);
+            if over <= settled_by {
+                starts.insert(meeting.clone(), day);
+                meetings.push(meeting);
             } else {
                 window.settling += 1;
-                window.owe(start);
+                window.leave(meeting, Owed { day, over });
+            }
+        }
+        for (meeting, owed) in owed {
+            if owed.day >= window.until {
+                window.leave(meeting, owed);
+            } else if owed.over <= settled_by {
+                starts.insert(meeting.clone(), owed.day);
+                meetings.push(meeting);
+            } else {
+                window.settling += 1;
+                window.leave(meeting, owed);
             }
         }
         for day in &listings.unlisted {
@@ -230,15 +261,18 @@ fn resume(instant: DateTime<Utc>, earlier: &Window, now: DateTime<Utc>) -> DateT
         .max(before(now, LONGEST_RETENTION))
 }
 
-/// Whether a meeting had ended by then. One whose end is not told, or is yet to come, has after a
-/// day.
-fn is_over(found: &Found, now: DateTime<Utc>, by: DateTime<Utc>) -> bool {
+/// When a meeting is over. One whose end is not told, or is yet to come, is after a day.
+fn over(found: &Found, now: DateTime<Utc>) -> DateTime<Utc> {
     match found.meeting.end {
-        Some(end) if end <= now => end + CUT <= by,
+        Some(end) if end <= now => end + CUT,
         _ => {
-            let start = found.meeting.start.unwrap_or(found.day.until);
-            let end = start.checked_add_signed(LONGEST_MEETING);
-            end.is_some_and(|end| end <= by)
+            // It began on its day, whatever is told.
+            let latest = found.day.until;
+            let start = found
+                .meeting
+                .start
+                .map_or(latest, |start| start.min(latest));
+            start.checked_add_signed(LONGEST_MEETING).unwrap_or(latest)
         }
     }
 }

@@ -290,6 +290,7 @@ impl Api {
             .iter()
             .filter(|meeting| (first..=last).contains(&meeting.origin.start))
             .filter(|meeting| meeting.listed_from <= now)
+            .filter(|meeting| !meeting.is_unlisted.load(Ordering::Relaxed))
             .filter(|meeting| is_all || !meeting.foreign)
             .filter(|meeting| key.is_empty() || history::is_found(meeting, key))
             .collect();

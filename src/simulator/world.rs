@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::drift::Drift;
 use super::guarded::Guarded;
@@ -31,6 +31,8 @@ pub(super) struct Meeting {
     pub(super) foreign: bool,
     /// When the history list has it first.
     pub(super) listed_from: i64,
+    /// Whether the history list has lost it.
+    pub(super) is_unlisted: AtomicBool,
     roll: Guarded<Roll>,
 }
 
@@ -124,6 +126,7 @@ impl Meeting {
                 odd_every: spec.odd_every,
             },
             foreign: spec.foreign,
+            is_unlisted: AtomicBool::new(false),
             roll: Guarded::new(Roll::new(spec.records)),
         }
     }

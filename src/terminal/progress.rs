@@ -277,6 +277,9 @@ fn observe_listing(event: &Event) {
             let day = minute(*day);
             tracing::warn!("the day from {day} could not be listed: {}", plain(cause));
         }
+        Event::Forgotten { meetings } => tracing::warn!(
+            "{meetings} meetings of earlier runs are given up: they are older than what the service keeps"
+        ),
         Event::Settling { meetings } => {
             tracing::info!("{meetings} meetings that ended lately are left to the next run");
         }

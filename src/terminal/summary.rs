@@ -358,6 +358,7 @@ mod tests {
             proof: Some(proof),
             pages: Some(1),
             seams: Some(0),
+            day: None,
             cause: None,
             request_id: None,
         };
@@ -436,6 +437,7 @@ mod tests {
                 proof: None,
                 pages: None,
                 seams: None,
+                day: None,
                 cause: Some("answered 500\u{1b}[2J, 9 times".to_owned()),
                 request_id: Some("914a39d6\u{1b}".to_owned()),
             });

@@ -414,3 +414,127 @@ async fn how_far_a_run_got_is_true_for_who_asked_alone() {
     assert_eq!(window.since, time("2026-11-03T16:00:00Z"));
     assert_eq!(window.earliest, window.since);
 }
+
+/// What became of a meeting before the list lost it.
+#[derive(Clone, Copy, Debug)]
+enum Left {
+    Settling,
+    Failed,
+    Unfinished,
+}
+
+#[rstest]
+#[case::settling(Left::Settling)]
+#[case::failed(Left::Failed)]
+#[case::unfinished(Left::Unfinished)]
+#[tokio::test]
+async fn a_meeting_that_was_found_is_asked_for_though_the_list_has_lost_it(#[case] left: Left) {
+    let mut options = Options::sizes(&[]);
+    options.meetings = vec![at("2026-11-01T08:00:00Z", 2), at("2026-11-01T14:00:00Z", 3)];
+    let scene = scene(options, "2026-10-30").await;
+    let late = scene.meetings[1].clone();
+    let end = DateTime::from_timestamp_millis(scene.simulator.end_of(&late).unwrap()).unwrap();
+    let mut first = end + TimeDelta::hours(1);
+    match left {
+        Left::Settling => first = end + TimeDelta::minutes(10),
+        Left::Failed => {
+            let fault = Fault::new(Effect::Status(400)).meeting(&late);
+            scene.simulator.add_fault(fault);
+        }
+        Left::Unfinished => scene
+            .simulator
+            .add_fault(Fault::new(Effect::Status(503)).meeting(&late)),
+    }
+    let cancel = CancellationToken::new();
+    let stop = cancel.clone();
+    let observer = std::sync::Arc::new(move |event| {
+        if matches!(event, rollbook::Event::Retrying { .. }) {
+            stop.cancel();
+        }
+    });
+    let run = scene.export().run_at(first, observer, cancel);
+    let report = run.await.unwrap().report;
+    let outcome = match left {
+        Left::Settling => Outcome::Complete,
+        Left::Failed => Outcome::Incomplete,
+        Left::Unfinished => Outcome::Interrupted,
+    };
+    assert_eq!(report.outcome, outcome);
+    assert_eq!(brought(&scene), [0]);
+
+    scene.simulator.unlist(&late);
+    let mut scene = scene.set(|config| config.retries = 0);
+    // Not of this window, and not forgotten.
+    scene.config.until = Some("2026-10-30".parse().unwrap());
+    let report = run_at(&scene, "2026-11-02T00:00:00Z").await;
+    assert_eq!(report.meetings.requested, 0);
+    scene.config.since = Some("yesterday".parse().unwrap());
+    scene.config.until = None;
+    // It stays owed while it cannot be had, and the run says so.
+    let refused = Fault::new(Effect::Status(400)).meeting(&late);
+    scene.simulator.add_fault(refused);
+    for now in ["2026-11-03T00:00:00Z", "2026-11-20T00:00:00Z"] {
+        let report = run_at(&scene, now).await;
+        assert_eq!(report.outcome, Outcome::Incomplete);
+        assert_eq!(report.meetings.incomplete, 1);
+        assert_eq!(report.per_meeting[0].conf_uuid, late);
+    }
+    scene.simulator.clear_faults();
+    scene.simulator.clear_requests();
+    let report = run_at(&scene, "2026-12-05T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!((report.meetings.complete, scene.seen().len()), (1, 1));
+    assert_eq!(brought(&scene), [0, 1]);
+    let report = run_at(&scene, "2026-12-06T00:00:00Z").await;
+    assert_eq!(report.meetings.requested, 0);
+    assert!(report.window.unwrap().owed.is_empty());
+}
+
+#[tokio::test]
+async fn a_meeting_that_is_never_had_is_given_up_once_nobody_keeps_it() {
+    let mut options = Options::sizes(&[]);
+    options.meetings = vec![at("2026-11-01T08:00:00Z", 2)];
+    let scene = scene(options, "2026-10-30").await;
+    let lost = scene.meetings[0].clone();
+    scene.simulator.add_fault(Fault::new(Effect::Status(400)));
+    run_at(&scene, "2026-11-03T00:00:00Z").await;
+    scene.simulator.unlist(&lost);
+    let scene = scene.set(|config| config.since = Some("yesterday".parse().unwrap()));
+    let report = run_at(&scene, "2027-10-31T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    assert_eq!(report.window.unwrap().forgotten, 0);
+    for (now, forgotten) in [("2027-11-05T00:00:00Z", 1), ("2027-11-06T00:00:00Z", 0)] {
+        let report = run_at(&scene, now).await;
+        let window = report.window.unwrap();
+        assert_eq!(
+            (report.outcome, window.forgotten),
+            (Outcome::Complete, forgotten)
+        );
+        assert!(window.owed.is_empty() && window.owed_meetings.is_empty());
+        assert_eq!(window.covered_until, time(now));
+    }
+}
+
+/// Reports of before had the days of what was owed, and no names.
+#[tokio::test]
+async fn what_a_report_owes_by_its_day_alone_is_found_on_that_day() {
+    let scene = scene(options(), "2026-10-30").await;
+    scene.simulator.add_fault(Fault::new(Effect::Status(400)));
+    run_at(&scene, "2026-11-03T00:00:00Z").await;
+    scene.simulator.clear_faults();
+    let runs = std::path::Path::new(scene.config.out.as_ref().unwrap()).join("_rollbook/runs");
+    for report in std::fs::read_dir(&runs).unwrap() {
+        let report = report.unwrap().path();
+        let text = std::fs::read_to_string(&report).unwrap();
+        let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for meeting in old["per_meeting"].as_array_mut().unwrap() {
+            assert!(meeting.as_object_mut().unwrap().remove("day").is_some());
+        }
+        assert_eq!(old["window"]["owed"].as_array().unwrap().len(), 3);
+        std::fs::write(&report, old.to_string()).unwrap();
+    }
+    let scene = scene.set(|config| config.since = Some("yesterday".parse().unwrap()));
+    let report = run_at(&scene, "2026-12-05T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(brought(&scene), [0, 1, 2, 3, 4]);
+}

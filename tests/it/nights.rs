@@ -3,7 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "the figures are told")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,6 +46,8 @@ struct Figures {
     requests: u64,
     wasted: u64,
     list_requests: u64,
+    /// Meetings that the list showed once and then no more.
+    lost_by_the_list: u64,
 }
 
 struct Nights {
@@ -53,6 +55,8 @@ struct Nights {
     dice: Dice,
     /// A record comes late to these: after the meeting ended, but before it settles.
     growing: Vec<(DateTime<Utc>, ConfUuid)>,
+    /// The list has them no more.
+    lost: HashSet<ConfUuid>,
     figures: Figures,
 }
 
@@ -100,6 +104,7 @@ impl Nights {
             growing: growing.collect(),
             scene,
             dice,
+            lost: HashSet::new(),
             figures: Figures::default(),
         }
     }
@@ -176,6 +181,16 @@ impl Nights {
         let absent = report.meetings.incomplete + report.meetings.unfinished;
         let is_whole = absent == 0 && window.unlisted.is_empty();
         assert_eq!(report.outcome == Outcome::Complete, is_whole, "{now}");
+        // The list loses some of those that it has shown and that are not held.
+        let absent = report.per_meeting.iter();
+        let absent = absent.filter(|met| met.status != rollbook::MeetingStatus::Complete);
+        let absent = absent.map(|met| &met.conf_uuid);
+        for meeting in absent.chain(window.owed_meetings.keys()) {
+            if self.dice.one_in(3) && self.lost.insert(meeting.clone()) {
+                self.scene.simulator.unlist(meeting);
+                self.figures.lost_by_the_list += 1;
+            }
+        }
         let figures = &mut self.figures;
         figures.runs += 1;
         figures.cancelled += u64::from(report.outcome == Outcome::Interrupted);
