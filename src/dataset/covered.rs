@@ -24,6 +24,8 @@ struct Told {
     base_url: String,
     window: Window,
     #[serde(default)]
+    beside: Vec<String>,
+    #[serde(default)]
     per_meeting: Vec<Met>,
 }
 
@@ -63,34 +65,32 @@ impl Dataset {
     ) -> Result<Option<Window>> {
         let mut reports = self.store.list(RUNS).await?;
         reports.retain(|object| run_of(&object.path).is_some());
+        let is_the_same = |told: &Told| {
+            let window = &told.window;
+            let is_same_site = told.base_url == base_url;
+            is_same_site && window.query_all == query_all && window.who.as_deref() == who
+        };
         // Their names begin with the time that the runs began.
-        for latest in reports.rchunks(TOGETHER) {
-            let reads: Vec<_> = latest
-                .iter()
-                .map(|object| self.store.read(&object.path))
-                .collect();
-            let read: Vec<_> = stream::iter(reads).buffered(READS).try_collect().await?;
-            let told = read.into_iter().flatten();
-            let mut told: Vec<Told> = told
-                .filter_map(|bytes| serde_json::from_slice(&bytes).ok())
-                .collect();
-            told.retain(
-                |Told {
-                     base_url: site,
-                     window,
-                     ..
-                 }| {
-                    site == base_url
-                        && window.query_all == query_all
-                        && window.who.as_deref() == who
-                },
-            );
-            let Some(last) = told.iter().map(|told| told.started).max() else {
+        for together in reports.rchunks(TOGETHER) {
+            let paths: Vec<_> = together.iter().map(|object| object.path.clone()).collect();
+            let mut told = self.told(paths.clone()).await?;
+            told.retain(is_the_same);
+            let Some(latest) = told.iter().max_by_key(|told| told.started) else {
                 continue;
             };
+            let last = latest.started;
+            // Those at work when it began, which may have begun long before.
+            let is_beside = |path: &String| {
+                let run = run_of(path).unwrap_or_default();
+                latest.beside.iter().any(|beside| beside == run) && !paths.contains(path)
+            };
+            let beside = reports.iter().map(|object| &object.path);
+            let beside = beside.filter(|path| is_beside(path)).cloned().collect();
+            told.retain(|told| told.finished >= last || told.started == last);
+            let beside = self.told(beside).await?.into_iter().filter(is_the_same);
             return Ok(told
                 .into_iter()
-                .filter(|told| told.finished >= last || told.started == last)
+                .chain(beside)
                 .map(Told::into_window)
                 .reduce(|mut one, other| {
                     one.earliest = one.earliest.min(other.earliest);
@@ -103,5 +103,16 @@ impl Dataset {
                 }));
         }
         Ok(None)
+    }
+
+    /// What these reports tell, where they are there.
+    async fn told(&self, paths: Vec<String>) -> Result<Vec<Told>> {
+        let reads = paths.iter().map(|path| self.store.read(path));
+        let reads: Vec<_> = reads.collect();
+        let read: Vec<_> = stream::iter(reads).buffered(READS).try_collect().await?;
+        let told = read.into_iter().flatten();
+        Ok(told
+            .filter_map(|bytes| serde_json::from_slice(&bytes).ok())
+            .collect())
     }
 }

@@ -538,3 +538,44 @@ async fn what_a_report_owes_by_its_day_alone_is_found_on_that_day() {
     assert_eq!(report.outcome, Outcome::Complete);
     assert_eq!(brought(&scene), [0, 1, 2, 3, 4]);
 }
+
+/// The reports are many by the time that its own comes, and it began before all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_left_that_many_others_overtook_is_not_forgotten() {
+    let mut options = Options::sizes(&[]);
+    options.meetings = vec![at("2026-10-30T17:00:00Z", 2)];
+    let mut scene = scene(options, "2026-10-30").await;
+    let away = Fault::new(Effect::Status(503)).meeting(&scene.meetings[0]);
+    scene.simulator.add_fault(away);
+    scene.config.retry_delay = std::time::Duration::from_secs(20);
+    let cancel = CancellationToken::new();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let begun = std::sync::Mutex::new(Some(begun));
+    let observer = std::sync::Arc::new(move |event| {
+        if matches!(event, rollbook::Event::Retrying { .. })
+            && let Some(begun) = begun.lock().unwrap().take()
+        {
+            begun.send(()).unwrap();
+        }
+    });
+    let export = scene.export();
+    let (stop, now) = (cancel.clone(), time("2026-11-01T00:00:00Z"));
+    let long = tokio::spawn(async move { export.run_at(now, observer, stop).await });
+    has_begun.await.unwrap();
+    scene.config.since = Some("yesterday".parse().unwrap());
+    for hour in 0..26 {
+        let now = time("2026-11-10T00:00:00Z") + TimeDelta::hours(hour);
+        let report = run_at(&scene, &now.to_rfc3339()).await;
+        assert_eq!(
+            (report.outcome, report.beside.len()),
+            (Outcome::Complete, 1)
+        );
+    }
+    cancel.cancel();
+    let report = long.await.unwrap().unwrap().report;
+    assert_eq!(report.meetings.unfinished, 1);
+    scene.simulator.clear_faults();
+    let report = run_at(&scene, "2026-11-12T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(brought(&scene), [0]);
+}
