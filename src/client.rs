@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex as BlockingMutex};
 
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -68,6 +69,8 @@ pub(crate) struct Client {
     /// The token at hand. Held while a login is under way, so that there is only one.
     access: Mutex<Access>,
     retired: BlockingMutex<Vec<Token>>,
+    /// The request of the login that is under way. Whoever waits for it may be dropped; it is not.
+    logins: Mutex<JoinSet<Result<Answer, Failure>>>,
     /// The generation of the latest token that brought a page.
     accepted: AtomicU64,
     throttle: Arc<Throttle>,
@@ -166,6 +169,7 @@ impl Client {
             credentials,
             access: Mutex::default(),
             retired: BlockingMutex::default(),
+            logins: Mutex::default(),
             accepted: AtomicU64::new(0),
             throttle,
             patience: Patience {
@@ -292,6 +296,13 @@ impl Client {
 
     /// Sends a request and reads its answer whole, up to the cap.
     async fn receive(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+        Self::receive_up_to(self.max_body, request).await
+    }
+
+    async fn receive_up_to(
+        max_body: u64,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Answer, Failure> {
         let mut response = request.send().await.map_err(Failure::transport)?;
         let mut answer = Answer {
             status: response.status().as_u16(),
@@ -299,9 +310,9 @@ impl Client {
             body: vec![],
         };
         let cap = if answer.is_success() {
-            self.max_body
+            max_body
         } else {
-            self.max_body.min(ERROR_BODY)
+            max_body.min(ERROR_BODY)
         };
         let announced = response.content_length().unwrap_or(0).min(cap);
         answer

@@ -10,6 +10,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
@@ -63,8 +64,8 @@ pub(super) struct Access {
 impl Client {
     /// The token to ask with: the one at hand, unless it is `refused` or about to end.
     ///
-    /// A login that is under way is not dropped when the run is stopped: nobody would log its
-    /// token out.
+    /// A login that is under way is not dropped when the run is stopped, nor with who waits for it:
+    /// nobody would log its token out.
     pub(super) async fn token(&self, refused: Option<u64>) -> Result<Token, Failure> {
         let mut access = self.unless_cancelled(self.access.lock()).await?;
         if access.is_refused {
@@ -171,7 +172,7 @@ impl Client {
         if kind != Kind::Account {
             request = request.header("X-Token-Type", "LongTicket");
         }
-        let answer = match self.receive(request).await {
+        let answer = match self.ask_to_log_in(request).await {
             // The password may have been looked at.
             Err(failure) if kind == Kind::Account && failure.is_late() => {
                 let reason = format!("{failure}; the password is not sent a second time");
@@ -196,6 +197,19 @@ impl Client {
                 ..self.asking()
             })
         })
+    }
+
+    /// Sends a login, unless one is under way that nobody waits for any more: then its answer is
+    /// as good.
+    async fn ask_to_log_in(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        let mut logins = self.logins.lock().await;
+        if logins.is_empty() {
+            logins.spawn(Self::receive_up_to(self.max_body, request));
+        }
+        match logins.join_next().await {
+            Some(Ok(answer)) => answer,
+            Some(Err(_)) | None => Err(Failure::Cancelled),
+        }
     }
 
     fn sign(&self) -> Result<Login, Failure> {
@@ -237,7 +251,27 @@ impl Client {
     pub(crate) async fn close(&self) {
         let mut tokens = std::mem::take(&mut *self.retired());
         tokens.extend(self.access.lock().await.token.take());
+        tokens.extend(self.unclaimed().await);
         self.log_out(&tokens).await;
+    }
+
+    /// The token of a login that nobody waited for to its end.
+    async fn unclaimed(&self) -> Option<Token> {
+        let mut logins = self.logins.lock().await;
+        let Ok(answer) = tokio::time::timeout(LOGOUT_PATIENCE, logins.join_next()).await else {
+            let cause = "its login had no answer in time".to_owned();
+            (self.observer)(Event::NotLoggedOut { cause });
+            return None;
+        };
+        let answer = answer?.ok()?.ok()?;
+        let grant = Grant::parse(&answer.body).filter(|_| answer.is_success())?;
+        Some(Arc::new(Issued {
+            header: sensitive(grant.token().expose_secret()).ok()?,
+            generation: 0,
+            renew_at: None,
+            grant: Some(Granted::default()),
+            is_leaving: AtomicBool::default(),
+        }))
     }
 
     /// Ends those tokens that this run created; how that goes changes nothing else.

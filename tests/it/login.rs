@@ -117,6 +117,47 @@ async fn a_run_that_is_stopped_while_it_logs_in_leaves_no_token() {
     assert_eq!(scene.simulator.live_tokens(), 0);
 }
 
+/// A reader that leaves as soon as a second login is under way.
+struct Leaving(Arc<Scene>);
+
+impl std::io::Write for Leaving {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        for _ in 0..10_000 {
+            if self.0.simulator.logins() == 2 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_nobody_waits_for_any_more_leaves_no_token() {
+    let delay = Effect::Delay(Duration::from_millis(300));
+    let scene = Scene::of(&[499; 60])
+        .await
+        .logging_in()
+        .fault(Fault::new(Effect::Status(401)).nth(50))
+        .fault(Fault::new(delay).on(Endpoint::Login).nth(2))
+        .set(|config| {
+            config.out = Some("-".to_owned());
+            config.format = rollbook::Format::Ndjson;
+        });
+    let scene = Arc::new(scene);
+    let mut export = scene.export();
+    export.pipe = Some(Box::new(Leaving(Arc::clone(&scene))));
+    let finished = export.run(rollbook::silent(), CancellationToken::new());
+    let report = finished.await.unwrap().report;
+    assert_eq!(report.outcome, Outcome::Interrupted);
+    assert_eq!(scene.simulator.logins(), 2);
+    assert_eq!(scene.simulator.live_tokens(), 0);
+}
+
 /// The old token is being logged out when the run ends for another reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_that_the_end_of_the_run_cuts_short_is_made_up_for() {
