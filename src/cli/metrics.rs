@@ -227,6 +227,7 @@ fn render(runs: &[Told], before: &BTreeMap<String, i64>, now: i64, elapsed: Dura
 fn figures(runs: &[Told]) -> Vec<Family> {
     let (mut records, mut meetings) = (vec![], vec![]);
     let (mut requests, mut failures) = (vec![], vec![]);
+    let (mut lists, mut unlisted) = (vec![], vec![]);
     for run in runs.iter().filter(|run| !run.is_skipped()) {
         let counted = |name, pairs: &[(&str, u64)], into: &mut Vec<_>| {
             let samples = pairs.iter();
@@ -261,6 +262,10 @@ fn figures(runs: &[Told]) -> Vec<Family> {
             ("remaining", r.remaining),
         ];
         counted("kind", &by_kind, &mut requests);
+        if let Some(window) = &report.window {
+            lists.push((run.labels(None), window.requests));
+            unlisted.push((run.labels(None), window.unlisted.len() as u64));
+        }
     }
     vec![
         (
@@ -277,6 +282,16 @@ fn figures(runs: &[Told]) -> Vec<Family> {
             "rollbook_requests",
             "Requests for pages of the last run, by fate.",
             requests,
+        ),
+        (
+            "rollbook_list_requests",
+            "Requests for the history list of the last run.",
+            lists,
+        ),
+        (
+            "rollbook_unlisted_days",
+            "Days of the last run whose history list could not be had whole.",
+            unlisted,
         ),
         (
             "rollbook_failures",

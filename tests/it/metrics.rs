@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use rollbook::FailureKind;
-use rollbook::simulator::{Effect, Endpoint, Fault, Throttled};
+use rollbook::simulator::{Effect, Endpoint, Fault, TOKEN, Throttled};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -91,6 +91,38 @@ fn the_figures_of_a_run_are_those_of_its_report() {
     for meeting in 0..4 {
         assert!(!text.contains(&stage.meeting(meeting)));
     }
+}
+
+#[test]
+fn what_the_list_cost_and_its_days_that_are_missing_are_told_of_a_window_alone() {
+    let stage = Stage::of(&[10; 4])
+        .fault(
+            Fault::new(Effect::Status(503))
+                .on(Endpoint::History)
+                .first(1),
+        )
+        .fault(Fault::new(gone()).on(Endpoint::History).nth(3));
+    let window = [
+        "--since",
+        "2026-01-05",
+        "--until",
+        "2026-01-07",
+        "--report",
+        "report.json",
+    ];
+    let mut command = stage.bare(&["export", "--out", "nights", "--concurrency", "1"]);
+    command
+        .args(ARGS)
+        .args(window)
+        .env("ROLLBOOK_ACCESS_TOKEN", TOKEN);
+    ended(&mut command).silently(4);
+    let told = samples(&stage);
+    assert_eq!(stage.report().window.unwrap().requests, 4);
+    assert_eq!(whole(told["list_requests"]), 4);
+    assert_eq!(whole(told["unlisted_days"]), 1);
+    stage.export(&ARGS).silently(0);
+    let told = samples(&stage);
+    assert!(!told.contains_key("list_requests") && !told.contains_key("unlisted_days"));
 }
 
 #[test]
