@@ -4,11 +4,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::listed::NO_MEETING;
+use super::listed::{Listing, NO_MEETING};
 use super::session::{Granted, Token};
 use super::{Client, Failure, endpoint};
 use crate::auth::{Description, VALIDATE_PATH};
 use crate::retry::ErrorBody;
+use crate::zone::Span;
 
 /// Whose the token is.
 #[derive(Debug)]
@@ -100,24 +101,19 @@ impl Client {
         }
         self.unless_cancelled(self.throttle.permit()).await?;
         let token = self.token(None).await?;
-        let end = DateTime::<Utc>::from(self.clock.now());
-        let start = end - TimeDelta::days(1);
-        let mut request = self
-            .http
-            .get(self.history.clone())
-            .query(
-                &[("startDate", start), ("endDate", end)]
-                    .map(|(name, at)| (name, at.timestamp_millis())),
-            )
-            .query(&[
-                ("offset", "0"),
-                ("limit", "1"),
-                ("sortType", "ASC_StartTIME"),
-            ])
+        let until = DateTime::<Utc>::from(self.clock.now());
+        let listing = Listing {
+            span: Span {
+                since: until - TimeDelta::days(1),
+                until,
+            },
+            query_all: of_everybody,
+            offset: 0,
+            limit: 1,
+        };
+        let request = listing
+            .request(self)
             .header("X-Access-Token", token.header.clone());
-        if of_everybody {
-            request = request.query(&[("queryAll", "true")]);
-        }
         let answer = self.unless_cancelled(self.receive(request)).await??;
         if answer.is_success()
             && let Ok(head) = serde_json::from_slice::<Head>(&answer.body)

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::Ordering;
 
+use reqwest::RequestBuilder;
+
 use super::{Answer, Client, Failure, Question};
 use crate::error::Result;
 use crate::event::Event;
@@ -50,17 +52,10 @@ impl Client {
     }
 }
 
-struct History<'a> {
-    client: &'a Client,
-    listing: Listing,
-}
-
-impl Question for History<'_> {
-    type Answer = (HistoryPage, Option<String>);
-
-    fn request(&self) -> reqwest::RequestBuilder {
-        let Self { client, listing } = self;
-        let span = listing.span;
+impl Listing {
+    /// What is sent, but for the token.
+    pub(super) fn request(self, client: &Client) -> RequestBuilder {
+        let span = self.span;
         let request = client
             .http
             .get(client.history.clone())
@@ -69,13 +64,26 @@ impl Question for History<'_> {
                 ("startDate", span.since.timestamp_millis()),
                 ("endDate", span.until.timestamp_millis() - 1),
             ])
-            .query(&[("offset", listing.offset), ("limit", listing.limit)])
+            .query(&[("offset", self.offset), ("limit", self.limit)])
             .query(&[("sortType", "ASC_StartTIME")]);
-        if listing.query_all {
+        if self.query_all {
             request.query(&[("queryAll", "true")])
         } else {
             request
         }
+    }
+}
+
+struct History<'a> {
+    client: &'a Client,
+    listing: Listing,
+}
+
+impl Question for History<'_> {
+    type Answer = (HistoryPage, Option<String>);
+
+    fn request(&self) -> RequestBuilder {
+        self.listing.request(self.client)
     }
 
     fn count(&self) {
