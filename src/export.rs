@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +28,7 @@ use self::line::Line;
 use crate::auth::Credentials;
 use crate::client::Client;
 use crate::config::Config;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::history;
@@ -128,16 +128,8 @@ impl Export {
         }
         let window = history::window(&self.config, run.started)?;
         let pipe = self.pipe.take();
-        let stop = cancel.child_token();
-        // Dropped, and with it its timer, at the end of the run.
-        let mut timer = JoinSet::new();
-        if let Some(deadline) = self.config.deadline {
-            let stop = stop.clone();
-            timer.spawn(async move {
-                tokio::time::sleep(deadline).await;
-                stop.cancel();
-            });
-        }
+        let deadline = Deadline::begin(self.config.deadline, &cancel);
+        let stop = deadline.stop.clone();
         let asked = Asked::of(&self.config, self.pii()?.as_ref());
         let pii = asked.pii.clone();
         match destination::open(&self.config, &run.id, pipe, asked, &observer, &stop).await? {

@@ -23,6 +23,7 @@ use self::walk::HistoryWalk;
 use crate::auth::Credentials;
 use crate::client::{Client, Failure, Listing};
 use crate::config::Config;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::report::Unlisted;
@@ -58,7 +59,8 @@ pub struct Listed {
 }
 
 impl History {
-    /// Lists the meetings that began in the window of the settings, as it is now.
+    /// Lists the meetings that began in the window of the settings, as it is now. What is not listed
+    /// when the deadline passes is named.
     ///
     /// # Errors
     ///
@@ -69,6 +71,7 @@ impl History {
         let now = Utc::now();
         let (since, until) = window(&self.config, now)?
             .ok_or_else(|| Error::Config("since: no window to list".to_owned()))?;
+        let deadline = Deadline::begin(self.config.deadline, &cancel);
         let throttle = Throttle::new(self.config.rate, self.config.burst, Arc::clone(&observer));
         let client = Client::new(
             &self.config,
@@ -77,7 +80,7 @@ impl History {
             None,
             None,
             Arc::clone(&observer),
-            cancel,
+            deadline.stop.clone(),
         )?;
         let client = Arc::new(client);
         (observer)(Event::Listing {

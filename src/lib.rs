@@ -47,6 +47,7 @@ mod config;
 #[doc(hidden)]
 pub mod crash;
 mod dataset;
+mod deadline;
 mod decode;
 mod error;
 mod event;

@@ -77,6 +77,20 @@ fn a_day_that_cannot_be_listed_is_told_and_sets_the_exit_code() {
 }
 
 #[test]
+fn what_is_not_listed_at_the_deadline_is_told_and_the_rest_is_there() {
+    let stage = Stage::of(&[1, 2, 3]);
+    let config = "deadline = \"1s\"\n";
+    fs::write(stage.path("nightly.toml"), config).unwrap();
+    // Six days a minute.
+    let args = ["--rate", "6/min", "--config", "nightly.toml"];
+    let (code, stdout, stderr) = list(&stage, &[&args[..], &["--format", "uuids"]].concat());
+    assert_eq!(code, 4, "{stdout}{stderr}");
+    assert_eq!(stage.requests(), 1);
+    let told = "could not be listed: the run stopped first";
+    assert_eq!(stderr.matches(told).count(), 30, "{stderr}");
+}
+
+#[test]
 fn a_window_and_a_list_at_once_are_refused_where_both_are_said() {
     let stage = Stage::of(&[1, 2]);
     let both = [
