@@ -172,6 +172,30 @@ mod tests {
     }
 
     #[test]
+    fn a_section_may_set_what_the_example_says_it_may() {
+        let example = include_str!("../config.example.toml");
+        let (_, told) = example.split_once("A section may set any key but").unwrap();
+        let (told, _) = told.split_once("which are").unwrap();
+        let told: Vec<_> = told
+            .split([' ', ',', '#', '\n'])
+            .filter(|word| !word.is_empty() && *word != "and")
+            .collect();
+        assert_eq!(told, SHARED);
+        let mut keys = 0;
+        for line in example.lines().map(|line| line.trim_start_matches('#')) {
+            let is_key = |key: &str| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| is_key(key)) else {
+                continue;
+            };
+            let (_, tenants) = read(&format!("[[tenant]]\nname = \"a\"\n{line}")).unwrap();
+            let is_taken = tenants[0].config.is_ok();
+            assert_eq!(is_taken, !told.contains(&key), "{line}");
+            keys += 1;
+        }
+        assert!(keys > 50, "{keys}");
+    }
+
+    #[test]
     fn a_section_with_a_list_has_no_window_of_the_others_and_the_other_way_round() {
         for (shared, section) in [
             ("since = \"7d\"\nuntil = \"now\"", "meetings = \"a.txt\""),

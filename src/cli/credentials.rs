@@ -32,7 +32,8 @@ const MISSING: &str = "no credentials: set ROLLBOOK_ACCESS_TOKEN, or ROLLBOOK_AP
     password_file, or token_command, in the config file";
 
 const MISSING_OF_TENANT: &str = "no credentials: name their place in the [[tenant]] section, with \
-    access_token_file or access_token_env, or app_id and app_key_file or app_key_env";
+    access_token_file or access_token_env, or app_id and app_key_file or app_key_env, or account and \
+    password_file or password_env, or token_command";
 
 /// Who said something; the later wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -367,6 +368,31 @@ mod tests {
 
     fn chosen(config: &Config, rank: Rank, set: &[&str]) -> Result<Named> {
         choose(places(config, |_| rank, |name| set.contains(&name)))
+    }
+
+    /// What the message leaves out, nobody finds.
+    #[test]
+    fn a_tenant_without_any_is_told_every_place_that_a_section_may_name() {
+        let config: Config = toml::from_str(
+            r#"
+                access_token_file = "x"
+                access_token_env = "x"
+                app_id = "x"
+                app_key_file = "x"
+                app_key_env = "x"
+                account = "x"
+                password_file = "x"
+                password_env = "x"
+                token_command = ["x"]
+            "#,
+        )
+        .unwrap();
+        let places = places(&config, |_| Rank::File, |_| false);
+        assert_eq!(places.len(), 7);
+        let settings = places.iter().map(|place| place.setting);
+        for setting in settings.chain(["app_id", "account"]) {
+            assert!(MISSING_OF_TENANT.contains(setting), "{setting}");
+        }
     }
 
     fn with_token_file() -> Config {
