@@ -1,5 +1,7 @@
 //! What the last run that ended could not bring.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -29,31 +31,41 @@ pub struct Left {
     pub meetings: Vec<MeetingReport>,
 }
 
-/// What the last of these reports leaves undone, if anything. One that cannot be read, of a newer
-/// rollbook perhaps, tells nothing.
+/// When a run began and ended.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Times {
+    pub(super) started: DateTime<Utc>,
+    pub(super) finished: DateTime<Utc>,
+}
+
+/// When the runs of these reports began and ended, by the reports' paths. One that cannot be read,
+/// of a newer rollbook perhaps, tells nothing.
+pub(super) async fn times(store: &Store, reports: Vec<String>) -> Result<BTreeMap<String, Times>> {
+    stream::iter(reports)
+        .map(|path| async move {
+            let bytes = store.read(&path).await?;
+            let times = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            Ok::<_, crate::error::Error>(times.map(|times| (path, times)))
+        })
+        .buffered(READS)
+        .try_filter_map(async |times| Ok(times))
+        .try_collect()
+        .await
+}
+
+/// What the report of the run that ended last leaves undone, if anything.
 pub(super) async fn by_last_report(
     store: &Store,
     ledger: &Ledger,
-    reports: Vec<String>,
+    reports: &BTreeMap<String, Times>,
 ) -> Result<Option<Left>> {
-    #[derive(Deserialize)]
-    struct Ended {
-        finished: DateTime<Utc>,
-    }
-    let ended: Vec<_> = stream::iter(reports)
-        .map(|path| async move {
-            let bytes = store.read(&path).await?;
-            let ended = bytes.and_then(|bytes| serde_json::from_slice::<Ended>(&bytes).ok());
-            Ok::<_, crate::error::Error>(ended.map(|ended| (ended.finished, path)))
-        })
-        .buffered(READS)
-        .try_filter_map(async |ended| Ok(ended))
-        .try_collect()
-        .await?;
-    let Some((_, last)) = ended.into_iter().max() else {
+    let last = reports
+        .iter()
+        .max_by_key(|(path, run)| (run.finished, *path));
+    let Some((last, _)) = last else {
         return Ok(None);
     };
-    let bytes = store.read(&last).await?;
+    let bytes = store.read(last).await?;
     let Some(report) = bytes.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok()) else {
         return Ok(None);
     };

@@ -10,10 +10,11 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::Ledger;
+use crate::run_id::began;
 use crate::store::Store;
 
-use super::layout::{RUNS, run_of};
-use super::left::{self, Left};
+use super::layout::{RUNS, report_path, run_of};
+use super::left::{self, Left, Times};
 use super::staging;
 
 /// Version of the status' form.
@@ -42,7 +43,7 @@ pub struct Status {
     pub requests: u64,
     /// When the dataset changed last.
     pub last_commit: Option<DateTime<Utc>>,
-    /// The runs that committed or reported, by name.
+    /// The runs that committed or reported, as they began.
     pub runs: Vec<RunStatus>,
     /// Staging folders of runs that go on or were cut off.
     pub unfinished: Vec<Unfinished>,
@@ -115,6 +116,7 @@ pub async fn status(dest: &str) -> Result<Status> {
             reports.push(object.path);
         }
     }
+    let reports = left::times(&store, reports).await?;
     let mut status = Status {
         version: STATUS_VERSION,
         entries: ledger.entries().len() as u64,
@@ -128,7 +130,7 @@ pub async fn status(dest: &str) -> Result<Status> {
         last_commit: ledger.entries().last().map(|entry| entry.committed_at),
         runs: Vec::new(),
         unfinished: Vec::new(),
-        left: left::by_last_report(&store, &ledger, reports).await?,
+        left: left::by_last_report(&store, &ledger, &reports).await?,
         damaged: Vec::new(),
     };
     for entry in ledger.standing() {
@@ -172,6 +174,9 @@ pub async fn status(dest: &str) -> Result<Status> {
         .into_iter()
         .map(|(run_id, run)| RunStatus { run_id, ..run })
         .collect();
+    status
+        .runs
+        .sort_by_cached_key(|run| order(run, reports.get(&report_path(&run.run_id))));
     status.unfinished = seen
         .into_iter()
         .map(|seen| Unfinished {
@@ -182,6 +187,15 @@ pub async fn status(dest: &str) -> Result<Status> {
         })
         .collect();
     Ok(status)
+}
+
+/// Where a run stands among the others: by when it began, then by when it ended. Without a report
+/// the second is told by its name, and its end is yet to come.
+fn order(run: &RunStatus, report: Option<&Times>) -> impl Ord + use<> {
+    let started = report.map(|run| run.started);
+    let started = started.or_else(|| began(&run.run_id)).or(run.last_commit);
+    let finished = report.map(|run| run.finished);
+    (started, finished.is_none(), finished, run.run_id.clone())
 }
 
 /// Reads the ledger of a dataset that somebody only looks at.

@@ -507,6 +507,41 @@ async fn the_last_report_tells_what_is_left_unless_the_dataset_has_it_by_now() {
 }
 
 #[tokio::test]
+async fn runs_are_told_as_they_began_and_ended_whatever_their_names() {
+    let home = tempfile::tempdir().unwrap();
+    let second: chrono::DateTime<Utc> = "2026-01-05T00:00:01Z".parse().unwrap();
+    let at = |ms| second + chrono::TimeDelta::milliseconds(ms);
+    // Begun later, begun first and ended later, begun and ended first, cut off in that second.
+    for (run_id, times) in [
+        ("20260105T000001Z-aaaaaa", Some((at(500), at(900)))),
+        ("20260105T000001Z-bbbbbb", Some((at(100), at(900)))),
+        ("20260105T000001Z-cccccc", Some((at(100), at(800)))),
+        ("20260105T000002Z-aaaaaa", None),
+        ("20260105T000000Z-zzzzzz", None),
+    ] {
+        let mut dataset = open(&home, run_id).await;
+        commit(&mut dataset, &[(&run_id[13..], 1)]).await;
+        if let Some((started, finished)) = times {
+            let mut report = report(run_id);
+            (report.started, report.finished) = (started, finished);
+            dataset.finish(&report).await.unwrap();
+        }
+    }
+    let told = status(&dest(&home)).await.unwrap().runs;
+    let order: Vec<_> = told.iter().map(|run| &run.run_id[13..]).collect();
+    assert_eq!(
+        order,
+        [
+            "00Z-zzzzzz",
+            "01Z-cccccc",
+            "01Z-bbbbbb",
+            "01Z-aaaaaa",
+            "02Z-aaaaaa"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_folder_that_is_no_dataset_has_no_status() {
     let home = tempfile::tempdir().unwrap();
     let error = status(home.path().to_str().unwrap()).await.unwrap_err();
