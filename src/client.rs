@@ -219,6 +219,7 @@ impl Client {
                     meeting: wanted.meeting.clone(),
                     offset: wanted.offset,
                     delay: delay.max(self.throttle.silence()),
+                    is_throttled: failure.is_throttled(),
                     cause: failure.to_string(),
                 });
             },

@@ -38,6 +38,8 @@ pub enum Event {
         day: DateTime<Utc>,
         /// How long it waits.
         delay: Duration,
+        /// Whether that is for the quota alone, as [`Event::Paused`] tells.
+        is_throttled: bool,
         /// Why, in words.
         cause: String,
     },
@@ -125,6 +127,8 @@ pub enum Event {
         offset: u64,
         /// How long it waits.
         delay: Duration,
+        /// Whether that is for the quota alone, as [`Event::Paused`] tells.
+        is_throttled: bool,
         /// Why, in words.
         cause: String,
     },

@@ -302,6 +302,7 @@ impl Day {
             (self.observer)(Event::ListingAgain {
                 day: self.span.since,
                 delay: wait,
+                is_throttled: false,
                 cause,
             });
             if !self.client.sleep(wait).await {

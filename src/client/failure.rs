@@ -173,6 +173,11 @@ impl Failure {
             .is_some_and(|verdict| again.contains(&verdict))
     }
 
+    /// Whether the server refused it for its quota.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.verdict() == Some(Verdict::Throttled)
+    }
+
     /// Whether the service needs a long while.
     pub(super) fn is_slow(&self) -> bool {
         self.verdict() == Some(Verdict::RetrySlowly)

@@ -45,6 +45,7 @@ impl Client {
             (self.observer)(Event::ListingAgain {
                 day: listing.span.since,
                 delay: delay.max(self.throttle.silence()),
+                is_throttled: failure.is_throttled(),
                 cause: failure.to_string(),
             });
         })

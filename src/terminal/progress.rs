@@ -202,11 +202,19 @@ pub(crate) fn observe(event: &Event) {
             "this store does not notice a second writer: let no other run write to the dataset \
              until this one ends"
         ),
+        // The line of the silence tells why.
+        Event::Retrying {
+            is_throttled: true, ..
+        }
+        | Event::ListingAgain {
+            is_throttled: true, ..
+        } => {}
         Event::Retrying {
             meeting,
             offset,
             delay,
             cause,
+            ..
         } => {
             let (delay, cause) = (seconds(*delay), plain(cause));
             tracing::info!(%meeting, offset, "trying again in {delay}: {cause}");
@@ -268,7 +276,9 @@ fn observe_listing(event: &Event) {
         Event::Listed { day, meetings } => {
             tracing::debug!("{meetings} meetings on the day from {}", minute(*day));
         }
-        Event::ListingAgain { day, delay, cause } => {
+        Event::ListingAgain {
+            day, delay, cause, ..
+        } => {
             let (delay, cause) = (seconds(*delay), plain(cause));
             let day = minute(*day);
             tracing::info!("listing the day from {day} again in {delay}: {cause}");

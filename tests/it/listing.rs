@@ -3,7 +3,8 @@
 use std::fs;
 
 use rollbook::Report;
-use rollbook::simulator::{Effect, Endpoint, Fault};
+use rollbook::simulator::{Effect, Endpoint, Fault, Throttled};
+use rstest::rstest;
 
 use crate::stage::Stage;
 
@@ -88,6 +89,31 @@ fn what_is_not_listed_at_the_deadline_is_told_and_the_rest_is_there() {
     assert_eq!(stage.requests(), 1);
     let told = "could not be listed: the run stopped first";
     assert_eq!(stderr.matches(told).count(), 30, "{stderr}");
+}
+
+#[rstest]
+#[case::of_the_list(Endpoint::History)]
+#[case::of_records(Endpoint::Records)]
+fn a_request_that_the_quota_refuses_is_one_line_of_the_log(#[case] endpoint: Endpoint) {
+    let throttled = Effect::Throttled(Throttled {
+        retry_after: Some(1),
+        ..Throttled::default()
+    });
+    let stage = Stage::of(&[3]).fault(Fault::new(throttled).on(endpoint).first(1));
+    let window = ["--since", "2026-01-05", "--until", "2026-01-05"];
+    let ended = stage.run(&[&["export", "--out", "out", "-vv"], &window[..]].concat());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(
+        ended.stderr.matches("HTTP 429").count(),
+        1,
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.contains("nobody sends for 1"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
