@@ -108,9 +108,16 @@ async fn a_run_that_is_stopped_while_it_logs_in_leaves_no_token() {
     let scene = Scene::of(&[10; 30])
         .await
         .logging_in()
-        .fault(Fault::new(delay).on(Endpoint::Login))
-        .set(|config| config.deadline = Some(Duration::from_millis(100)));
-    let run = scene.run().await;
+        .fault(Fault::new(delay).on(Endpoint::Login));
+    let cancel = CancellationToken::new();
+    let stop_it = async {
+        while scene.simulator.logins() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        cancel.cancel();
+    };
+    let run = scene.run_watched(rollbook::silent(), cancel.clone());
+    let (run, ()) = tokio::join!(run, stop_it);
     assert_eq!(run.report.outcome, Outcome::Interrupted);
     assert_eq!(desk(&scene), [Endpoint::Login, Endpoint::Logout]);
     assert_eq!(scene.seen().len(), 0);
