@@ -579,3 +579,21 @@ async fn what_a_run_left_that_many_others_overtook_is_not_forgotten() {
     assert_eq!(report.outcome, Outcome::Complete);
     assert_eq!(brought(&scene), [0]);
 }
+
+/// It was found on its day, so that it began there, and no meeting takes longer than another one.
+#[tokio::test]
+async fn a_meeting_whose_times_are_far_to_come_is_over_a_day_after_its_own() {
+    let mut options = Options::sizes(&[]);
+    options.meetings = vec![at("2026-11-01T08:00:00Z", 2)];
+    let scene = scene(options, "2026-11-01").await;
+    for member in ["startTime", "endTime"] {
+        let edit = RecordEdit::set(0, member, "\"2900-01-01 00:00\"");
+        let fault = Fault::new(Effect::Record(edit)).on(Endpoint::History);
+        scene.simulator.add_fault(fault);
+    }
+    let window = run_at(&scene, "2026-11-02T16:00:00Z").await.window.unwrap();
+    let owed = window.owed_meetings[&scene.meetings[0]];
+    assert_eq!(owed.over, time("2026-11-02T16:00:00Z"));
+    run_at(&scene, "2026-11-02T16:30:00Z").await;
+    assert_eq!(brought(&scene), [0]);
+}
