@@ -166,7 +166,10 @@ fn render(runs: &[Told], before: &BTreeMap<String, i64>, now: i64, elapsed: Dura
     family(
         "rollbook_last_run_timestamp_seconds",
         "When the last run ended.",
-        all(&|_| now.to_string()),
+        all(&|run| match &run.report {
+            Some(report) => report.finished.timestamp().to_string(),
+            None => now.to_string(),
+        }),
     );
     // Other tenants may have runs of their own, and a run may fail before it knows its tenants.
     let mut successes = before.clone();
