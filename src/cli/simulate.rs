@@ -114,6 +114,8 @@ impl SimulateArgs {
                 certificate.as_deref(),
             ))?;
             stop.cancelled().await;
+            // Who read the invitation may have left since.
+            let _ = answer(&farewell(&simulator));
             simulator.shutdown().await;
             // Being stopped is how it ends.
             Ok(Exit::Complete)
@@ -175,6 +177,17 @@ fn invitation(simulator: &Simulator, list: Option<&Path>, certificate: Option<&P
     }
     lines.push("# Ctrl-C stops it\n".to_owned());
     lines.join("\n")
+}
+
+/// What came, as a comment for a shell.
+fn farewell(simulator: &Simulator) -> String {
+    format!(
+        "# answered: {} requests, {} pages of records, {} connections, {} at once at most\n",
+        simulator.request_count(),
+        simulator.pages_served(),
+        simulator.connections(),
+        simulator.most_in_flight(),
+    )
 }
 
 fn read_faults(path: &Path) -> Result<Vec<Fault>> {

@@ -349,8 +349,9 @@ fn the_simulator_says_how_to_reach_it_and_ends_when_asked() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let said: Vec<_> = lines
+        .by_ref()
         .map_while(Result::ok)
         .take_while(|line| line != "# Ctrl-C stops it")
         .collect();
@@ -368,6 +369,9 @@ fn the_simulator_says_how_to_reach_it_and_ends_when_asked() {
         .args(["-INT", &child.id().to_string()])
         .ok();
     assert!(kill.is_ok());
+    let farewell = lines.next().unwrap().unwrap();
+    let answered = "# answered: 0 requests, 0 pages of records, 0 connections, 0 at once at most";
+    assert_eq!(farewell, answered);
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
