@@ -33,6 +33,8 @@ mod login_check;
 mod metrics;
 mod nights;
 #[cfg(unix)]
+mod peers;
+#[cfg(unix)]
 mod pii;
 #[cfg(unix)]
 mod poison;
