@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -67,7 +68,7 @@ SCENARIOS = {
 
 def main() -> int:
     arguments = parsed()
-    rollbook = arguments.rollbook or built()
+    rollbook = (arguments.rollbook or built()).resolve()
     track = Track(rollbook, arguments.home / "runs")
     record = {"machine": machine(rollbook), "quick": arguments.quick}
     print(f"{record['machine']['rollbook']}; {record['machine']['cpu']}, {CORES} cores")
@@ -93,7 +94,11 @@ def main() -> int:
         f" {CORES} cores: where those are few,\ncompare CPU, not wall. All figures:"
         f" {arguments.json}"
     )
-    return 0 if is_right else 1
+    if not is_right:
+        print(f"what went wrong is in {track.folder}")
+        return 1
+    shutil.rmtree(track.folder)
+    return 0
 
 
 def raced(track: Track, scenario: Scenario, world: World, runs: int) -> list[Result]:
@@ -148,7 +153,8 @@ def parsed() -> argparse.Namespace:
 
 def built() -> pathlib.Path:
     """The release binary of this source."""
-    subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, check=True)
+    manifest = ["--manifest-path", ROOT / "Cargo.toml"]
+    subprocess.run(["cargo", "build", "--release", "--locked", *manifest], check=True)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
     return target / "release" / "rollbook"
 

@@ -13,10 +13,10 @@ HEAD = [
     "CPU s",
     "wall s",
     "peak MB",
-    "CPU, times rollbook's",
-    "50 ms latency: wall s",
-    "many meetings: CPU s",
-    "killed half-way: requests of the second run",
+    "CPU x",
+    "latency: wall s",
+    "many: CPU s",
+    "killed: requests",
 ]
 # Not an export, or no contender of the races.
 LEFT_OUT = "("
@@ -53,7 +53,11 @@ def markdown(record: dict) -> str:
                 requests,
             ]
         )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(map(row, lines))
+
+
+def row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

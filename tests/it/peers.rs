@@ -7,6 +7,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+const README: &str = include_str!("../../README.md");
+
 fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers")
 }
@@ -107,6 +109,22 @@ fn the_help_names_the_scenarios_and_every_contender_has_its_script() {
     assert!(named.len() > 5, "{named:?}");
     for script in named {
         assert!(said.contains(script), "{script}");
+    }
+}
+
+#[test]
+fn the_table_of_the_readme_is_of_these_contenders_and_columns() {
+    let said = python(
+        "import sys\n\
+         sys.path.insert(0, sys.argv[1])\n\
+         import lineup, readme\n\
+         print(readme.row(readme.HEAD))\n\
+         print(*(f'| {contender.name} |' for contender in lineup.PEERS), sep='\\n')",
+        &[&peers()],
+    );
+    assert!(said.lines().count() > 5, "{said}");
+    for line in said.lines() {
+        assert!(README.contains(line), "{line}");
     }
 }
 

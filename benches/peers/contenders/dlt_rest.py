@@ -43,7 +43,8 @@ def main() -> None:
                     "name": "records",
                     "endpoint": page,
                     "include_from_parent": ["conf_uuid"],
-                    "parallelized": True,
+                    # A single meeting would be held in memory as a whole.
+                    "parallelized": len(given.meetings) > 1,
                 },
             ],
         }
