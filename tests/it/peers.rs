@@ -7,6 +7,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::venv;
+
 const README: &str = include_str!("../../README.md");
 
 fn peers() -> PathBuf {
@@ -15,7 +17,11 @@ fn peers() -> PathBuf {
 
 /// What Python says to a program with these arguments; it must succeed.
 fn python(program: &str, arguments: &[&Path]) -> String {
-    let output = Command::new("python3")
+    told("python3".as_ref(), program, arguments)
+}
+
+fn told(interpreter: &Path, program: &str, arguments: &[&Path]) -> String {
+    let output = Command::new(interpreter)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .args(["-c", program])
         .args(arguments)
@@ -126,6 +132,37 @@ fn the_table_of_the_readme_is_of_these_contenders_and_columns() {
     for line in said.lines() {
         assert!(README.contains(line), "{line}");
     }
+}
+
+#[test]
+fn the_check_of_rows_sees_what_is_lost_doubled_or_mixed_up_and_not_the_order() {
+    let said = told(
+        &venv::python(),
+        "import json, sys\n\
+         sys.path.insert(0, sys.argv[1])\n\
+         import digest\n\
+         columns = 'u, n, c, d, m, p, j, l'\n\
+         def figures(*rows):\n    \
+             values = ', '.join(str(row) for row in rows)\n    \
+             return digest.of(f'(VALUES {values}) AS t({columns})', columns)\n\
+         one, two = ('m1', 'a', '+1', 'd', 'm', 'p', 1, 5), ('m1', 'b', '+2', 'd', 'm', 'p', 2, 9)\n\
+         mixed = ('m1', 'b', '+1', 'd', 'm', 'p', 1, 5), ('m1', 'a', '+2', 'd', 'm', 'p', 2, 9)\n\
+         print(json.dumps([figures(one, two), figures(two, one),\n    \
+             figures(one), figures(one, two, two), figures(one, one), figures(*mixed)]))",
+        &[&peers()],
+    );
+    let said: Vec<Value> = serde_json::from_str(&said).unwrap();
+    let (right, others) = said.split_first().unwrap();
+    assert_eq!(
+        (&right["rows"], &right["stayed_ms"]),
+        (&2.into(), &11.into())
+    );
+    assert_eq!(right, &others[0]);
+    for wrong in &others[1..] {
+        assert_ne!(right, wrong);
+    }
+    // Only the hash tells members that changed places.
+    assert_eq!(right["stayed_ms"], others[4]["stayed_ms"]);
 }
 
 #[cfg(target_os = "linux")]
