@@ -71,6 +71,7 @@ mod schema;
 pub mod simulator;
 mod spool;
 mod store;
+mod table;
 mod tenant;
 mod throttle;
 mod uuid;
@@ -109,6 +110,7 @@ pub use report::{
 pub use retry::{ErrorBody, Patience, Verdict};
 pub use run_id::new_run_id;
 pub use schema::{Warehouse, arrow_listing};
+pub use table::{MeetingColumn, Table, TableColumn};
 pub use tenant::Tenant;
 pub use throttle::Throttle;
 pub use uuid::{ConfUuid, InvalidConfUuid};

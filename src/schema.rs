@@ -1,34 +1,32 @@
-//! The record schema as others write it: Arrow's words, or the DDL of a warehouse.
+//! The schema of a table as others write it: Arrow's words, or the DDL of a warehouse.
 //!
-//! Each form is made from [`Column`] alone, so that no table definition can fall behind. The
+//! Each form is made from [`Table::columns`] alone, so that no definition can fall behind. The
 //! types are those that the engine's own reader gives the columns of a Parquet part.
 
 use arrow::datatypes::DataType;
 
-use crate::record::Column;
+use crate::table::{Table, TableColumn};
 
-/// The name of the table in each DDL.
-const TABLE: &str = "attendance";
-
-/// The record schema in Arrow's words, a column a line.
-pub fn arrow_listing() -> String {
+/// The schema of a table in Arrow's words, a column a line.
+pub fn arrow_listing(table: Table) -> String {
     let mut text = String::new();
-    for column in Column::ALL {
-        let null = if column.is_nullable() {
+    let columns = table.columns();
+    let width = width(&columns);
+    for column in columns {
+        let null = if column.is_nullable {
             "null"
         } else {
             "not null"
         };
-        let kind = match column.data_type() {
+        let kind = match column.data_type {
             DataType::Timestamp(unit, Some(zone)) => format!("Timestamp({unit:?}, {zone:?})"),
             other => format!("{other:?}"),
         };
         line(
             &mut text,
             &format!(
-                "{:<12}  {kind:<29}  {null:<8}  {}",
-                column.name(),
-                column.meaning()
+                "{:<width$}  {kind:<29}  {null:<8}  {}",
+                column.name, column.meaning
             ),
         );
     }
@@ -49,54 +47,62 @@ pub enum Warehouse {
 }
 
 impl Warehouse {
-    /// The statements that make a table for records.
-    pub fn ddl(self) -> String {
+    /// The statements that make a table.
+    pub fn ddl(self, table: Table) -> String {
         let mut text = String::new();
-        line(&mut text, &format!("CREATE TABLE {TABLE} ("));
-        let key = self.key();
-        for (position, column) in Column::ALL.into_iter().enumerate() {
-            let more = position + 1 < Column::ALL.len() || key.is_some();
+        let columns = table.columns();
+        let width = width(&columns);
+        let name = match table {
+            Table::Records => "attendance",
+            Table::Meetings => "meetings",
+        };
+        line(&mut text, &format!("CREATE TABLE {name} ("));
+        let key = self.key(table);
+        for (position, column) in columns.iter().enumerate() {
+            let more = position + 1 < columns.len() || key.is_some();
             let comma = if more { "," } else { "" };
             line(
                 &mut text,
-                &format!("    {}{comma}", self.definition(column)),
+                &format!("    {}{comma}", self.definition(column, width)),
             );
         }
         if let Some(key) = key {
             line(&mut text, &format!("    {key}"));
         }
-        line(&mut text, self.end());
+        line(&mut text, self.end(table));
         if self.comments_apart() {
-            for column in Column::ALL {
-                let comment = self.quoted(column.meaning());
-                let name = column.name();
+            for column in &columns {
+                let comment = self.quoted(column.meaning);
+                let column = column.name;
                 line(
                     &mut text,
-                    &format!("COMMENT ON COLUMN {TABLE}.{name} IS {comment};"),
+                    &format!("COMMENT ON COLUMN {name}.{column} IS {comment};"),
                 );
             }
         }
         text
     }
 
-    fn definition(self, column: Column) -> String {
+    fn definition(self, column: &TableColumn, width: usize) -> String {
         let kind = self.kind(column);
-        let null = match (self, column.is_nullable()) {
+        let null = match (self, column.is_nullable) {
             (Self::ClickHouse, _) | (_, true) => "",
             (_, false) => " NOT NULL",
         };
         let comment = if self.comments_apart() {
             String::new()
         } else {
-            format!(" COMMENT {}", self.quoted(column.meaning()))
+            format!(" COMMENT {}", self.quoted(column.meaning))
         };
-        format!("{:<12} {kind}{null}{comment}", column.name())
+        format!("{:<width$} {kind}{null}{comment}", column.name)
     }
 
-    fn kind(self, column: Column) -> String {
-        let kind = match (column.data_type(), self) {
+    fn kind(self, column: &TableColumn) -> String {
+        let kind = match (&column.data_type, self) {
             (DataType::Int64, Self::ClickHouse) => "Int64",
             (DataType::Int64, _) => "BIGINT",
+            (DataType::Boolean, Self::ClickHouse) => "Bool",
+            (DataType::Boolean, _) => "BOOLEAN",
             (DataType::Timestamp(..), Self::ClickHouse) => "DateTime64(3, 'UTC')",
             (DataType::Timestamp(..), Self::Spark) => "TIMESTAMP",
             (DataType::Timestamp(..), _) => "TIMESTAMP WITH TIME ZONE",
@@ -105,32 +111,35 @@ impl Warehouse {
             (_, Self::ClickHouse) => "String",
             (_, Self::Postgres) => "TEXT",
         };
-        if self != Self::ClickHouse || !column.is_nullable() {
+        if self != Self::ClickHouse || !column.is_nullable {
             return kind.to_owned();
         }
-        let has_few_values = matches!(
-            column,
-            Column::DeviceType | Column::MediaType | Column::Anomaly
-        );
-        if has_few_values {
+        if column.has_few_values {
             format!("LowCardinality(Nullable({kind}))")
         } else {
             format!("Nullable({kind})")
         }
     }
 
-    fn key(self) -> Option<&'static str> {
-        match self {
-            Self::DuckDb | Self::Postgres => Some("PRIMARY KEY (conf_uuid, record_index)"),
-            Self::Spark | Self::ClickHouse => None,
+    fn key(self, table: Table) -> Option<&'static str> {
+        match (self, table) {
+            (Self::DuckDb | Self::Postgres, Table::Records) => {
+                Some("PRIMARY KEY (conf_uuid, record_index)")
+            }
+            (Self::DuckDb | Self::Postgres, Table::Meetings) => Some("PRIMARY KEY (conf_uuid)"),
+            (Self::Spark | Self::ClickHouse, _) => None,
         }
     }
 
-    fn end(self) -> &'static str {
-        match self {
-            Self::DuckDb | Self::Postgres => ");",
-            Self::Spark => ")\nUSING PARQUET\nLOCATION 'DEST';",
-            Self::ClickHouse => ")\nENGINE = MergeTree\nORDER BY (conf_uuid, record_index);",
+    fn end(self, table: Table) -> &'static str {
+        match (self, table) {
+            (Self::DuckDb | Self::Postgres, _) => ");",
+            (Self::Spark, Table::Records) => ")\nUSING PARQUET\nLOCATION 'DEST';",
+            (Self::Spark, Table::Meetings) => ")\nUSING PARQUET\nLOCATION 'DEST/meetings';",
+            (Self::ClickHouse, Table::Records) => {
+                ")\nENGINE = MergeTree\nORDER BY (conf_uuid, record_index);"
+            }
+            (Self::ClickHouse, Table::Meetings) => ")\nENGINE = MergeTree\nORDER BY conf_uuid;",
         }
     }
 
@@ -146,6 +155,12 @@ impl Warehouse {
     }
 }
 
+/// As wide as the longest name, and as the names of records at least.
+fn width(columns: &[TableColumn]) -> usize {
+    let widest = columns.iter().map(|column| column.name.len()).max();
+    widest.unwrap_or_default().max(12)
+}
+
 fn line(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
@@ -157,26 +172,40 @@ mod tests {
 
     #[test]
     fn arrow() {
-        insta::assert_snapshot!(arrow_listing());
+        insta::assert_snapshot!(arrow_listing(Table::Records));
     }
 
     #[test]
     fn duckdb() {
-        insta::assert_snapshot!(Warehouse::DuckDb.ddl());
+        insta::assert_snapshot!(Warehouse::DuckDb.ddl(Table::Records));
     }
 
     #[test]
     fn spark() {
-        insta::assert_snapshot!(Warehouse::Spark.ddl());
+        insta::assert_snapshot!(Warehouse::Spark.ddl(Table::Records));
     }
 
     #[test]
     fn clickhouse() {
-        insta::assert_snapshot!(Warehouse::ClickHouse.ddl());
+        insta::assert_snapshot!(Warehouse::ClickHouse.ddl(Table::Records));
     }
 
     #[test]
     fn postgres() {
-        insta::assert_snapshot!(Warehouse::Postgres.ddl());
+        insta::assert_snapshot!(Warehouse::Postgres.ddl(Table::Records));
+    }
+    #[test]
+    fn the_meetings_table_in_every_form() {
+        let mut text = arrow_listing(Table::Meetings);
+        for warehouse in [
+            Warehouse::DuckDb,
+            Warehouse::Spark,
+            Warehouse::ClickHouse,
+            Warehouse::Postgres,
+        ] {
+            text.push('\n');
+            text.push_str(&warehouse.ddl(Table::Meetings));
+        }
+        insta::assert_snapshot!(text);
     }
 }

@@ -1,8 +1,8 @@
-//! `rollbook schema`: the record schema for whoever reads the parts.
+//! `rollbook schema`: the schema of a table for whoever reads the parts.
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use rollbook::{Warehouse, arrow_listing};
+use rollbook::{Table, Warehouse, arrow_listing};
 
 use super::answer;
 use super::exit::Exit;
@@ -12,6 +12,15 @@ pub(crate) struct SchemaArgs {
     /// Who is to read it
     #[arg(long, value_name = "FORM", default_value = "arrow")]
     format: Form,
+    /// Which table: the records, or the meetings that --with-meetings writes
+    #[arg(long, value_name = "TABLE", default_value = "records")]
+    table: Which,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Which {
+    Records,
+    Meetings,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -27,12 +36,16 @@ enum Form {
 
 impl SchemaArgs {
     pub(crate) fn run(self) -> Result<Exit> {
+        let table = match self.table {
+            Which::Records => Table::Records,
+            Which::Meetings => Table::Meetings,
+        };
         let text = match self.format {
-            Form::Arrow => arrow_listing(),
-            Form::DuckDb => Warehouse::DuckDb.ddl(),
-            Form::Spark => Warehouse::Spark.ddl(),
-            Form::ClickHouse => Warehouse::ClickHouse.ddl(),
-            Form::Postgres => Warehouse::Postgres.ddl(),
+            Form::Arrow => arrow_listing(table),
+            Form::DuckDb => Warehouse::DuckDb.ddl(table),
+            Form::Spark => Warehouse::Spark.ddl(table),
+            Form::ClickHouse => Warehouse::ClickHouse.ddl(table),
+            Form::Postgres => Warehouse::Postgres.ddl(table),
         };
         answer(&text)?;
         Ok(Exit::Complete)

@@ -1,0 +1,110 @@
+//! The tables of a dataset: their names, where their parts lie, and their columns.
+//!
+//! A dataset always has records; it has the meetings that they belong to where a run was told to
+//! write them as well. What the columns of each are is defined once, in `record` and in `meetings`.
+
+mod meetings;
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use crate::record::{self, Column};
+
+pub use meetings::MeetingColumn;
+
+/// One table of a dataset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Table {
+    /// The records, one row for each; their parts lie in the dataset's own folder.
+    #[default]
+    Records,
+    /// The meetings, one row for each; their parts lie in `meetings/`, where no reader of records
+    /// looks.
+    Meetings,
+}
+
+/// A column as every table has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableColumn {
+    /// Its name in every format.
+    pub name: &'static str,
+    /// Its Arrow type.
+    pub data_type: DataType,
+    /// Whether a row may have no value here.
+    pub is_nullable: bool,
+    /// What it means, in one line.
+    pub meaning: &'static str,
+    /// Whether few texts come again and again.
+    pub has_few_values: bool,
+}
+
+impl Table {
+    /// The version of the table's schema, kept in each part's metadata.
+    pub const fn schema_version(self) -> u32 {
+        match self {
+            Self::Records => record::SCHEMA_VERSION,
+            Self::Meetings => meetings::SCHEMA_VERSION,
+        }
+    }
+
+    /// Its columns, in their order in every format.
+    pub fn columns(self) -> Vec<TableColumn> {
+        match self {
+            Self::Records => Column::ALL.map(of_record).to_vec(),
+            Self::Meetings => MeetingColumn::ALL.map(of_meeting).to_vec(),
+        }
+    }
+
+    /// Its schema, without metadata.
+    pub fn schema(self) -> SchemaRef {
+        static MEETINGS: LazyLock<SchemaRef> = LazyLock::new(|| {
+            let columns = Table::Meetings.columns().into_iter();
+            let fields =
+                columns.map(|column| Field::new(column.name, column.data_type, column.is_nullable));
+            Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+        });
+        match self {
+            Self::Records => record::schema(),
+            Self::Meetings => Arc::clone(&MEETINGS),
+        }
+    }
+}
+
+fn of_record(column: Column) -> TableColumn {
+    TableColumn {
+        name: column.name(),
+        data_type: column.data_type(),
+        is_nullable: column.is_nullable(),
+        meaning: column.meaning(),
+        has_few_values: matches!(
+            column,
+            Column::DeviceType | Column::MediaType | Column::Anomaly
+        ),
+    }
+}
+
+fn of_meeting(column: MeetingColumn) -> TableColumn {
+    TableColumn {
+        name: column.name(),
+        data_type: column.data_type(),
+        is_nullable: column != MeetingColumn::ConfUuid,
+        meaning: column.meaning(),
+        has_few_values: matches!(column, MeetingColumn::ConfType | MeetingColumn::MediaTypes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_at_their_index() {
+        let schema = Table::Meetings.schema();
+        assert_eq!(schema.fields().len(), MeetingColumn::ALL.len());
+        for (position, column) in MeetingColumn::ALL.into_iter().enumerate() {
+            assert_eq!(column.index(), position);
+            assert_eq!(schema.field(position).name(), column.name());
+        }
+    }
+}
