@@ -1,8 +1,9 @@
 //! What becomes of personal columns before anything is written: kept, masked, hashed or dropped.
 //!
 //! Applied to each page as soon as it is decoded, so that neither a part nor the spool ever holds
-//! what was not to be kept. Texts only; times and counts stay. A hash is keyed and the same in
-//! every run with the same key, so that hashed columns still join.
+//! what was not to be kept, and to the meetings as soon as they are listed. Texts only; times and
+//! counts stay. A hash is keyed and the same in every run with the same key, so that hashed columns
+//! still join. A column is treated by its name, in whichever table it stands.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,6 +20,7 @@ use sha2::Sha256;
 use crate::error::{Error, Result};
 use crate::hex::hex;
 use crate::record::Column;
+use crate::table::MeetingColumn;
 
 /// Shortest key: below it, hashes of telephone numbers could be reversed by trying keys.
 const SHORTEST_KEY: usize = 16;
@@ -55,30 +57,54 @@ impl Treatment {
 /// Which columns are treated, and how; every other is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct PiiPolicy(Vec<(Column, Treatment)>);
+pub struct PiiPolicy(Vec<(&'static str, Treatment)>);
 
 impl PiiPolicy {
     fn new(pairs: impl IntoIterator<Item = (String, Treatment)>) -> Result<Self, String> {
-        let mut treated = Vec::new();
+        let mut policy: Vec<(usize, &str, Treatment)> = Vec::new();
         for (name, treatment) in pairs {
-            let column = TEXTS.into_iter().find(|column| column.name() == name);
-            let column = column.ok_or_else(|| {
-                let all: Vec<_> = TEXTS.iter().map(|column| column.name()).collect();
-                format!("{name}: expected one of {}", all.join(", "))
-            })?;
+            let place = TEXTS.iter().position(|column| *column == name);
+            let (place, column) = place
+                .and_then(|place| Some((place, *TEXTS.get(place)?)))
+                .ok_or_else(|| format!("{name}: expected one of {}", TEXTS.join(", ")))?;
             // It promises a JSON object.
-            if column == Column::Extra && matches!(treatment, Treatment::Mask | Treatment::Hash) {
+            if column == Column::Extra.name()
+                && matches!(treatment, Treatment::Mask | Treatment::Hash)
+            {
                 return Err("extra: it can be kept or dropped".to_owned());
             }
-            if treated.iter().any(|(other, _)| *other == column) {
+            if policy.iter().any(|(other, ..)| *other == place) {
                 return Err(format!("{name} is there twice"));
             }
-            if treatment != Treatment::Keep {
-                treated.push((column, treatment));
-            }
+            policy.push((place, column, treatment));
         }
-        treated.sort_by_key(|(column, _)| column.index());
-        Ok(Self(treated))
+        policy.sort_by_key(|(place, ..)| *place);
+        let is_treated = |(.., treatment): &(_, _, Treatment)| *treatment != Treatment::Keep;
+        let has_treated_names = policy
+            .iter()
+            .any(|said| said.1 == Column::DisplayName.name() && is_treated(said));
+        // Kept is what is not named; but a scheduler who is not goes the way of the names.
+        policy.retain(|said| is_treated(said) || has_treated_names && said.1 == SCHEDULER);
+        let policy = policy.into_iter();
+        Ok(Self(
+            policy
+                .map(|(_, column, treatment)| (column, treatment))
+                .collect(),
+        ))
+    }
+
+    /// What becomes of a column, in either table.
+    fn treatment(&self, column: &str) -> Treatment {
+        let said = |name: &str| {
+            let said = self.0.iter().find(|(column, _)| *column == name);
+            said.map(|(_, treatment)| *treatment)
+        };
+        let treatment = said(column).or_else(|| {
+            (column == SCHEDULER)
+                .then(|| said(Column::DisplayName.name()))
+                .flatten()
+        });
+        treatment.unwrap_or(Treatment::Keep)
     }
 
     fn hashes(&self) -> bool {
@@ -88,15 +114,20 @@ impl PiiPolicy {
     }
 }
 
-/// The columns that can be treated.
-const TEXTS: [Column; 6] = [
-    Column::DisplayName,
-    Column::CallNumber,
-    Column::DeviceType,
-    Column::MediaType,
-    Column::DeptName,
-    Column::Extra,
+/// The columns that can be treated: those of records, then those that meetings alone have.
+const TEXTS: [&str; 8] = [
+    Column::DisplayName.name(),
+    Column::CallNumber.name(),
+    Column::DeviceType.name(),
+    Column::MediaType.name(),
+    Column::DeptName.name(),
+    Column::Extra.name(),
+    MeetingColumn::Subject.name(),
+    SCHEDULER,
 ];
+
+/// A person's name as well: where nothing is said of it, it is treated as `display_name` is.
+const SCHEDULER: &str = MeetingColumn::Scheduler.name();
 
 impl TryFrom<String> for PiiPolicy {
     type Error = String;
@@ -137,7 +168,7 @@ impl fmt::Display for PiiPolicy {
         let pairs: Vec<_> = self
             .0
             .iter()
-            .map(|(column, treatment)| format!("{}={}", column.name(), treatment.as_str()))
+            .map(|(column, treatment)| format!("{column}={}", treatment.as_str()))
             .collect();
         f.write_str(&pairs.join(","))
     }
@@ -202,17 +233,18 @@ impl Pii {
         }
     }
 
-    /// The records as they may be written.
-    pub(crate) fn apply(&self, records: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-        let mut columns = records.columns().to_vec();
-        for (column, treatment) in &self.policy.0 {
-            let texts = &mut columns[column.index()];
-            *texts = self.treated(texts, *column, *treatment);
-        }
-        RecordBatch::try_new(records.schema(), columns)
+    /// The rows of a table as they may be written.
+    pub(crate) fn apply(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let schema = rows.schema();
+        let columns = schema.fields().iter().zip(rows.columns());
+        let columns = columns.map(|(field, column)| {
+            let name = field.name();
+            self.treated(column, name, self.policy.treatment(name))
+        });
+        RecordBatch::try_new(rows.schema(), columns.collect())
     }
 
-    fn treated(&self, texts: &ArrayRef, column: Column, treatment: Treatment) -> ArrayRef {
+    fn treated(&self, texts: &ArrayRef, column: &str, treatment: Treatment) -> ArrayRef {
         let each = |text: &dyn Fn(&str) -> String| -> ArrayRef {
             let texts = texts.as_string::<i32>().iter();
             let treated = texts.map(|known| {
@@ -228,7 +260,7 @@ impl Pii {
         };
         match (treatment, &self.mac) {
             (Treatment::Keep, _) => Arc::clone(texts),
-            (Treatment::Mask, _) if column == Column::CallNumber => each(&|text| {
+            (Treatment::Mask, _) if column == Column::CallNumber.name() => each(&|text| {
                 let from = text.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
                 format!("{MASK}{}", &text[from..])
             }),
@@ -270,13 +302,9 @@ mod tests {
 
     fn treated(policy: &str, column: Column, text: &str) -> String {
         let texts: ArrayRef = Arc::new(StringArray::from(vec![text]));
-        let (column, treatment) = *pii(policy)
-            .policy
-            .0
-            .iter()
-            .find(|(c, _)| *c == column)
-            .unwrap();
-        let treated = pii(policy).treated(&texts, column, treatment);
+        let pii = pii(policy);
+        let treatment = pii.policy.treatment(column.name());
+        let treated = pii.treated(&texts, column.name(), treatment);
         treated.as_string::<i32>().value(0).to_owned()
     }
 
@@ -335,6 +363,27 @@ mod tests {
             Pii::new(&policy, Some(&other)).unwrap().unwrap().note(),
             note
         );
+    }
+
+    #[test]
+    fn a_scheduler_goes_the_way_of_the_names_unless_something_is_said_of_them() {
+        let treatment = |policy: &str| {
+            let policy: PiiPolicy = policy.parse().unwrap();
+            (policy.treatment("scheduler"), policy.to_string())
+        };
+        for (policy, expected, note) in [
+            ("display_name=hash", Treatment::Hash, "display_name=hash"),
+            (
+                "scheduler=keep,display_name=mask",
+                Treatment::Keep,
+                "display_name=mask,scheduler=keep",
+            ),
+            ("scheduler=drop", Treatment::Drop, "scheduler=drop"),
+            ("scheduler=keep", Treatment::Keep, ""),
+            ("call_number=mask", Treatment::Keep, "call_number=mask"),
+        ] {
+            assert_eq!(treatment(policy), (expected, note.to_owned()), "{policy}");
+        }
     }
 
     #[test]
