@@ -4,7 +4,6 @@
 //! labels, and the rule that turns the API's two times into columns. Pure; it knows nothing of
 //! JSON, files or requests.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
@@ -196,26 +195,21 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// The key-value pairs of a part's metadata, in a fixed order.
+    /// The key-value pairs of the metadata of a part of records, in a fixed order.
     pub fn metadata(&self) -> Vec<(&'static str, String)> {
+        self.metadata_under(SCHEMA_VERSION)
+    }
+
+    /// The same for a part of a table whose schema has this version.
+    pub(crate) fn metadata_under(&self, schema_version: u32) -> Vec<(&'static str, String)> {
         let mut metadata = vec![
             ("rollbook.version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("rollbook.schema_version", SCHEMA_VERSION.to_string()),
+            ("rollbook.schema_version", schema_version.to_string()),
             ("rollbook.base_url", self.base_url.clone()),
             ("rollbook.language", self.language.to_string()),
         ];
         metadata.extend(self.pii.clone().map(|pii| ("rollbook.pii", pii)));
         metadata
-    }
-
-    /// The record schema with this provenance as its metadata.
-    pub fn schema(&self) -> SchemaRef {
-        let metadata: HashMap<_, _> = self
-            .metadata()
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect();
-        Arc::new(schema().as_ref().clone().with_metadata(metadata))
     }
 }
 

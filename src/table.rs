@@ -5,11 +5,12 @@
 
 mod meetings;
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use crate::record::{self, Column};
+use crate::record::{self, Column, Provenance};
 
 pub use meetings::MeetingColumn;
 
@@ -68,6 +69,21 @@ impl Table {
             Self::Records => record::schema(),
             Self::Meetings => Arc::clone(&MEETINGS),
         }
+    }
+
+    /// The key-value pairs of the metadata of its parts, in a fixed order.
+    pub(crate) fn metadata(self, provenance: &Provenance) -> Vec<(&'static str, String)> {
+        provenance.metadata_under(self.schema_version())
+    }
+
+    /// Its schema with that metadata.
+    pub(crate) fn schema_with(self, provenance: &Provenance) -> SchemaRef {
+        let metadata: HashMap<_, _> = self
+            .metadata(provenance)
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
+        Arc::new(self.schema().as_ref().clone().with_metadata(metadata))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Records to parts: pages go in, finished files (or a stream) come out.
+//! Rows to parts: pages of records go in, finished files (or a stream) come out.
 //!
 //! Synchronous, for a thread of its own. A part is a function of the records alone: neither the
 //! clock, nor chance, nor the way the records were cut into pages reaches its bytes. Nothing here
@@ -21,6 +21,7 @@ use crate::crash::{Point, point};
 use crate::error::Result;
 use crate::folder;
 use crate::record::Provenance;
+use crate::table::Table;
 
 use part::OpenPart;
 
@@ -105,7 +106,7 @@ impl BatchWriter {
             }
             let part = match self.shared.take() {
                 Some(part) => part,
-                None => self.open()?,
+                None => self.open(Table::Records)?,
             };
             self.shared.insert(part).push(page)?;
         }
@@ -116,7 +117,7 @@ impl BatchWriter {
     pub fn slice(&mut self, page: &RecordBatch) -> Result<()> {
         let part = match self.large.take() {
             Some(part) => part,
-            None => self.open()?,
+            None => self.open(Table::Records)?,
         };
         self.large.insert(part).push(page)
     }
@@ -136,9 +137,18 @@ impl BatchWriter {
     /// schema.
     pub fn empty_part(&mut self) -> Result<()> {
         if self.shared.is_none() {
-            self.shared = Some(self.open()?);
+            self.shared = Some(self.open(Table::Records)?);
         }
         Ok(())
+    }
+
+    /// Writes these rows of the meetings table into a part of their own, even where there are none.
+    pub fn meetings(&mut self, rows: &RecordBatch) -> Result<Option<StagedPart>> {
+        let mut part = self.open(Table::Meetings)?;
+        if rows.num_rows() > 0 {
+            part.push(rows)?;
+        }
+        self.close(Some(part))
     }
 
     /// Whether the shared part reached its target: time to commit.
@@ -160,7 +170,7 @@ impl BatchWriter {
         self.close(part)
     }
 
-    fn open(&mut self) -> Result<OpenPart> {
+    fn open(&mut self, table: Table) -> Result<OpenPart> {
         let name = format!(
             "{}-{:08}.{}",
             self.series,
@@ -168,7 +178,7 @@ impl BatchWriter {
             self.options.extension()
         );
         self.next_file += 1;
-        OpenPart::create(&self.options, self.staging.join(name))
+        OpenPart::create(&self.options, table, self.staging.join(name))
     }
 
     fn close(&self, part: Option<OpenPart>) -> Result<Option<StagedPart>> {

@@ -9,6 +9,7 @@ use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 
 use crate::record::Provenance;
+use crate::table::Table;
 
 use super::encoder::{BATCH_ROWS, Encoder, Fault};
 
@@ -17,8 +18,8 @@ pub(super) struct ArrowEncoder<W: Write> {
 }
 
 impl<W: Write> ArrowEncoder<W> {
-    pub(super) fn new(provenance: &Provenance, sink: W) -> Result<Self, Fault> {
-        let writer = StreamWriter::try_new_buffered(sink, &provenance.schema())?;
+    pub(super) fn new(table: Table, provenance: &Provenance, sink: W) -> Result<Self, Fault> {
+        let writer = StreamWriter::try_new_buffered(sink, &table.schema_with(provenance))?;
         Ok(Self { writer })
     }
 }

@@ -11,7 +11,7 @@ use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 
 use crate::config::Format;
-use crate::record::schema;
+use crate::table::Table;
 
 use super::PartOptions;
 use super::arrow::ArrowEncoder;
@@ -22,15 +22,17 @@ use super::parquet::ParquetEncoder;
 /// An encoder that is fed pages.
 pub(super) struct Gathering<W> {
     encoder: Box<dyn Encoder<W>>,
+    table: Table,
     pages: Vec<RecordBatch>,
     gathered: usize,
     rows: u64,
 }
 
 impl<W: Write + Send + 'static> Gathering<W> {
-    pub(super) fn new(options: &PartOptions, sink: W) -> Result<Self, Fault> {
+    pub(super) fn new(options: &PartOptions, table: Table, sink: W) -> Result<Self, Fault> {
         Ok(Self {
-            encoder: encoder(options, sink)?,
+            encoder: encoder(options, table, sink)?,
+            table,
             pages: Vec::new(),
             gathered: 0,
             rows: 0,
@@ -87,7 +89,7 @@ impl<W: Write + Send + 'static> Gathering<W> {
             [] => {}
             [page] => self.encoder.write(page)?,
             pages => {
-                let batch = concat_batches(&schema(), pages)?;
+                let batch = concat_batches(&self.table.schema(), pages)?;
                 self.encoder.write(&batch)?;
             }
         }
@@ -109,11 +111,12 @@ impl<W> fmt::Debug for Gathering<W> {
 /// The encoder of a format.
 fn encoder<W: Write + Send + 'static>(
     options: &PartOptions,
+    table: Table,
     sink: W,
 ) -> Result<Box<dyn Encoder<W>>, Fault> {
     Ok(match options.format {
-        Format::Parquet => Box::new(ParquetEncoder::new(&options.provenance, sink)?),
-        Format::Ndjson => Box::new(NdjsonEncoder::new(options.compress, sink)?),
-        Format::Arrow => Box::new(ArrowEncoder::new(&options.provenance, sink)?),
+        Format::Parquet => Box::new(ParquetEncoder::new(table, &options.provenance, sink)?),
+        Format::Ndjson => Box::new(NdjsonEncoder::new(table, options.compress, sink)?),
+        Format::Arrow => Box::new(ArrowEncoder::new(table, &options.provenance, sink)?),
     })
 }

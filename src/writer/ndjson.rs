@@ -9,12 +9,13 @@ use std::io::Write;
 use arrow::array::{
     Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
-use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMillisecondType};
 use chrono::{DateTime, Datelike};
 use flate2::write::GzEncoder;
 
 use crate::config::Compress;
 use crate::record::{Column, is_in_range};
+use crate::table::Table;
 
 use super::encoder::{Encoder, Fault};
 
@@ -25,11 +26,12 @@ const DAY_MS: i64 = 86_400_000;
 
 pub(super) struct NdjsonEncoder<W: Write> {
     sink: Compressed<W>,
+    table: Table,
     lines: Lines,
 }
 
 impl<W: Write> NdjsonEncoder<W> {
-    pub(super) fn new(compress: Compress, sink: W) -> Result<Self, Fault> {
+    pub(super) fn new(table: Table, compress: Compress, sink: W) -> Result<Self, Fault> {
         let sink = match compress {
             Compress::None => Compressed::Not(sink),
             Compress::Zstd => Compressed::Zstd(zstd::Encoder::new(sink, 1)?),
@@ -37,6 +39,7 @@ impl<W: Write> NdjsonEncoder<W> {
         };
         Ok(Self {
             sink,
+            table,
             lines: Lines::new(),
         })
     }
@@ -54,6 +57,15 @@ impl<W: Write + Send> Encoder<W> for NdjsonEncoder<W> {
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<(), Fault> {
+        if self.table == Table::Meetings {
+            for row in 0..batch.num_rows() {
+                self.lines.push_any(batch, row)?;
+                if self.lines.text.len() >= CHUNK {
+                    self.push_out()?;
+                }
+            }
+            return Ok(());
+        }
         let columns = Columns::of(batch)?;
         for row in 0..batch.num_rows() {
             self.lines.push(&columns, row)?;
@@ -207,6 +219,32 @@ impl Lines {
         self.text(columns.anomaly, row)?;
         self.raw(b",\"extra\":");
         self.text(columns.extra, row)?;
+        self.raw(b"}\n");
+        Ok(())
+    }
+
+    /// A row of any schema: slower, and of no account where rows are few.
+    fn push_any(&mut self, batch: &RecordBatch, row: usize) -> Result<(), Fault> {
+        let schema = batch.schema_ref();
+        for (position, (field, column)) in schema.fields().iter().zip(batch.columns()).enumerate() {
+            self.raw(if position == 0 { b"{\"" } else { b",\"" });
+            self.raw(field.name().as_bytes());
+            self.raw(b"\":");
+            match field.data_type() {
+                DataType::Utf8 => self.text(column.as_string(), row)?,
+                DataType::Int64 => self.number(column.as_primitive(), row),
+                DataType::Timestamp(TimeUnit::Millisecond, _) => {
+                    self.time(column.as_primitive(), row)?;
+                }
+                DataType::Boolean if column.is_null(row) => self.raw(b"null"),
+                DataType::Boolean if column.as_boolean().value(row) => self.raw(b"true"),
+                DataType::Boolean => self.raw(b"false"),
+                other => {
+                    let reason = format!("column {} is of type {other}", field.name());
+                    return Err(Fault::Encode(reason.into()));
+                }
+            }
+        }
         self.raw(b"}\n");
         Ok(())
     }

@@ -13,7 +13,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::record::{Column, Provenance, schema};
+use crate::record::{Column, Provenance};
+use crate::table::Table;
 
 use super::encoder::{BATCH_ROWS, Encoder, Fault};
 
@@ -32,8 +33,9 @@ pub(super) struct ParquetEncoder<W: Write> {
 }
 
 impl<W: Write + Send> ParquetEncoder<W> {
-    pub(super) fn new(provenance: &Provenance, sink: W) -> Result<Self, Fault> {
-        let writer = ArrowWriter::try_new(sink, schema(), Some(properties(provenance)?))?;
+    pub(super) fn new(table: Table, provenance: &Provenance, sink: W) -> Result<Self, Fault> {
+        let writer =
+            ArrowWriter::try_new(sink, table.schema(), Some(properties(table, provenance)?))?;
         Ok(Self { writer })
     }
 }
@@ -64,9 +66,9 @@ impl<W: Write + Send> Encoder<W> for ParquetEncoder<W> {
     }
 }
 
-fn properties(provenance: &Provenance) -> Result<WriterProperties, Fault> {
-    let metadata = provenance
-        .metadata()
+fn properties(table: Table, provenance: &Provenance) -> Result<WriterProperties, Fault> {
+    let metadata = table
+        .metadata(provenance)
         .into_iter()
         .map(|(key, value)| KeyValue::new(key.to_owned(), value))
         .collect();
@@ -76,6 +78,12 @@ fn properties(provenance: &Provenance) -> Result<WriterProperties, Fault> {
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_max_row_group_bytes(Some(GROUP_BYTES));
+    if table == Table::Meetings {
+        // A part has few of them: nothing there is worth a setting of its own.
+        return Ok(properties
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .build());
+    }
     for column in Column::ALL {
         let path = ColumnPath::from(column.name());
         properties = match column {

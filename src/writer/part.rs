@@ -13,6 +13,7 @@ use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::hex::hex;
+use crate::table::Table;
 
 use super::PartOptions;
 use super::encoder::Fault;
@@ -23,7 +24,9 @@ use super::gathering::Gathering;
 pub struct StagedPart {
     /// Where it is now.
     pub path: PathBuf,
-    /// Its records.
+    /// What its rows are.
+    pub table: Table,
+    /// Its rows.
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
@@ -37,6 +40,7 @@ pub struct StagedPart {
 #[derive(Debug)]
 pub(super) struct OpenPart {
     path: PathBuf,
+    table: Table,
     format: Format,
     extension: &'static str,
     records: Gathering<HashingFile>,
@@ -47,7 +51,7 @@ pub(super) struct OpenPart {
 type Refusal = Arc<OnceLock<i32>>;
 
 impl OpenPart {
-    pub(super) fn create(options: &PartOptions, path: PathBuf) -> Result<Self> {
+    pub(super) fn create(options: &PartOptions, table: Table, path: PathBuf) -> Result<Self> {
         let refusal = Refusal::default();
         let file = HashingFile {
             file: folder::create_file(&path)?,
@@ -57,9 +61,11 @@ impl OpenPart {
         };
         point(Point::PartMade);
         let format = options.format;
-        let records = Gathering::new(options, file).map_err(|fault| fault.at(&path, format))?;
+        let records =
+            Gathering::new(options, table, file).map_err(|fault| fault.at(&path, format))?;
         Ok(Self {
             path,
+            table,
             format,
             extension: options.extension(),
             records,
@@ -87,6 +93,7 @@ impl OpenPart {
     pub(super) fn finish(self) -> Result<StagedPart> {
         let Self {
             path,
+            table,
             format,
             extension,
             records,
@@ -114,6 +121,7 @@ impl OpenPart {
         }
         Ok(StagedPart {
             path,
+            table,
             rows,
             bytes,
             sha256: hex(&hash.finalize()),

@@ -14,6 +14,7 @@ use arrow::record_batch::RecordBatch;
 use crate::config::Format;
 use crate::error::{Error, Result};
 use crate::record::schema;
+use crate::table::Table;
 
 use super::PartOptions;
 use super::encoder::Fault;
@@ -40,7 +41,8 @@ impl<W: Write + Send + 'static> PipeWriter<W> {
                 "parquet cannot be read from a pipe; use ndjson or arrow".to_owned(),
             ));
         }
-        let records = Gathering::new(options, out).map_err(|fault| at_pipe(fault, format))?;
+        let records =
+            Gathering::new(options, Table::Records, out).map_err(|fault| at_pipe(fault, format))?;
         Ok(Self {
             format,
             records,
