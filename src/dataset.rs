@@ -13,7 +13,7 @@ mod recovery;
 mod staging;
 mod status;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -23,9 +23,10 @@ use crate::config::{Compress, Format};
 use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
-use crate::ledger::{self, Asked, CommittedMeeting, Entry, LEDGER_VERSION, Ledger, Part};
+use crate::ledger::{self, Asked, CommittedMeeting, Entry, Ledger, Part};
 use crate::report::Report;
 use crate::store::Store;
+use crate::table::Table;
 use crate::uuid::ConfUuid;
 use crate::writer::{StagedPart, extension};
 
@@ -34,7 +35,7 @@ use staging::{Gate, Staging};
 
 pub(crate) use held::Held;
 pub use held::SetAside;
-pub(crate) use layout::{RUNS, SET_ASIDE, STAGING, is_ours};
+pub(crate) use layout::{RUNS, SET_ASIDE, SHOWN, STAGING, is_ours};
 pub use left::Left;
 pub use recovery::Recovery;
 pub(crate) use recovery::fingerprint;
@@ -160,10 +161,11 @@ impl Dataset {
             });
         }
         clear_probes(&store, &beside).await?;
-        let visible = store.list("").await?.into_iter();
-        let visible = visible
-            .map(|object| (object.path.clone(), object))
-            .collect();
+        let mut visible = HashMap::new();
+        for folder in SHOWN {
+            let objects = store.list(folder).await?.into_iter();
+            visible.extend(objects.map(|object| (object.path.clone(), object)));
+        }
         // Read after the locks of the dead were had: nothing they committed can be missed.
         let ledger = Ledger::read(&store).await?;
         let mut dataset = Self {
@@ -240,9 +242,16 @@ impl Dataset {
             .collect()
     }
 
-    /// Whether there is a part to read. The first commit must bring one, empty if need be.
+    /// Whether there is a part of records to read. The first commit must bring one, empty if need
+    /// be.
     pub fn has_parts(&self) -> bool {
-        self.ledger.standing().any(|entry| !entry.parts.is_empty())
+        self.has_parts_of(Table::Records)
+    }
+
+    /// Whether there is a part of a table to read.
+    pub(crate) fn has_parts_of(&self, table: Table) -> bool {
+        let mut standing = self.ledger.standing();
+        standing.any(|entry| entry.parts_of(table).next().is_some())
     }
 
     /// The local folder where this run's parts are written before they are committed.
@@ -270,7 +279,8 @@ impl Dataset {
         &self.beside
     }
 
-    /// Commits whole meetings and the parts that hold their records.
+    /// Commits whole meetings and the parts that hold their records; where there are parts of the
+    /// meetings table, they have a row for each.
     ///
     /// # Errors
     ///
@@ -304,7 +314,7 @@ impl Dataset {
                     sequence: entry.sequence,
                     parts: parts.len() as u64,
                     meetings: meetings.len() as u64,
-                    records: parts.iter().map(|part| part.rows).sum(),
+                    records: meetings.iter().map(|meeting| meeting.rows).sum(),
                     bytes: parts.iter().map(|part| part.bytes).sum(),
                 });
             }
@@ -357,11 +367,19 @@ impl Dataset {
                 reason,
             })
         };
-        let in_parts: u64 = parts.iter().map(|part| part.rows).sum();
+        let of = |table| parts.iter().filter(move |part| part.table == table);
+        let in_parts: u64 = of(Table::Records).map(|part| part.rows).sum();
         let in_meetings: u64 = meetings.iter().map(|meeting| meeting.rows).sum();
         if in_parts != in_meetings {
             return refuse(format!(
                 "the parts of a batch hold {in_parts} records, its meetings {in_meetings}"
+            ));
+        }
+        let described: u64 = of(Table::Meetings).map(|part| part.rows).sum();
+        let held = meetings.len() as u64;
+        if of(Table::Meetings).next().is_some() && described != held {
+            return refuse(format!(
+                "the parts of a batch describe {described} meetings, and it has {held}"
             ));
         }
         let mut seen = HashSet::new();
@@ -377,21 +395,22 @@ impl Dataset {
     /// The next entry for a batch.
     fn entry(&self, parts: &[StagedPart], meetings: &[CommittedMeeting]) -> Result<Entry> {
         let sequence = self.ledger.next_sequence();
-        let parts = parts
-            .iter()
-            .enumerate()
-            .map(|(number, part)| {
-                Ok(Part {
-                    path: ledger::part_path(sequence, number, part.extension),
+        let mut named = Vec::with_capacity(parts.len());
+        for table in [Table::Meetings, Table::Records] {
+            let parts = parts.iter().filter(|part| part.table == table);
+            for (number, part) in parts.enumerate() {
+                named.push(Part {
+                    path: ledger::part_path_in(table, sequence, number, part.extension),
                     rows: part.rows,
                     bytes: part.bytes,
                     sha256: part.sha256.clone(),
                     staged: self.staged_path(part)?,
-                })
-            })
-            .collect::<Result<_>>()?;
+                });
+            }
+        }
+        let parts = named;
         Ok(Entry {
-            version: LEDGER_VERSION,
+            version: ledger::version(&parts),
             sequence,
             run_id: self.run_id.clone(),
             committed_at: Utc::now(),

@@ -21,10 +21,15 @@ use crate::pii::Pii;
 use crate::record::Language;
 use crate::report::{MeetingStatus, Proof};
 use crate::store::Store;
+use crate::table::{MEETINGS, Table};
 use crate::uuid::ConfUuid;
 
-/// Version of the entries' form.
-pub(crate) const LEDGER_VERSION: u32 = 1;
+/// The newest version of the entries' form. It has parts of the meetings table, which a rollbook
+/// that knows the first one alone would neither publish nor miss: it must refuse it.
+pub(crate) const LEDGER_VERSION: u32 = 2;
+
+/// The version of entries whose parts are all of records.
+const RECORDS_ALONE: u32 = 1;
 
 /// Where the entries lie.
 pub(crate) const FOLDER: &str = "_rollbook/ledger";
@@ -36,7 +41,7 @@ const READS: usize = 32;
 /// One commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// [`LEDGER_VERSION`].
+    /// By [`version`]: the oldest that has a place for its parts.
     pub(crate) version: u32,
     /// Its number, from 1 without gaps.
     pub(crate) sequence: u64,
@@ -44,9 +49,11 @@ pub(crate) struct Entry {
     pub(crate) run_id: String,
     /// When.
     pub(crate) committed_at: DateTime<Utc>,
-    /// The parts, in the order of their names.
+    /// The parts of all tables, in the order of their names: whoever publishes them in this order
+    /// never shows a record before the row of its meeting.
     pub(crate) parts: Vec<Part>,
-    /// The meetings whose records are in those parts, or that have none.
+    /// The meetings whose records are in those parts, or that have none. Where there are parts of
+    /// the meetings table, they have a row for each.
     pub(crate) meetings: Vec<CommittedMeeting>,
     /// Commits that are void from here on, since parts of them were lost.
     #[serde(default)]
@@ -97,7 +104,7 @@ impl Asked {
 pub(crate) struct Part {
     /// Its name in the dataset.
     pub(crate) path: String,
-    /// Its records.
+    /// Its rows.
     pub(crate) rows: u64,
     /// Its size.
     pub(crate) bytes: u64,
@@ -134,7 +141,19 @@ pub struct CommittedMeeting {
     pub seams: Option<u64>,
 }
 
+impl Part {
+    /// What its rows are.
+    pub(crate) fn table(&self) -> Table {
+        Table::of(&self.path)
+    }
+}
+
 impl Entry {
+    /// Its parts of one table.
+    pub(crate) fn parts_of(&self, table: Table) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(move |part| part.table() == table)
+    }
+
     fn parse(path: &str, bytes: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -310,9 +329,28 @@ pub(crate) fn entry_path(sequence: u64) -> String {
     format!("{FOLDER}/{sequence:020}.json")
 }
 
-/// The name of a commit's part.
+/// The name of a commit's part of records.
 pub(crate) fn part_path(sequence: u64, number: usize, extension: &str) -> String {
     format!("part-{sequence:020}-{number:05}.{extension}")
+}
+
+/// The name of a commit's part of a table; each table numbers its own.
+pub(crate) fn part_path_in(table: Table, sequence: u64, number: usize, extension: &str) -> String {
+    let name = part_path(sequence, number, extension);
+    match table {
+        Table::Records => name,
+        Table::Meetings => format!("{MEETINGS}/{name}"),
+    }
+}
+
+/// The version of an entry with these parts.
+pub(crate) fn version(parts: &[Part]) -> u32 {
+    let has_meetings = parts.iter().any(|part| part.table() == Table::Meetings);
+    if has_meetings {
+        LEDGER_VERSION
+    } else {
+        RECORDS_ALONE
+    }
 }
 
 /// The number of the entry that lies at a path.

@@ -14,6 +14,9 @@ use crate::record::{self, Column, Provenance};
 
 pub use meetings::MeetingColumn;
 
+/// The folder of the meetings' parts.
+pub(crate) const MEETINGS: &str = "meetings";
+
 /// One table of a dataset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Table {
@@ -41,6 +44,14 @@ pub struct TableColumn {
 }
 
 impl Table {
+    /// The table whose part lies at a path in the dataset.
+    pub(crate) fn of(path: &str) -> Self {
+        match path.split_once('/') {
+            Some((MEETINGS, _)) => Self::Meetings,
+            _ => Self::Records,
+        }
+    }
+
     /// The version of the table's schema, kept in each part's metadata.
     pub const fn schema_version(self) -> u32 {
         match self {
@@ -113,6 +124,18 @@ fn of_meeting(column: MeetingColumn) -> TableColumn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_is_of_the_table_whose_folder_it_lies_in() {
+        for (path, table) in [
+            ("part-1-0.parquet", Table::Records),
+            ("meetings/part-1-0.parquet", Table::Meetings),
+            ("meetings", Table::Records),
+            ("_rollbook/meetings/x", Table::Records),
+        ] {
+            assert_eq!(Table::of(path), table, "{path}");
+        }
+    }
 
     #[test]
     fn columns_stand_at_their_index() {

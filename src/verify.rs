@@ -5,6 +5,7 @@
 //! meetings, not of records.
 
 mod census;
+mod described;
 mod finding;
 mod keys;
 mod repair;
@@ -24,8 +25,10 @@ use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::{Ledger, Part};
 use crate::store::Store;
+use crate::table::Table;
 
 use census::{Census, PartRows};
+use described::Described;
 use strangers::Names;
 
 pub use finding::Finding;
@@ -49,6 +52,8 @@ pub struct Verification {
     pub parts: u64,
     /// Records that were read.
     pub records: u64,
+    /// Rows of the meetings table that were read; nothing where there is no such table.
+    pub described: Option<u64>,
     /// Bytes that were read.
     pub bytes: u64,
     /// Everything that is not as it should be, parts first, then meetings.
@@ -84,7 +89,7 @@ struct Survey {
     ledger: Option<Ledger>,
     /// Commits whose records cannot be trusted.
     damaged: BTreeSet<u64>,
-    /// What has the name of a part, and no entry knows it.
+    /// What has the name of a part, or stands in the place of their folder, and no entry knows it.
     unreferenced: Vec<OsString>,
 }
 
@@ -95,6 +100,7 @@ async fn survey(store: &Store, dest: &str) -> Result<Survey> {
         meetings: 0,
         parts: 0,
         records: 0,
+        described: None,
         bytes: 0,
         findings: Vec::new(),
         notes: Vec::new(),
@@ -123,11 +129,18 @@ async fn survey(store: &Store, dest: &str) -> Result<Survey> {
     let mut census = Census::default();
     let mut unpublished = BTreeSet::new();
     for entry in ledger.standing() {
+        let mut described = Described::default();
         for (number, part) in entry.parts.iter().enumerate() {
             let rows = check_part(store, entry.sequence, part, &mut found).await?;
             let findings = &mut found.findings;
-            census.add(&ledger, entry.sequence, number, &part.path, rows, findings);
+            match part.table() {
+                Table::Records => {
+                    census.add(&ledger, entry.sequence, number, &part.path, rows, findings);
+                }
+                Table::Meetings => described.add(entry, &part.path, rows, findings),
+            }
         }
+        described.compare(entry, &mut found.findings);
     }
     let strangers = names.judge(&ledger);
     found.findings.extend(strangers.findings);
@@ -184,16 +197,17 @@ async fn check_part(
 ) -> Result<PartRows> {
     let path = part.path.clone();
     let mut is_published = true;
-    let mut read = read_part(store.local(&part.path)).await?;
+    let table = part.table();
+    let mut read = read_part(store.local(&part.path), table).await?;
     if matches!(read, Found::Nothing) {
         // Committed, and on its way to its final name; there by now, if its run lives.
-        read = read_part(store.local(&part.staged)).await?;
+        read = read_part(store.local(&part.staged), table).await?;
         is_published = !matches!(
             &read,
             Found::File { bytes, sha256, .. } if *bytes == part.bytes && *sha256 == part.sha256
         );
         if is_published {
-            read = read_part(store.local(&part.path)).await?;
+            read = read_part(store.local(&part.path), table).await?;
         }
     }
     if matches!(read, Found::Nothing) {
@@ -216,7 +230,10 @@ async fn check_part(
         return Ok(PartRows::default());
     };
     found.bytes += bytes;
-    found.records += rows.total;
+    match part.table() {
+        Table::Records => found.records += rows.total,
+        Table::Meetings => *found.described.get_or_insert(0) += rows.total,
+    }
     let altered = if bytes != part.bytes {
         Some(format!("{bytes} bytes instead of {}", part.bytes))
     } else if sha256 != part.sha256 {
@@ -251,7 +268,7 @@ async fn check_part(
     Ok(rows)
 }
 
-async fn read_part(file: PathBuf) -> Result<Found> {
+async fn read_part(file: PathBuf, table: Table) -> Result<Found> {
     let path = file.clone();
     folder::blocking("read", &path, move || {
         match fs::metadata(&file) {
@@ -265,6 +282,10 @@ async fn read_part(file: PathBuf) -> Result<Found> {
                     Found::Nothing
                 });
             }
+            // Something else stands in the place of its folder.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Ok(Found::Nothing);
+            }
             // Whatever else is wrong is told by the reading.
             _ => {}
         }
@@ -272,7 +293,7 @@ async fn read_part(file: PathBuf) -> Result<Found> {
             return Ok(Found::Nothing);
         };
         let mut rows = PartRows::default();
-        let read = keys::read(&file, |meeting, index| rows.push(meeting, index));
+        let read = keys::read(&file, table, |meeting, index| rows.push(meeting, index));
         // What the system does not let us read says nothing of the part.
         let fault = match read {
             Ok(()) => None,

@@ -78,6 +78,10 @@ fn figures(status: &Status) -> Table {
         count(status.empty_meetings)
     );
     table.row(["meetings".to_owned(), count(status.meetings), empty]);
+    if let Some(described) = status.described {
+        let what = "with a row in the meetings table".to_owned();
+        table.row(["described".to_owned(), count(described), what]);
+    }
     table.row(["records".to_owned(), count(status.records)]);
     let size = HumanBytes(status.bytes).to_string();
     table.row(["parts".to_owned(), count(status.parts), size]);
@@ -169,6 +173,7 @@ mod tests {
             records: 45_123,
             parts: 2,
             bytes: 1_234_567,
+            described: None,
             requests: 312,
             last_commit: Some(chrono::DateTime::UNIX_EPOCH),
             runs: vec![RunStatus {
@@ -227,6 +232,7 @@ mod tests {
             records: 15,
             parts: 3,
             bytes: 1_000,
+            described: Some(7),
             requests: 9,
             last_commit: None,
             runs: vec![

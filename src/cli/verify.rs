@@ -94,9 +94,14 @@ fn describe(dataset: &str, found: &Verification, meetings: bool) -> String {
 
 /// What was found, down to each finding.
 fn verdict(dataset: &str, found: &Verification) -> String {
+    let described = found.described.map(|rows| {
+        let rows = HumanCount(rows);
+        format!(", {rows} in the meetings table")
+    });
     let read = format!(
-        "{} meetings, {} records, {} parts, {}",
+        "{} meetings{}, {} records, {} parts, {}",
         HumanCount(found.meetings),
+        described.unwrap_or_default(),
         HumanCount(found.records),
         HumanCount(found.parts),
         HumanBytes(found.bytes)
@@ -267,7 +272,7 @@ fn sentence(finding: &Finding) -> String {
             expected,
             found,
             ..
-        } => format!("{path}: {found} records instead of {expected}"),
+        } => format!("{path}: {found} rows instead of {expected}"),
         Finding::Retracted { path } => format!("{path}: belongs to a retracted commit"),
         Finding::Unreferenced { path } => format!("{path}: a part that no ledger entry names"),
         Finding::Foreign { path } => {
@@ -277,7 +282,7 @@ fn sentence(finding: &Finding) -> String {
             path,
             conf_uuid,
             rows,
-        } => format!("{path}: {rows} records of meeting {conf_uuid}, which it does not hold"),
+        } => format!("{path}: {rows} rows of meeting {conf_uuid}, which it does not hold"),
         Finding::RowsMissing {
             conf_uuid,
             expected,
@@ -288,6 +293,9 @@ fn sentence(finding: &Finding) -> String {
             expected,
             beyond,
         } => format!("meeting {conf_uuid}: {beyond} records beyond its {expected}"),
+        Finding::NotDescribed { conf_uuid, rows } => {
+            format!("meeting {conf_uuid}: {rows} rows in the meetings table instead of 1")
+        }
         Finding::RowsTwice { conf_uuid, rows } => {
             format!("meeting {conf_uuid}: {rows} records are there more than once")
         }
@@ -307,6 +315,7 @@ mod tests {
             meetings: 200,
             parts: 2,
             records: 45_123,
+            described: None,
             bytes: 1_234_567,
             findings,
             notes: Vec::new(),

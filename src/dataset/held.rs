@@ -122,10 +122,18 @@ fn set_aside(root: &Path, name: &OsStr) -> Result<SetAside> {
     let folder = root.join(SET_ASIDE);
     folder::create(&folder)?;
     let from = root.join(name);
-    let to = free_name(&folder, name)?;
+    // The name tells what it was: `meetings-part-...` lay in the folder `meetings`.
+    let mut flat = OsString::new();
+    for piece in Path::new(name) {
+        if !flat.is_empty() {
+            flat.push("-");
+        }
+        flat.push(piece);
+    }
+    let to = free_name(&folder, &flat)?;
     fs::rename(&from, &to).map_err(Error::file("rename", &from))?;
     folder::sync(&folder)?;
-    folder::sync(root)?;
+    folder::sync(from.parent().unwrap_or(root))?;
     let to = to.file_name().unwrap_or(name);
     Ok(SetAside {
         path: name.to_string_lossy().into_owned(),

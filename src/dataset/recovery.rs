@@ -16,8 +16,9 @@ use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::hex::hex;
-use crate::ledger::{Entry, LEDGER_VERSION, Part};
+use crate::ledger::{self, Entry, Part};
 use crate::store::Object;
+use crate::table::Table;
 
 use super::Dataset;
 
@@ -106,7 +107,8 @@ impl Dataset {
         let void: Vec<_> = self
             .ledger
             .void()
-            .flat_map(|entry| entry.parts.clone())
+            // Records before their meetings, as nobody sees them appear.
+            .flat_map(|entry| entry.parts.iter().rev().cloned())
             .collect();
         for part in void {
             if self.store.size(&part.path).await?.is_some() {
@@ -154,7 +156,7 @@ impl Dataset {
     pub(super) async fn retract(&mut self, mut lost: Vec<u64>) -> Result<()> {
         while !lost.is_empty() {
             let entry = Entry {
-                version: LEDGER_VERSION,
+                version: ledger::version(&[]),
                 sequence: self.ledger.next_sequence(),
                 run_id: self.run_id.clone(),
                 committed_at: Utc::now(),
@@ -181,12 +183,17 @@ impl Dataset {
     }
 
     /// A part with a number that the ledger has yet to give out was committed by a ledger that is
-    /// gone; going on would show its records twice, or overwrite them.
+    /// gone; going on would show its rows twice, or overwrite them.
     fn refuse_unknown_parts(&self, visible: &HashMap<String, Object>) -> Result<()> {
         let next = self.ledger.next_sequence();
         let unknown = visible.keys().find(|path| {
-            path.strip_prefix("part-")
+            let name = path
+                .rsplit_once('/')
+                .map_or(path.as_str(), |(_, name)| name);
+            name.strip_prefix("part-")
                 .and_then(|rest| rest.split('-').next())
+                // In a folder of that name that is somebody else's, others may count as well.
+                .filter(|digits| digits.len() == 20 || Table::of(path) == Table::Records)
                 .and_then(|sequence| sequence.parse::<u64>().ok())
                 .is_some_and(|sequence| sequence >= next)
         });

@@ -2,7 +2,7 @@
 //!
 //! Only looks: nothing is locked for longer than a glance, nothing is repaired.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -12,8 +12,9 @@ use crate::folder;
 use crate::ledger::Ledger;
 use crate::run_id::began;
 use crate::store::Store;
+use crate::table::Table;
 
-use super::layout::{RUNS, report_path, run_of};
+use super::layout::{RUNS, SHOWN, report_path, run_of};
 use super::left::{self, Left, Times};
 use super::staging;
 
@@ -39,6 +40,8 @@ pub struct Status {
     pub parts: u64,
     /// Bytes of the parts.
     pub bytes: u64,
+    /// Meetings that have a row in the meetings table; nothing where there is no such table.
+    pub described: Option<u64>,
     /// Requests that were spent on the meetings.
     pub requests: u64,
     /// When the dataset changed last.
@@ -103,7 +106,10 @@ pub async fn status(dest: &str) -> Result<Status> {
     let store = Store::open_at(dest).await?;
     let root = store.local("");
     // Before the ledger: what a live run commits in between is then not taken for lost.
-    let visible = store.sizes("").await?;
+    let mut visible = HashMap::new();
+    for folder in SHOWN {
+        visible.extend(store.sizes(folder).await?);
+    }
     let ledger = read_ledger(&store, dest).await?;
     let place = root.clone();
     let seen = folder::blocking("read", &root, move || staging::look(&place)).await?;
@@ -126,6 +132,7 @@ pub async fn status(dest: &str) -> Result<Status> {
         records: 0,
         parts: 0,
         bytes: 0,
+        described: None,
         requests: 0,
         last_commit: ledger.entries().last().map(|entry| entry.committed_at),
         runs: Vec::new(),
@@ -151,6 +158,9 @@ pub async fn status(dest: &str) -> Result<Status> {
         for part in &entry.parts {
             status.parts += 1;
             status.bytes += part.bytes;
+            if part.table() == Table::Meetings {
+                *status.described.get_or_insert(0) += part.rows;
+            }
             let found = match visible.get(&part.path) {
                 Some(&bytes) => Some(bytes),
                 None => store.size(&part.path).await?,

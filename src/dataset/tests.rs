@@ -115,6 +115,80 @@ fn staging_folders(home: &TempDir) -> Vec<String> {
         .collect()
 }
 
+/// The same batch with a row of the meetings table for each of these.
+fn stage_described(
+    dataset: &Dataset,
+    meetings: &[(&str, usize)],
+    described: &[&str],
+) -> (Vec<StagedPart>, Vec<CommittedMeeting>) {
+    let (mut parts, batch) = stage(dataset, meetings);
+    let options = options(Format::Ndjson, Compress::None);
+    let series = u32::try_from(fs::read_dir(dataset.staging()).unwrap().count()).unwrap();
+    let mut writer =
+        BatchWriter::new(options, dataset.staging().to_owned()).in_series(100 + series);
+    let rows = crate::writer::tests::meetings(described);
+    parts.extend(writer.meetings(&rows).unwrap());
+    (parts, batch)
+}
+
+#[tokio::test]
+async fn records_and_the_rows_of_their_meetings_come_and_go_together() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("data/meetings");
+    let mut one = open(&home, "one").await;
+    let mut two = open(&home, "two").await;
+    let batch = [("m1", 3), ("empty", 0)];
+    let (parts, meetings) = stage_described(&one, &batch, &["m1", "empty"]);
+    let done = one.commit(parts, meetings).await.unwrap();
+    let is_whole = matches!(
+        done,
+        Commit::Done {
+            parts: 2,
+            meetings: 2,
+            records: 3,
+            ..
+        }
+    );
+    assert!(is_whole, "{done:?}");
+    let names = |folder: &Path| -> Vec<_> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&folder), ["part-00000000000000000001-00000.ndjson"]);
+    assert!(one.has_parts() && one.has_parts_of(Table::Meetings));
+
+    // Who comes second leaves neither.
+    let (parts, meetings) = stage_described(&two, &[("m1", 3)], &["m1"]);
+    let staged: Vec<_> = parts.iter().map(|part| part.path.clone()).collect();
+    let lost = two.commit(parts, meetings).await.unwrap();
+    assert!(matches!(lost, Commit::Conflict { .. }), "{lost:?}");
+    assert!(staged.iter().all(|path| !path.exists()));
+    assert_eq!(names(&folder).len(), 1);
+    drop((one, two));
+
+    // A part of either that is lost takes the other with it.
+    fs::remove_file(folder.join("part-00000000000000000001-00000.ndjson")).unwrap();
+    let three = open(&home, "three").await;
+    assert_eq!(three.recovery().retracted, [1]);
+    assert!(seen(&home).is_empty() && names(&folder).is_empty());
+    assert!(!three.has_parts() && !three.holds(&uuid("m1")));
+}
+
+#[tokio::test]
+async fn a_batch_that_describes_other_meetings_than_it_has_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = open(&home, "one").await;
+    let (parts, meetings) = stage_described(&dataset, &[("m1", 3), ("m2", 2)], &["m1"]);
+    let refused = dataset.commit(parts, meetings).await.unwrap_err();
+    let told = "describe 1 meetings, and it has 2";
+    assert!(refused.to_string().contains(told), "{refused}");
+    assert!(!dataset.holds(&uuid("m1")));
+}
+
 #[tokio::test]
 async fn committed_meetings_are_seen_and_held() {
     let home = tempfile::tempdir().unwrap();
@@ -559,7 +633,7 @@ async fn ten_thousand_entries_are_read_and_told() {
         let part = ledger::part_path(sequence, 0, "ndjson");
         fs::write(folder.join(&part), "").unwrap();
         let entry = Entry {
-            version: LEDGER_VERSION,
+            version: ledger::version(&[]),
             sequence,
             run_id: "one".to_owned(),
             committed_at: Utc::now(),

@@ -4,8 +4,9 @@
 //! it name what belongs to another. So it names nothing but parts of its own, and its figures add
 //! up.
 
-use super::{Entry, LEDGER_VERSION, Part, part_path};
+use super::{Entry, LEDGER_VERSION, Part, part_path_in, version};
 use crate::report::MeetingStatus;
+use crate::table::Table;
 
 impl Entry {
     /// What is wrong with this entry, if anything.
@@ -13,11 +14,22 @@ impl Entry {
         if !(1..=LEDGER_VERSION).contains(&self.version) {
             return Some(format!("there is no ledger version {}", self.version));
         }
-        let misnamed = (0..)
-            .zip(&self.parts)
-            .find(|(number, part)| !self.has_named(*number, part));
-        if let Some((number, _)) = misnamed {
-            return Some(format!("its part {number} is not named or hashed as one"));
+        if self.version != version(&self.parts) {
+            let version = self.version;
+            return Some(format!("ledger version {version} is not that of its parts"));
+        }
+        for table in [Table::Records, Table::Meetings] {
+            let misnamed = (0..)
+                .zip(self.parts_of(table))
+                .find(|(number, part)| !self.has_named(*number, part));
+            if let Some((number, _)) = misnamed {
+                return Some(format!("its part {number} is not named or hashed as one"));
+            }
+        }
+        // Whoever publishes goes by their order.
+        let is_of_records = |part: &Part| part.table() == Table::Records;
+        if !self.parts.is_sorted_by_key(is_of_records) {
+            return Some("its parts are not in the order of their names".to_owned());
         }
         if let Some(meeting) = self
             .meetings
@@ -27,10 +39,18 @@ impl Entry {
             return Some(format!("holds {}, which is not whole", meeting.conf_uuid));
         }
         let sum = |rows: &mut dyn Iterator<Item = u64>| rows.map(u128::from).sum::<u128>();
-        let in_parts = sum(&mut self.parts.iter().map(|part| part.rows));
+        let rows_of = |table| sum(&mut self.parts_of(table).map(|part| part.rows));
+        let in_parts = rows_of(Table::Records);
         let in_meetings = sum(&mut self.meetings.iter().map(|meeting| meeting.rows));
-        (in_parts != in_meetings)
-            .then(|| format!("its parts hold {in_parts} records, its meetings {in_meetings}"))
+        if in_parts != in_meetings {
+            return Some(format!(
+                "its parts hold {in_parts} records, its meetings {in_meetings}"
+            ));
+        }
+        let (described, held) = (rows_of(Table::Meetings), self.meetings.len() as u128);
+        let has_rows = self.parts_of(Table::Meetings).next().is_some();
+        (has_rows && described != held)
+            .then(|| format!("its parts describe {described} meetings, and it holds {held}"))
     }
 
     fn has_named(&self, number: usize, part: &Part) -> bool {
@@ -41,7 +61,7 @@ impl Entry {
             .and_then(|rest| rest.strip_prefix(self.run_id.as_str()))
             .and_then(|rest| rest.strip_prefix('/'));
         is_plain(extension)
-            && part.path == part_path(self.sequence, number, extension)
+            && part.path == part_path_in(part.table(), self.sequence, number, extension)
             && is_plain(&self.run_id)
             && staged.is_some_and(is_plain)
             && part.sha256.len() == 64

@@ -13,8 +13,14 @@ const NAMES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
 /// An entry as runs commit them.
 fn committed() -> impl Strategy<Value = Entry> {
     let meetings = proptest::collection::vec((0..1_000_u64, 0..4_000_000_000_u32), 0..4);
-    (1..50_u64, meetings, 0..3_usize, any::<bool>()).prop_map(
-        |(sequence, meetings, retracts, is_asked)| {
+    (
+        1..50_u64,
+        meetings,
+        0..3_usize,
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(sequence, meetings, retracts, is_asked, is_described)| {
             let model = entry(sequence, &[]);
             let at = |seconds: u32| DateTime::from_timestamp(seconds.into(), seconds % 10_000);
             let meetings: Vec<_> = (0..)
@@ -26,20 +32,26 @@ fn committed() -> impl Strategy<Value = Entry> {
                 })
                 .collect();
             let rows = meetings.iter().map(|meeting| meeting.rows);
+            let described = is_described.then(|| Part {
+                path: part_path_in(Table::Meetings, sequence, 0, "parquet"),
+                rows: meetings.len() as u64,
+                ..model.parts[0].clone()
+            });
             let parts = (0..).zip(rows).map(|(number, rows)| Part {
                 path: part_path(sequence, number, "parquet"),
                 rows,
                 ..model.parts[0].clone()
             });
+            let parts: Vec<_> = described.into_iter().chain(parts).collect();
             Entry {
-                parts: parts.collect(),
+                version: version(&parts),
+                parts,
                 meetings,
                 retracts: (1..sequence).take(retracts).collect(),
                 asked: is_asked.then(|| Asked::new(Language::ZhCn, Some("key"))),
                 ..model
             }
-        },
-    )
+        })
 }
 
 /// The bytes of an entry file, legible where a law does not hold.
@@ -79,17 +91,27 @@ fn refused_or_sound(sequence: u64, bytes: &[u8]) -> Option<Entry> {
     };
     let again = Entry::parse(&path, &entry.to_bytes().unwrap());
     assert_eq!(again.unwrap(), entry);
-    assert_eq!((entry.version, entry.sequence), (1, sequence));
-    let mut rows = 0;
+    assert_eq!(entry.sequence, sequence);
+    let (mut rows, mut described) = (0, None);
     for part in &entry.parts {
         let prefix = format!("part-{sequence:020}-");
-        assert!(part.path.starts_with(&prefix) && !part.path.contains('/'));
+        let name = part.path.strip_prefix("meetings/").unwrap_or(&part.path);
+        assert!(name.starts_with(&prefix) && !name.contains('/'));
         assert!(part.staged.starts_with("_rollbook/staging/") && !part.staged.contains("/."));
         assert_eq!(part.sha256.len(), 64);
-        rows += part.rows;
+        if name == part.path {
+            rows += part.rows;
+        } else {
+            *described.get_or_insert(0) += part.rows;
+        }
     }
     let in_meetings: u64 = entry.meetings.iter().map(|meeting| meeting.rows).sum();
     assert_eq!(rows, in_meetings);
+    let held = entry.meetings.len() as u64;
+    assert_eq!(
+        (entry.version, described.unwrap_or(held)),
+        (1 + u32::from(described.is_some()), held)
+    );
     Some(entry)
 }
 

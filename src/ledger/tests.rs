@@ -22,7 +22,7 @@ pub(crate) fn meeting(name: &str, rows: u64) -> CommittedMeeting {
 
 pub(super) fn entry(sequence: u64, meetings: &[&str]) -> Entry {
     Entry {
-        version: LEDGER_VERSION,
+        version: version(&[]),
         sequence,
         run_id: "run".to_owned(),
         committed_at: "2026-01-02T03:04:05.678Z".parse().unwrap(),
@@ -160,7 +160,7 @@ async fn a_gap_is_named() {
 #[tokio::test]
 async fn entries_that_cannot_be_believed_are_named() {
     let cases = [
-        (r#"{"version":2,"sequence":1}"#, "is newer than 1"),
+        (r#"{"version":3,"sequence":1}"#, "is newer than 2"),
         (r#"{"version":1}"#, "not a ledger entry: missing field"),
         ("", "not a ledger entry: EOF"),
     ];
@@ -221,6 +221,62 @@ fn an_entry_that_names_what_is_not_its_own_is_not_believed() {
             error.contains(&entry_path(2)) && error.contains(reason),
             "{to}: {error}"
         );
+    }
+}
+
+type Damage = fn(&mut Entry);
+
+/// An entry that brings the meetings table, too.
+fn with_meetings(sequence: u64, meetings: &[&str]) -> Entry {
+    let mut entry = entry(sequence, meetings);
+    let part = Part {
+        path: part_path_in(Table::Meetings, sequence, 0, "parquet"),
+        rows: meetings.len() as u64,
+        staged: "_rollbook/staging/run/00000001.parquet".to_owned(),
+        ..entry.parts[0].clone()
+    };
+    entry.parts.insert(0, part);
+    entry.version = version(&entry.parts);
+    entry
+}
+
+#[test]
+fn an_entry_with_the_meetings_table_is_of_the_second_version_and_describes_what_it_holds() {
+    let sound = with_meetings(2, &["m1", "m2"]);
+    assert_eq!((sound.version, version(&entry(2, &["m1"]).parts)), (2, 1));
+    let parse = |entry: &Entry| Entry::parse(&entry_path(2), &entry.to_bytes().unwrap());
+    assert_eq!(parse(&sound).unwrap(), sound);
+    let cases: [(Damage, &str); 6] = [
+        (
+            |entry| entry.version = 1,
+            "version 1 is not that of its parts",
+        ),
+        (
+            |entry| entry.parts.remove(0).rows = 0,
+            "version 2 is not that of its parts",
+        ),
+        (
+            |entry| entry.parts[0].rows = 1,
+            "its parts describe 1 meetings, and it holds 2",
+        ),
+        (
+            |entry| entry.parts.swap(0, 1),
+            "not in the order of their names",
+        ),
+        (
+            |entry| entry.parts[0].path = part_path_in(Table::Meetings, 2, 1, "parquet"),
+            "its part 0 is not named",
+        ),
+        (
+            |entry| entry.parts[0].path = entry.parts[0].path.replace("part", "../part"),
+            "its part 0 is not named",
+        ),
+    ];
+    for (damage, reason) in cases {
+        let mut damaged = sound.clone();
+        damage(&mut damaged);
+        let error = parse(&damaged).unwrap_err().to_string();
+        assert!(error.contains(reason), "{reason}: {error}");
     }
 }
 

@@ -31,6 +31,15 @@ impl PartRows {
         }
     }
 
+    /// How many rows there are of each meeting, by its name.
+    pub(super) fn by_meeting(mut self) -> BTreeMap<String, u64> {
+        self.settle();
+        let meetings = self.meetings.into_iter();
+        meetings
+            .map(|(meeting, indices)| (meeting, indices.rows()))
+            .collect()
+    }
+
     fn settle(&mut self) {
         if let Some((meeting, indices)) = self.current.take() {
             self.meetings.insert(meeting, indices);

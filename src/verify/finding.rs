@@ -49,15 +49,15 @@ pub enum Finding {
         /// Why.
         reason: String,
     },
-    /// A part has another number of records than it was committed with.
+    /// A part has another number of rows than it was committed with.
     PartRows {
         /// Number of the ledger entry.
         sequence: u64,
         /// The part.
         path: String,
-        /// Records by the ledger.
+        /// Rows by the ledger.
         expected: u64,
-        /// Records in the part.
+        /// Rows in the part.
         found: u64,
     },
     /// A part that belongs to a retracted commit; its records may be in the dataset again. The
@@ -71,19 +71,19 @@ pub enum Finding {
         /// What it is called.
         path: String,
     },
-    /// Something in the dataset's folder that readers may take for data: its name ends like a
+    /// Something in the dataset's folder, or in that of the meetings table, that readers may take for data: its name ends like a
     /// part's.
     Foreign {
         /// What it is called.
         path: String,
     },
-    /// Records of a meeting in a part of a commit that does not hold the meeting.
+    /// Rows of a meeting in a part of a commit that does not hold the meeting.
     Stray {
         /// The part.
         path: String,
         /// The meeting.
         conf_uuid: String,
-        /// Its records there.
+        /// Its rows there.
         rows: u64,
     },
     /// A meeting lacks records that were committed.
@@ -103,6 +103,14 @@ pub enum Finding {
         expected: u64,
         /// How many records have a greater index.
         beyond: u64,
+    },
+    /// A meeting has another number of rows in the meetings table than one, though its commit brought
+    /// them.
+    NotDescribed {
+        /// The meeting.
+        conf_uuid: ConfUuid,
+        /// Its rows there.
+        rows: u64,
     },
     /// Records of a meeting are there more than once.
     RowsTwice {
@@ -127,6 +135,7 @@ impl Finding {
                 .map(|entry| entry.sequence),
             Self::RowsMissing { conf_uuid, .. }
             | Self::RowsBeyond { conf_uuid, .. }
+            | Self::NotDescribed { conf_uuid, .. }
             | Self::RowsTwice { conf_uuid, .. } => ledger.holder(conf_uuid.as_str()),
             Self::Ledger { .. }
             | Self::Unpublished { .. }

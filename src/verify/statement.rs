@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::ledger::{CommittedMeeting, Entry};
 use crate::report::Proof;
+use crate::table::Table;
 use crate::uuid::ConfUuid;
 
 use super::census::Census;
@@ -66,7 +67,8 @@ impl MeetingStatement {
             .map(|part| part.path.clone())
             .collect();
         if parts.is_empty() && meeting.rows > 0 {
-            parts = entry.parts.iter().map(|part| part.path.clone()).collect();
+            let of_records = entry.parts_of(Table::Records);
+            parts = of_records.map(|part| part.path.clone()).collect();
         }
         Self {
             conf_uuid: meeting.conf_uuid.clone(),

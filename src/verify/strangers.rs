@@ -11,9 +11,10 @@ use std::{fs, io};
 use serde::Serialize;
 
 use crate::config::{Compress, Format};
-use crate::dataset::{RUNS, SET_ASIDE, STAGING, is_ours};
+use crate::dataset::{RUNS, SET_ASIDE, SHOWN, STAGING, is_ours};
 use crate::error::{Error, Result};
 use crate::ledger::{self, Ledger, Part};
+use crate::table::{MEETINGS, Table};
 use crate::writer::extension;
 
 use super::Finding;
@@ -42,8 +43,10 @@ pub struct Note {
 /// The names in a dataset's folders.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// In the dataset's own folder.
-    pub(super) root: Vec<OsString>,
+    /// In the dataset's own folder, and in that of the meetings table.
+    shown: Vec<OsString>,
+    /// Something else than a folder has its name.
+    is_folder_taken: bool,
     /// In `_rollbook` and its folders, those that are not rollbook's.
     inside: Vec<String>,
     set_aside: usize,
@@ -60,10 +63,14 @@ pub(super) struct Strangers {
 impl Names {
     /// Lists them.
     pub(super) fn read(root: &Path) -> Result<Self> {
-        let mut names = Self {
-            root: list(root, "")?.into_iter().map(|(name, _)| name).collect(),
-            ..Self::default()
-        };
+        let mut names = Self::default();
+        for folder in SHOWN {
+            let found = list(root, folder)?.into_iter();
+            let place = |(name, _)| Path::new(folder).join(name).into_os_string();
+            names.shown.extend(found.map(place));
+        }
+        let folder = fs::metadata(root.join(MEETINGS));
+        names.is_folder_taken = folder.is_ok_and(|metadata| !metadata.is_dir());
         for folder in FOLDERS {
             for (name, is_folder) in list(root, folder)? {
                 let path = format!("{folder}/{}", name.to_string_lossy());
@@ -86,19 +93,29 @@ impl Names {
             .collect();
         let void: HashSet<_> = ledger.void().flat_map(|e| &e.parts).map(paths).collect();
         let endings = endings(ledger);
+        let mut entries = ledger.entries().iter();
+        let has_meetings = entries.any(|entry| entry.parts_of(Table::Meetings).next().is_some());
         let mut strangers = Strangers {
             unreferenced: vec![],
             findings: vec![],
             notes: vec![],
         };
-        for name in self.root {
+        for name in self.shown {
             let path = name.to_string_lossy().into_owned();
-            if standing.contains(&name) || path == "_rollbook" {
+            let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
+            let is_folder = has_meetings && path == MEETINGS;
+            // Without the table, a folder of its name is somebody else's.
+            let is_beyond = folder == MEETINGS && !has_meetings;
+            if standing.contains(&name)
+                || path == "_rollbook"
+                || is_beyond
+                || is_folder && !self.is_folder_taken
+            {
                 continue;
             }
             if void.contains(&name) {
                 strangers.findings.push(Finding::Retracted { path });
-            } else if path.starts_with("part-") {
+            } else if file.starts_with("part-") || is_folder {
                 strangers.unreferenced.push(name);
                 strangers.findings.push(Finding::Unreferenced { path });
             } else if endings.iter().any(|ending| path.ends_with(ending)) {
@@ -148,7 +165,14 @@ fn list(root: &Path, folder: &str) -> Result<Vec<(OsString, bool)>> {
     let path = root.join(folder);
     let listing = match fs::read_dir(&path) {
         Ok(listing) => listing,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(vec![]);
+        }
         Err(error) => return Err(Error::file("read", &path)(error)),
     };
     let mut names = listing

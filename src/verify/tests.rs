@@ -11,7 +11,7 @@ use super::*;
 use crate::config::{Compress, Format};
 use crate::dataset::Dataset;
 use crate::ledger::tests::meeting;
-use crate::ledger::{CommittedMeeting, entry_path, part_path};
+use crate::ledger::{CommittedMeeting, entry_path, part_path, part_path_in};
 use crate::store::{Fault, Faulty};
 use crate::uuid::ConfUuid;
 use crate::writer::BatchWriter;
@@ -63,6 +63,45 @@ async fn a_dataset_as_it_was_committed_is_sound_in_every_format() {
         let found = verify(&dest).await.unwrap();
         assert!(found.is_sound(), "{kind:?}: {:?}", found.findings);
         assert_eq!((found.meetings, found.parts, found.records), (4, 3, 1_510));
+    }
+}
+
+#[tokio::test]
+async fn rows_of_other_meetings_than_the_commit_has_are_found_in_every_format() {
+    for kind in KINDS {
+        let home = tempfile::tempdir().unwrap();
+        let dest = home.path().to_str().unwrap().to_owned();
+        let mut dataset = Dataset::open(&dest, "one", kind.0, kind.1).await.unwrap();
+        let options = options(kind.0, kind.1);
+        let mut writer = BatchWriter::new(options, dataset.staging().to_owned());
+        let rows = crate::writer::tests::meetings(&["m1", "m1", "stray"]);
+        let parts = Vec::from_iter(writer.meetings(&rows).unwrap());
+        let meetings = ["m1", "m2", "m3"].map(|name| meeting(name, 0)).to_vec();
+        dataset.commit(parts, meetings).await.unwrap();
+        let found = verify(&dest).await.unwrap();
+        assert_eq!((found.records, found.described), (0, Some(3)));
+        let not_described = |name: &str, rows| Finding::NotDescribed {
+            conf_uuid: name.parse().unwrap(),
+            rows,
+        };
+        let extension = crate::writer::extension(kind.0, kind.1);
+        let expected = [
+            Finding::Stray {
+                path: part_path_in(Table::Meetings, 1, 0, extension),
+                conf_uuid: "stray".to_owned(),
+                rows: 1,
+            },
+            not_described("m1", 2),
+            not_described("m2", 0),
+            not_described("m3", 0),
+        ];
+        assert_eq!(found.findings, expected, "{kind:?}");
+        let verdicts = found.per_meeting.iter().map(|meeting| meeting.verdict);
+        assert!(
+            verdicts
+                .into_iter()
+                .all(|verdict| verdict == Soundness::Damaged)
+        );
     }
 }
 

@@ -3,7 +3,9 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use ::arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
+use ::arrow::array::{
+    ArrayRef, Int64Array, StringArray, TimestampMillisecondArray, new_null_array,
+};
 use ::arrow::ipc::reader::StreamReader;
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::basic::Compression;
@@ -82,6 +84,18 @@ pub(crate) fn page(meeting: &str, from: usize, rows: usize) -> RecordBatch {
         ],
     )
     .unwrap()
+}
+
+/// Rows of the meetings table that have nothing but their UUID.
+pub(crate) fn meetings(names: &[&str]) -> RecordBatch {
+    let schema = crate::table::Table::Meetings.schema();
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        match field.name().as_str() {
+            "conf_uuid" => Arc::new(StringArray::from(names.to_vec())),
+            _ => new_null_array(field.data_type(), names.len()),
+        }
+    });
+    RecordBatch::try_new(schema.clone(), columns.collect()).unwrap()
 }
 
 pub(crate) fn options(format: Format, compress: Compress) -> PartOptions {
