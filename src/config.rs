@@ -25,6 +25,10 @@ use crate::zone::Zone;
 /// All settings of `rollbook export`; [`Default`] is what an empty config file means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key of its own, as files spell it"
+)]
 pub struct Config {
     /// The API's site: scheme, host and port. Tokens belong to a site.
     pub base_url: Url,
@@ -48,6 +52,8 @@ pub struct Config {
     /// How far behind the window of the last run to look again for meetings that were listed late.
     #[serde(with = "humantime_serde")]
     pub lookback: Duration,
+    /// Write the meetings, as the history list tells them, into a table of their own.
+    pub with_meetings: bool,
     /// Destination: a folder, or `-` for standard output.
     pub out: Option<String>,
     /// Format of the parts.
@@ -161,6 +167,7 @@ impl Default for Config {
             query_all: false,
             settle: Duration::from_secs(30 * 60),
             lookback: Duration::from_secs(3 * 86_400),
+            with_meetings: false,
             out: None,
             format: Format::default(),
             compress: Compress::default(),

@@ -6,6 +6,7 @@
 //! asked to stop, or when it cannot go on; what is whole by then is committed in any case.
 
 mod account;
+mod described;
 mod destination;
 mod discovery;
 mod line;
@@ -22,16 +23,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::account::Account;
+use self::described::Described;
 use self::destination::{Destination, Opening};
 use self::discovery::{Discovered, Discovery};
 use self::line::Line;
 use crate::auth::Credentials;
 use crate::client::Client;
 use crate::config::Config;
+use crate::dataset::Dataset;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::history;
+use crate::history::{self, Meeting};
 use crate::ledger::Asked;
 use crate::pii::Pii;
 use crate::report::Report;
@@ -126,6 +129,11 @@ impl Export {
                 "since: a run takes its meetings from a window or from a list".to_owned(),
             ));
         }
+        if self.config.with_meetings && self.pipe.is_some() {
+            return Err(Error::Config(
+                "with_meetings: a pipe carries records alone; it needs a folder".to_owned(),
+            ));
+        }
         let window = history::window(&self.config, run.started)?;
         let pipe = self.pipe.take();
         let deadline = Deadline::begin(self.config.deadline, &cancel);
@@ -177,7 +185,7 @@ impl Export {
         let Self {
             config,
             credentials,
-            mut meetings,
+            meetings,
             ..
         } = self;
         let spool = spooling::open(&config, question, &run.id, &observer).await?;
@@ -195,20 +203,20 @@ impl Export {
             &config,
             credentials,
             Arc::clone(&throttle),
-            pii,
+            pii.clone(),
             spool.clone(),
             Arc::clone(&observer),
             stop.clone(),
         )?);
         let begun = Instant::now();
-        let mut outcome = Ok(());
-        let mut discovered = None;
-        if let Some(discovery) = discovery {
-            let found = discovery.run(&config, &client, &observer).await;
-            outcome = found.listed;
-            meetings = found.meetings;
-            discovered = Some(found.window);
-        }
+        let terms = (&config, destination.dataset(), pii.as_ref());
+        let found = Found::by(discovery, meetings, terms, &client, &observer).await;
+        let Found {
+            meetings,
+            discovered,
+            described,
+            mut outcome,
+        } = found;
         let is_listed = discovered.as_ref().is_none_or(Discovered::is_listed);
         let pii = asked.pii;
         let mut account = Account::new(&config, run, &meetings, discovered, pii.clone());
@@ -231,6 +239,7 @@ impl Export {
         let line = Line {
             config: &config,
             pii,
+            described,
             client: &client,
             observer: &observer,
             stop: &stop,
@@ -265,6 +274,52 @@ impl Export {
         }
         client.close().await;
         Ok(Finished { report, error })
+    }
+}
+
+/// The meetings to bring, and what is known of them.
+struct Found {
+    meetings: Vec<ConfUuid>,
+    discovered: Option<Discovered>,
+    /// What to write of the meetings, where they are to be written.
+    described: Option<Arc<Described>>,
+    outcome: Result<()>,
+}
+
+impl Found {
+    /// What the discovery finds; without one, these meetings, of which nothing more is known.
+    async fn by(
+        discovery: Option<Discovery>,
+        meetings: Vec<ConfUuid>,
+        (config, dataset, pii): (&Config, Option<&Dataset>, Option<&Pii>),
+        client: &Arc<Client>,
+        observer: &Observer,
+    ) -> Self {
+        let mut told = vec![];
+        let mut found = Self {
+            meetings,
+            discovered: None,
+            described: None,
+            outcome: Ok(()),
+        };
+        if let Some(discovery) = discovery {
+            let work = discovery.run(config, client, observer).await;
+            found.meetings = work.meetings;
+            found.discovered = Some(work.window);
+            found.outcome = work.listed;
+            told = work.told;
+        }
+        if config.with_meetings {
+            let is_held = |meeting: &Meeting| {
+                dataset.is_some_and(|dataset| dataset.holds(&meeting.conf_uuid))
+            };
+            told.retain(|meeting| !is_held(meeting));
+            match Described::new(&told, pii) {
+                Ok(described) => found.described = Some(Arc::new(described)),
+                Err(error) => found.outcome = found.outcome.and(Err(error)),
+            }
+        }
+        found
     }
 }
 

@@ -178,6 +178,22 @@ impl ExportArgs {
             config.since = None;
             config.until = config.until.filter(|_| is_asked("until"));
         }
+        if config.with_meetings && config.out.as_deref() == Some("-") {
+            return Err(refuse(
+                ErrorKind::ArgumentConflict,
+                "a pipe carries records alone, and --with-meetings writes two tables: give --out a \
+                 folder, or --with-meetings=false",
+            ));
+        }
+        // As a standing setting it lets a list pass: its meetings have a row, too.
+        if config.with_meetings && config.since.is_none() && is_asked("with_meetings") {
+            return Err(refuse(
+                ErrorKind::MissingRequiredArgument,
+                "only the history list tells of a meeting what --with-meetings writes, and a run \
+                 without --since does not ask for it: give --since TIME instead of a list, or leave \
+                 --with-meetings out",
+            ));
+        }
         if config.state_dir.is_none() {
             config.state_dir = state_dir::default();
         }

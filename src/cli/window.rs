@@ -44,6 +44,11 @@ pub(crate) struct Window {
     #[arg(value_parser = humantime::parse_duration)]
     #[arg(hide_short_help = true)]
     lookback: Option<Duration>,
+    /// Write the meetings as well, into a table of their own
+    #[arg(long, value_name = "BOOL", env = "ROLLBOOK_WITH_MEETINGS", help_heading = WINDOW)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    with_meetings: Option<bool>,
 }
 
 impl Span {
@@ -69,9 +74,11 @@ impl Window {
             span,
             settle,
             lookback,
+            with_meetings,
         } = self;
         span.overlay(config);
         set(&mut config.settle, settle);
         set(&mut config.lookback, lookback);
+        set(&mut config.with_meetings, with_meetings);
     }
 }

@@ -129,7 +129,7 @@ impl Account {
 
     /// A batch is in the dataset.
     pub(super) fn committed(&mut self, batch: Batch) {
-        if let Some(part) = &batch.part {
+        for part in &batch.parts {
             self.report.parts += 1;
             self.report.bytes += part.bytes;
         }

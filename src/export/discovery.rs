@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::error::Result;
 use crate::event::{Event, Observer};
-use crate::history::{self, Found, Listings};
+use crate::history::{self, Found, Listings, Meeting};
 use crate::moment::before;
 use crate::report::{Owed, Unlisted, Window};
 use crate::uuid::ConfUuid;
@@ -50,6 +50,8 @@ pub(super) struct Discovery {
 pub(super) struct Work {
     /// The meetings to bring, those that are held included.
     pub(super) meetings: Vec<ConfUuid>,
+    /// What the list told of them.
+    pub(super) told: Vec<Meeting>,
     pub(super) window: Discovered,
     /// What concerns every request, where something does.
     pub(super) listed: Result<()>,
@@ -199,17 +201,18 @@ impl Discovery {
             ..
         } = self;
         let settled_by = before(now, settle);
-        let mut meetings = vec![];
+        let (mut meetings, mut told) = (vec![], vec![]);
         let mut starts = HashMap::new();
         window.discovered = listings.found.len() as u64;
         for found in listings.found {
             // The list finds a meeting by when it began in truth, and may tell another time.
             let (day, over) = (found.day.since, over(&found, now));
-            let meeting = found.meeting.conf_uuid;
+            let meeting = found.meeting.conf_uuid.clone();
             owed.remove(&meeting);
             if over <= settled_by {
                 starts.insert(meeting.clone(), day);
                 meetings.push(meeting);
+                told.push(found.meeting);
             } else {
                 window.settling += 1;
                 window.leave(meeting, Owed { day, over });
@@ -233,6 +236,7 @@ impl Discovery {
         meetings.extend(lost.into_iter().filter(|lost| !starts.contains_key(lost)));
         Work {
             meetings,
+            told,
             window: Discovered { window, starts },
             listed: listings.outcome,
         }

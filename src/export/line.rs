@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{self, Account};
+use super::described::Described;
 use super::destination::Destination;
 use super::sink::{Batch, Sink, Word};
 use crate::client::Client;
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::pager::Pager;
 use crate::record::Provenance;
+use crate::table::Table;
 use crate::uuid::ConfUuid;
 use crate::writer::{BatchWriter, PartOptions, PipeWriter};
 
@@ -32,6 +34,8 @@ const PASSES: u32 = 3;
 pub(super) struct Line<'a> {
     pub(super) config: &'a Config,
     pub(super) pii: Option<String>,
+    /// What to write of the meetings, where they are to be written.
+    pub(super) described: Option<Arc<Described>>,
     pub(super) client: &'a Arc<Client>,
     pub(super) observer: &'a Observer,
     pub(super) stop: &'a CancellationToken,
@@ -140,6 +144,7 @@ impl Line<'_> {
                 self.config.part_rows,
                 self.config.commit_every,
                 dataset.has_parts(),
+                self.described.clone(),
             ),
             Destination::Pipe(pipe) => {
                 let used = || Error::Config("the pipe is used up".to_owned());
@@ -161,8 +166,7 @@ impl Line<'_> {
             return Ok(vec![]);
         };
         let meetings = batch.meetings.iter().map(account::committed).collect();
-        let parts = batch.part.clone().into_iter().collect();
-        match dataset.commit(parts, meetings).await? {
+        match dataset.commit(batch.parts.clone(), meetings).await? {
             Commit::Done {
                 sequence,
                 parts,
@@ -193,13 +197,20 @@ impl Line<'_> {
         }
     }
 
-    /// A dataset without a part would fail its readers: an empty night leaves an empty part.
+    /// A table without a part would fail its readers: an empty night leaves an empty part.
     pub(super) async fn leave_readable(
         &self,
         destination: &mut Destination,
         account: &mut Account,
     ) -> Result<()> {
-        if matches!(destination, Destination::Dataset(dataset) if !dataset.has_parts()) {
+        let is_readable = match &*destination {
+            Destination::Dataset(dataset) => {
+                dataset.has_parts()
+                    && (self.described.is_none() || dataset.has_parts_of(Table::Meetings))
+            }
+            Destination::Pipe(_) => true,
+        };
+        if !is_readable {
             let sink = self.sink(PASSES, destination)?;
             let batch = tokio::task::spawn_blocking(move || sink.empty())
                 .await

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
@@ -13,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::described::Described;
 use crate::error::Result;
 use crate::pager::{Absent, Output, Whole};
 use crate::record::Column;
@@ -27,7 +29,7 @@ pub(super) type Anomalies = BTreeMap<String, u64>;
 /// Whole meetings, closed and ready for their commit.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) part: Option<StagedPart>,
+    pub(super) parts: Vec<StagedPart>,
     pub(super) meetings: Vec<Whole>,
     pub(super) anomalies: Anomalies,
 }
@@ -56,8 +58,10 @@ pub(super) struct Sink {
     has_slices: bool,
     /// Pages of a whole meeting came, and its end did not.
     is_open: bool,
-    /// The dataset has a part to read, or will have with the first batch.
+    /// The dataset has a part of records to read, or will have with the first batch.
     has_parts: bool,
+    /// What to write of the meetings of a batch, where they are to be written.
+    described: Option<Arc<Described>>,
 }
 
 enum Writer {
@@ -72,9 +76,11 @@ impl Sink {
         batch_rows: u64,
         batch_time: Duration,
         has_parts: bool,
+        described: Option<Arc<Described>>,
     ) -> Self {
         Self {
             has_parts,
+            described,
             ..Self::new(Writer::Dataset(writer), batch_rows, batch_time)
         }
     }
@@ -94,6 +100,7 @@ impl Sink {
             has_slices: false,
             is_open: false,
             has_parts: true,
+            described: None,
         }
     }
 
@@ -146,11 +153,14 @@ impl Sink {
         Ok(())
     }
 
-    /// A batch with a part that holds nothing but the schema.
+    /// A batch with parts that hold nothing but the schema.
     pub(super) fn empty(mut self) -> Result<Batch> {
         if let Writer::Dataset(writer) = &mut self.writer {
-            writer.empty_part()?;
-            self.batch.part = writer.finish()?;
+            if !self.has_parts {
+                writer.empty_part()?;
+                self.batch.parts.extend(writer.finish()?);
+            }
+            describe(self.described.as_deref(), writer, &mut self.batch)?;
         }
         Ok(self.batch)
     }
@@ -198,11 +208,13 @@ impl Sink {
             match &mut self.writer {
                 Writer::Dataset(writer) => {
                     self.has_parts = true;
-                    return Ok(Some(Batch {
-                        part: writer.keep_slices()?,
+                    let mut batch = Batch {
+                        parts: writer.keep_slices()?.into_iter().collect(),
                         meetings: vec![whole],
                         anomalies,
-                    }));
+                    };
+                    describe(self.described.as_deref(), writer, &mut batch)?;
+                    return Ok(Some(batch));
                 }
                 Writer::Pipe(pipe) => pipe.keep_slices()?,
             }
@@ -243,7 +255,8 @@ impl Sink {
                 if !std::mem::replace(&mut self.has_parts, true) && writer.rows() == 0 {
                     writer.empty_part()?;
                 }
-                batch.part = writer.finish()?;
+                batch.parts.extend(writer.finish()?);
+                describe(self.described.as_deref(), writer, &mut batch)?;
             }
             Writer::Pipe(pipe) => pipe.flush()?,
         }
@@ -255,6 +268,20 @@ enum Waited {
     Output(Output),
     Due,
     Ended,
+}
+
+/// Adds the part of the meetings table that belongs to a batch, where meetings are to be written.
+fn describe(
+    described: Option<&Described>,
+    writer: &mut BatchWriter,
+    batch: &mut Batch,
+) -> Result<()> {
+    if let Some(described) = described {
+        let meetings = batch.meetings.iter().map(|whole| &whole.meeting);
+        let rows = described.rows(meetings)?;
+        batch.parts.extend(writer.meetings(&rows)?);
+    }
+    Ok(())
 }
 
 fn count_anomalies(page: &RecordBatch, anomalies: &mut Anomalies) {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use rollbook::crash::Point;
 use rollbook::simulator::{Drift, Effect, Fault};
 
+use crate::described::uuids;
 use crate::stage::{Stage, until};
 
 /// Records a request in these tests.
@@ -48,8 +49,35 @@ fn export(stage: &Stage, out: &str) -> Command {
         command.env(format!("ROLLBOOK_{name}"), value);
     }
     command.env("ROLLBOOK_STATE_DIR", stage.path(&format!("state-{out}")));
+    if has_meetings_table(stage) {
+        command.env("ROLLBOOK_WITH_MEETINGS", "true");
+    }
     command.stdout(Stdio::null());
     command
+}
+
+/// The exports of a stage with this file in its folder write the meetings as well.
+const MEETINGS: &str = "with-meetings";
+
+fn has_meetings_table(stage: &Stage) -> bool {
+    stage.path(MEETINGS).exists()
+}
+
+/// No half of a meeting is seen, and where the meetings are written: no record without the row of
+/// its meeting, and no row twice.
+#[track_caller]
+fn assert_nothing_by_halves(stage: &Stage, out: &str) {
+    stage.assert_no_halves(out);
+    if !has_meetings_table(stage) || !stage.path(out).exists() {
+        return;
+    }
+    let described = uuids(&stage.path(out));
+    assert!(described.is_sorted_by(|one, other| one < other));
+    let rows = stage.rows(out);
+    assert!(
+        rows.iter()
+            .all(|(meeting, ..)| described.binary_search(meeting).is_ok())
+    );
 }
 
 /// Runs an export that is to die at this hit of this point.
@@ -92,6 +120,10 @@ fn finish(stage: &Stage, out: &str) {
         .iter()
         .filter(|meeting| stage.simulator.count(meeting) > 0);
     assert_eq!(there, with_records.count());
+    if has_meetings_table(stage) {
+        assert_nothing_by_halves(stage, out);
+        assert_eq!(uuids(&stage.path(out)).len(), SIZES.len());
+    }
     stage.run(&["verify", out]).with(0);
     assert_eq!(
         names(&stage.path(&format!("{out}/_rollbook/staging"))),
@@ -125,18 +157,44 @@ const BEFORE: [(&str, Before); 3] = [
         for part in stage.parts(out).keys().take(2) {
             fs::write(stage.path(out).join(part), "damaged").unwrap();
         }
+        if has_meetings_table(stage) {
+            let folder = stage.path(out).join("meetings");
+            let last = names(&folder).into_iter().max().unwrap();
+            fs::write(folder.join(last), "damaged").unwrap();
+        }
     }),
 ];
 
-/// Every point, at its first, middle and last hit, from each of these states.
-fn at_every_point((before, begin): (&str, Before)) -> (BTreeSet<String>, usize) {
+/// What the meetings table adds something to.
+const OF_COMMITS: [Point; 7] = [
+    Point::PartRecovered,
+    Point::Retracted,
+    Point::VoidRemoved,
+    Point::PartStaged,
+    Point::EntryReady,
+    Point::EntryPut,
+    Point::PartPublished,
+];
+
+/// Every point, at its first, middle and last hit, from each of these states; with the meetings
+/// table, those of commits.
+fn at_every_point((before, begin): (&str, Before), meetings: bool) -> (BTreeSet<String>, usize) {
     let stage = Stage::of(&SIZES);
+    if meetings {
+        fs::write(stage.path(MEETINGS), "").unwrap();
+    }
     begin(&stage, "traced");
     let hits = hits(&stage, "traced");
     let mut tried = 0;
     for (point, &hits) in &hits {
         // How many pages are still to be fetched is chance where a run died before.
         if before != "nothing" && ["SpoolMade", "FrameTorn", "FrameWritten"].contains(&&**point) {
+            continue;
+        }
+        let is_of_commits = OF_COMMITS
+            .iter()
+            .any(|known| format!("{known:?}") == *point);
+        if meetings && !is_of_commits {
             continue;
         }
         for hit in first_middle_last(hits) {
@@ -146,7 +204,7 @@ fn at_every_point((before, begin): (&str, Before)) -> (BTreeSet<String>, usize) 
             crash(&stage, &out, point, hit);
             // Until the damage is removed, its readers cannot read it.
             if before != "damaged parts" {
-                stage.assert_no_halves(&out);
+                assert_nothing_by_halves(&stage, &out);
             }
             finish(&stage, &out);
             if before == "nothing" {
@@ -166,7 +224,7 @@ fn a_run_that_dies_at_any_step_shows_no_half_and_the_next_one_finishes() {
     thread::scope(|scope| {
         let begun: Vec<_> = BEFORE
             .into_iter()
-            .map(|before| scope.spawn(move || at_every_point(before)))
+            .map(|before| scope.spawn(move || at_every_point(before, false)))
             .collect();
         for tried in begun {
             let (points, tried) = tried.join().unwrap();
@@ -180,6 +238,17 @@ fn a_run_that_dies_at_any_step_shows_no_half_and_the_next_one_finishes() {
         .map(|point| format!("{point:?}"))
         .collect();
     assert_eq!(hit, every, "a point that no test passes");
+}
+
+#[test]
+fn a_run_that_dies_at_any_step_of_a_commit_never_parts_records_from_their_meetings() {
+    thread::scope(|scope| {
+        let begun = BEFORE.map(|before| scope.spawn(move || at_every_point(before, true)));
+        for tried in begun {
+            let (hit, tried) = tried.join().unwrap();
+            assert!(hit.contains("PartPublished") && tried > 0);
+        }
+    });
 }
 
 /// Kills an export at random moments until it was killed so often, lets it finish, and holds the
@@ -245,6 +314,27 @@ fn a_reader_that_looks_all_the_time_never_sees_half_a_meeting() {
         let mut child = export(&stage, &out).spawn().unwrap();
         while child.try_wait().unwrap().is_none() {
             stage.assert_no_halves(&out);
+        }
+        finish(&stage, &out);
+    }
+}
+
+#[test]
+fn a_reader_that_looks_all_the_time_never_sees_a_record_without_its_meeting() {
+    let stage = Stage::of(&SIZES);
+    fs::write(stage.path(MEETINGS), "").unwrap();
+    for round in 0..5 {
+        let out = format!("out-{round}");
+        fs::create_dir(stage.path(&out)).unwrap();
+        let mut child = export(&stage, &out).spawn().unwrap();
+        while child.try_wait().unwrap().is_none() {
+            // What was there before, so that what comes in between is no record without its row.
+            let rows = stage.rows(&out);
+            let described = uuids(&stage.path(&out));
+            assert!(
+                rows.iter()
+                    .all(|(meeting, ..)| described.binary_search(meeting).is_ok())
+            );
         }
         finish(&stage, &out);
     }

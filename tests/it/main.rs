@@ -16,6 +16,7 @@ mod command;
 mod config;
 #[cfg(unix)]
 mod crash;
+mod described;
 mod drift;
 mod export;
 mod fault_table;
@@ -29,6 +30,8 @@ mod listing;
 mod login;
 #[cfg(unix)]
 mod login_check;
+#[cfg(unix)]
+mod meetings_table;
 #[cfg(unix)]
 mod metrics;
 mod nights;

@@ -148,6 +148,11 @@ impl Scene {
         rows
     }
 
+    /// The meetings that have a row in the meetings table, in order, each as often as it has one.
+    pub(crate) fn described(&self) -> Vec<String> {
+        crate::described::uuids(&self.folder.path().join("out"))
+    }
+
     /// The rows that a meeting must have.
     pub(crate) fn truth(&self, meeting: &ConfUuid) -> Vec<Row> {
         rows_of(&self.simulator.truth(meeting))
