@@ -21,7 +21,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use criterion::{Criterion, Throughput};
 use owned::Record;
 use pages::{Meeting, PAGE};
-use rollbook::{Compress, Format, Language, Page, PartOptions, PipeWriter, Provenance, Stay};
+use rollbook::{Compression, Format, Language, Page, PartOptions, PipeWriter, Provenance, Stay};
 use serde::{Serialize, Serializer};
 
 const PAGES: u64 = 256;
@@ -95,7 +95,7 @@ where
 {
     let options = PartOptions {
         format: Format::Ndjson,
-        compress: Compress::None,
+        compression: Compression::None,
         provenance: Provenance {
             base_url: "https://meeting.example.com".to_owned(),
             language: Language::EnUs,

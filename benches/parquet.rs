@@ -22,9 +22,9 @@ use arrow::record_batch::RecordBatch;
 use criterion::{BatchSize, Criterion, Throughput};
 use pages::{Meeting, PAGE};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
+use parquet::basic;
 use parquet::file::properties::WriterProperties;
-use rollbook::{BatchWriter, Compress, Format, Language, Page, PartOptions, Provenance, schema};
+use rollbook::{BatchWriter, Compression, Format, Language, Page, PartOptions, Provenance, schema};
 
 const PAGES: u64 = 1_000;
 const RECORDS: u64 = PAGES * PAGE;
@@ -35,7 +35,7 @@ const GATHERED: usize = 64;
 fn rollbook(pages: &[RecordBatch], folder: &Path) -> u64 {
     let options = PartOptions {
         format: Format::Parquet,
-        compress: Compress::None,
+        compression: Compression::ZSTD,
         provenance: Provenance {
             base_url: "https://meeting.example.com".to_owned(),
             language: Language::EnUs,
@@ -51,11 +51,9 @@ fn rollbook(pages: &[RecordBatch], folder: &Path) -> u64 {
     part.bytes
 }
 
-fn defaults(batches: &[RecordBatch], folder: &Path, compression: Compression) -> u64 {
+fn defaults(batches: &[RecordBatch], folder: &Path, codec: basic::Compression) -> u64 {
     let path = folder.join("defaults.parquet");
-    let properties = WriterProperties::builder()
-        .set_compression(compression)
-        .build();
+    let properties = WriterProperties::builder().set_compression(codec).build();
     let file = File::create(&path).unwrap();
     let mut writer = ArrowWriter::try_new(file, schema(), Some(properties)).unwrap();
     for batch in batches {
@@ -66,11 +64,11 @@ fn defaults(batches: &[RecordBatch], folder: &Path, compression: Compression) ->
 }
 
 fn uncompressed(batches: &[RecordBatch], folder: &Path) -> u64 {
-    defaults(batches, folder, Compression::UNCOMPRESSED)
+    defaults(batches, folder, basic::Compression::UNCOMPRESSED)
 }
 
 fn snappy(batches: &[RecordBatch], folder: &Path) -> u64 {
-    defaults(batches, folder, Compression::SNAPPY)
+    defaults(batches, folder, basic::Compression::SNAPPY)
 }
 
 fn main() {

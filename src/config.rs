@@ -14,6 +14,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::compression::Compression;
 use crate::error::{Error, Result};
 use crate::mode::Mode;
 use crate::moment::Moment;
@@ -58,8 +59,12 @@ pub struct Config {
     pub out: Option<String>,
     /// Format of the parts.
     pub format: Format,
-    /// Compression of NDJSON.
-    pub compress: Compress,
+    /// How the parts are compressed; none is [`Compression::of`] the format.
+    pub compression: Option<Compression>,
+    /// Its former name, which was for NDJSON alone: `none` says nothing of the other formats.
+    #[doc(hidden)]
+    #[serde(skip_serializing)]
+    pub compress: Option<Compression>,
     /// Requests a time.
     pub rate: Rate,
     /// Requests that may be sent at once after a silence.
@@ -170,7 +175,8 @@ impl Default for Config {
             with_meetings: false,
             out: None,
             format: Format::default(),
-            compress: Compress::default(),
+            compression: None,
+            compress: None,
             rate: Rate::per_minute(60),
             burst: NonZeroU32::MIN,
             concurrency: const { NonZeroU32::new(16).unwrap() },
@@ -259,13 +265,22 @@ impl Config {
         if self.spool == When::Always && self.state_dir.is_none() {
             return refuse("spool = always: it needs a state_dir".to_owned());
         }
-        if self.compress != Compress::None && self.format != Format::Ndjson {
+        let (compression, format) = (self.compression(), self.format);
+        if !compression.suits(format) {
+            let choices = Compression::choices(format);
             return refuse(format!(
-                "compress = {}: only ndjson is compressed as a whole; {} compresses inside",
-                self.compress, self.format
+                "compression = {compression}: {format} takes {choices}"
             ));
         }
         Ok(())
+    }
+
+    /// How the parts are compressed.
+    pub fn compression(&self) -> Compression {
+        let former = self.compress.filter(|&former| former != Compression::None);
+        self.compression
+            .or(former)
+            .unwrap_or(Compression::of(self.format))
     }
 
     /// Whether pages are kept for a run after this one: without a limit, asking again is cheaper
@@ -431,26 +446,13 @@ macro_rules! choice {
 choice! {
     /// Format of the parts; all carry the same columns and values.
     Format {
-        /// Parquet files, zstd inside.
+        /// Parquet files.
         #[default]
         Parquet = "parquet",
         /// One JSON object a line.
         Ndjson = "ndjson",
         /// Arrow IPC streams.
         Arrow = "arrow",
-    }
-}
-
-choice! {
-    /// Compression of NDJSON parts.
-    Compress {
-        /// As it is.
-        #[default]
-        None = "none",
-        /// Zstandard: `.ndjson.zst`.
-        Zstd = "zstd",
-        /// gzip: `.ndjson.gz`.
-        Gzip = "gzip",
     }
 }
 

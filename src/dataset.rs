@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use chrono::Utc;
 
-use crate::config::{Compress, Format};
+use crate::compression::Compression;
+use crate::config::Format;
 use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
@@ -93,11 +94,11 @@ impl Dataset {
         dest: &str,
         run_id: &str,
         format: Format,
-        compress: Compress,
+        compression: Compression,
     ) -> Result<Self> {
         plain_run_id(run_id)?;
         let store = Store::create_at(dest).await?;
-        Self::open_on(store, run_id, format, compress).await
+        Self::open_on(store, run_id, format, compression).await
     }
 
     /// Opens a dataset as [`Dataset::open`] does, unless another run is at work on it. Of two that
@@ -110,11 +111,11 @@ impl Dataset {
         dest: &str,
         run_id: &str,
         format: Format,
-        compress: Compress,
+        compression: Compression,
     ) -> Result<Self> {
         plain_run_id(run_id)?;
         let store = Store::create_at(dest).await?;
-        Self::enter(store, run_id, format, compress, true).await
+        Self::enter(store, run_id, format, compression, true).await
     }
 
     /// Opens the dataset on a store, as [`Dataset::open`] does at a destination.
@@ -122,16 +123,16 @@ impl Dataset {
         store: Store,
         run_id: &str,
         format: Format,
-        compress: Compress,
+        compression: Compression,
     ) -> Result<Self> {
-        Self::enter(store, run_id, format, compress, false).await
+        Self::enter(store, run_id, format, compression, false).await
     }
 
     async fn enter(
         mut store: Store,
         run_id: &str,
         format: Format,
-        compress: Compress,
+        compression: Compression,
         is_alone: bool,
     ) -> Result<Self> {
         let root = store.local("");
@@ -179,7 +180,7 @@ impl Dataset {
             asked: None,
             is_published: true,
         };
-        dataset.refuse_other_formats(extension(format, compress))?;
+        dataset.refuse_other_formats(extension(format, compression))?;
         dataset.recover(&visible).await?;
         let path = dataset.staging_path.clone();
         dataset.recovery.cleared = abandoned.len() as u64;

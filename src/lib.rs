@@ -43,6 +43,7 @@
 
 mod auth;
 mod client;
+mod compression;
 mod config;
 #[doc(hidden)]
 pub mod crash;
@@ -80,9 +81,10 @@ mod writer;
 mod zone;
 
 pub use auth::{Account, App, Credentials, TokenSource};
+pub use compression::{Compression, ZstdLevel};
 pub use config::{
-    CommandLine, Compress, Config, CountPolicy, Format, IfRunning, LogFormat, PageSize, SearchKey,
-    Verify, When,
+    CommandLine, Config, CountPolicy, Format, IfRunning, LogFormat, PageSize, SearchKey, Verify,
+    When,
 };
 pub use dataset::{
     Commit, Damage, Dataset, Left, Recovery, RunStatus, STATUS_VERSION, SetAside, Status,

@@ -16,7 +16,8 @@ use std::path::PathBuf;
 
 use ::arrow::record_batch::RecordBatch;
 
-use crate::config::{Compress, Format};
+use crate::compression::Compression;
+use crate::config::Format;
 use crate::crash::{Point, point};
 use crate::error::Result;
 use crate::folder;
@@ -33,8 +34,8 @@ pub use pipe::PipeWriter;
 pub struct PartOptions {
     /// Format of the parts.
     pub format: Format,
-    /// Compression of NDJSON.
-    pub compress: Compress,
+    /// How they are compressed.
+    pub compression: Compression,
     /// Where the records come from; kept in the parts that can keep it.
     pub provenance: Provenance,
     /// The part that meetings share is closed at this many records.
@@ -46,18 +47,18 @@ pub struct PartOptions {
 impl PartOptions {
     /// The parts' file name extension, without the first dot.
     pub const fn extension(&self) -> &'static str {
-        extension(self.format, self.compress)
+        extension(self.format, self.compression)
     }
 }
 
 /// The file name extension of a format, without the first dot.
-pub(crate) const fn extension(format: Format, compress: Compress) -> &'static str {
-    match (format, compress) {
+pub(crate) const fn extension(format: Format, compression: Compression) -> &'static str {
+    match (format, compression) {
         (Format::Parquet, _) => "parquet",
         (Format::Arrow, _) => "arrow",
-        (Format::Ndjson, Compress::None) => "ndjson",
-        (Format::Ndjson, Compress::Zstd) => "ndjson.zst",
-        (Format::Ndjson, Compress::Gzip) => "ndjson.gz",
+        (Format::Ndjson, Compression::Zstd(_)) => "ndjson.zst",
+        (Format::Ndjson, Compression::Gzip) => "ndjson.gz",
+        (Format::Ndjson, _) => "ndjson",
     }
 }
 

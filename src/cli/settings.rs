@@ -12,7 +12,7 @@ use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use rollbook::{
-    Compress, Config, CountPolicy, Format, IfRunning, Language, LogFormat, Mode, PageSize,
+    Compression, Config, CountPolicy, Format, IfRunning, Language, LogFormat, Mode, PageSize,
     PiiPolicy, Rate, SearchKey, Verify, When,
 };
 
@@ -36,10 +36,12 @@ pub(crate) struct Settings {
     #[arg(short, long, value_name = "FORMAT", env = "ROLLBOOK_FORMAT")]
     #[arg(value_parser = choice::<Format>(), hide_possible_values = true)]
     format: Option<Format>,
-    /// Compression of NDJSON: none, zstd or gzip [default: none]
-    #[arg(long, value_name = "KIND", env = "ROLLBOOK_COMPRESS")]
-    #[arg(value_parser = choice::<Compress>(), hide_possible_values = true)]
-    compress: Option<Compress>,
+    /// zstd[:LEVEL], lz4, snappy, gzip or none [default: zstd for parquet]
+    #[arg(long, value_name = "HOW", env = "ROLLBOOK_COMPRESSION")]
+    compression: Option<Compression>,
+    /// Its former name, of which none is the format's default
+    #[arg(long, value_name = "HOW", env = "ROLLBOOK_COMPRESS", hide = true)]
+    compress: Option<Compression>,
     /// Where the report goes, as JSON
     #[arg(long, value_name = "FILE", env = "ROLLBOOK_REPORT")]
     report: Option<PathBuf>,
@@ -196,6 +198,7 @@ impl Settings {
             meetings,
             out,
             format,
+            compression,
             compress,
             report,
             metrics_file,
@@ -236,7 +239,11 @@ impl Settings {
         set_some(&mut config.meetings, meetings);
         set_some(&mut config.out, out);
         set(&mut config.format, format);
-        set(&mut config.compress, compress);
+        if let Some(former) = compress {
+            config.compress = None;
+            config.compression = Some(former).filter(|&former| former != Compression::None);
+        }
+        set_some(&mut config.compression, compression);
         set_some(&mut config.report, report);
         set_some(&mut config.metrics_file, metrics_file);
         set(&mut config.mode, mode);
@@ -295,15 +302,7 @@ macro_rules! choices {
     };
 }
 
-choices!(
-    IfRunning,
-    Format,
-    Compress,
-    Verify,
-    CountPolicy,
-    LogFormat,
-    When
-);
+choices!(IfRunning, Format, Verify, CountPolicy, LogFormat, When);
 
 /// A parser that knows every choice, so that completions and messages do too.
 pub(crate) fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {

@@ -20,7 +20,7 @@ async fn open(home: &TempDir, run: &str) -> Dataset {
 }
 
 async fn try_open(home: &TempDir, run: &str) -> Result<Dataset> {
-    Dataset::open(&dest(home), run, Format::Ndjson, Compress::None).await
+    Dataset::open(&dest(home), run, Format::Ndjson, Compression::None).await
 }
 
 fn uuid(text: &str) -> ConfUuid {
@@ -33,7 +33,7 @@ fn stage(
     dataset: &Dataset,
     meetings: &[(&str, usize)],
 ) -> (Vec<StagedPart>, Vec<CommittedMeeting>) {
-    let options = options(Format::Ndjson, Compress::None);
+    let options = options(Format::Ndjson, Compression::None);
     // A run has one writer; a fresh one here must not meet the names of the last.
     let folder = dataset.staging().to_owned();
     let before = fs::read_dir(&folder).unwrap().count();
@@ -122,7 +122,7 @@ fn stage_described(
     described: &[&str],
 ) -> (Vec<StagedPart>, Vec<CommittedMeeting>) {
     let (mut parts, batch) = stage(dataset, meetings);
-    let options = options(Format::Ndjson, Compress::None);
+    let options = options(Format::Ndjson, Compression::None);
     let series = u32::try_from(fs::read_dir(dataset.staging()).unwrap().count()).unwrap();
     let mut writer =
         BatchWriter::new(options, dataset.staging().to_owned()).in_series(100 + series);
@@ -374,7 +374,7 @@ async fn runs_that_race_commit_each_meeting_once() {
         let (dest, names) = (dest(&home), names.clone());
         async move {
             let id = format!("run{id}");
-            let mut dataset = Dataset::open(&dest, &id, Format::Ndjson, Compress::None).await?;
+            let mut dataset = Dataset::open(&dest, &id, Format::Ndjson, Compression::None).await?;
             let mut done = 0;
             for name in &names {
                 if dataset.holds(&uuid(name)) {
@@ -443,11 +443,11 @@ async fn two_runs_of_one_name_are_refused() {
 async fn another_format_is_refused() {
     let home = tempfile::tempdir().unwrap();
     commit(&mut open(&home, "one").await, &[("m1", 3)]).await;
-    for (format, compress) in [
-        (Format::Parquet, Compress::None),
-        (Format::Ndjson, Compress::Zstd),
+    for (format, compression) in [
+        (Format::Parquet, Compression::None),
+        (Format::Ndjson, Compression::ZSTD),
     ] {
-        let error = Dataset::open(&dest(&home), "two", format, compress)
+        let error = Dataset::open(&dest(&home), "two", format, compression)
             .await
             .unwrap_err();
         assert!(error.to_string().contains("keep its format"), "{error}");
@@ -711,7 +711,7 @@ async fn of_many_that_want_the_dataset_alone_at_the_same_moment_one_gets_it() {
             runs.spawn(async move {
                 gate.wait().await;
                 let run = format!("run-{number}");
-                Dataset::open_alone(&dest, &run, Format::Ndjson, Compress::None).await
+                Dataset::open_alone(&dest, &run, Format::Ndjson, Compression::None).await
             });
         }
         // Kept until all have tried.
@@ -727,7 +727,7 @@ async fn of_many_that_want_the_dataset_alone_at_the_same_moment_one_gets_it() {
             );
         }
         drop(got);
-        Dataset::open_alone(&dest(&home), "later", Format::Ndjson, Compress::None)
+        Dataset::open_alone(&dest(&home), "later", Format::Ndjson, Compression::None)
             .await
             .unwrap();
     }

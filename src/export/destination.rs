@@ -84,11 +84,11 @@ pub(super) async fn open(
     };
     let mut is_waiting = false;
     let mut dataset = loop {
-        let (format, compress) = (config.format, config.compress);
+        let (format, compression) = (config.format, config.compression());
         let opened = match config.if_running {
-            IfRunning::Proceed => Dataset::open(out, run_id, format, compress).await,
+            IfRunning::Proceed => Dataset::open(out, run_id, format, compression).await,
             IfRunning::Skip | IfRunning::Wait => {
-                Dataset::open_alone(out, run_id, format, compress).await
+                Dataset::open_alone(out, run_id, format, compression).await
             }
         };
         let runs = match opened {

@@ -129,7 +129,7 @@ impl Line<'_> {
     pub(super) fn sink(&self, series: u32, destination: &mut Destination) -> Result<Sink> {
         let options = PartOptions {
             format: self.config.format,
-            compress: self.config.compress,
+            compression: self.config.compression(),
             provenance: Provenance {
                 base_url: self.config.base_url.origin().ascii_serialization(),
                 language: self.config.language,

@@ -16,8 +16,8 @@ async fn run_into(root: &std::path::Path, store: &Faulty) -> (Finished, Vec<Even
         rate: crate::rate::Rate::Unlimited,
         ..Config::default()
     };
-    let (format, compress) = (config.format, config.compress);
-    let dataset = Dataset::open_on(store.store(root), "one", format, compress).await;
+    let (format, compression) = (config.format, config.compression());
+    let dataset = Dataset::open_on(store.store(root), "one", format, compression).await;
     let export = Export {
         config,
         credentials: Credentials::Token(TOKEN.into()),

@@ -10,7 +10,8 @@ use std::{fs, io};
 
 use serde::Serialize;
 
-use crate::config::{Compress, Format};
+use crate::compression::Compression;
+use crate::config::Format;
 use crate::dataset::{RUNS, SET_ASIDE, SHOWN, STAGING, is_ours};
 use crate::error::{Error, Result};
 use crate::ledger::{self, Ledger, Part};
@@ -23,12 +24,12 @@ use super::Finding;
 const FOLDERS: [&str; 4] = ["_rollbook", ledger::FOLDER, RUNS, STAGING];
 
 /// Every form that a part may have.
-const KINDS: [(Format, Compress); 5] = [
-    (Format::Parquet, Compress::None),
-    (Format::Arrow, Compress::None),
-    (Format::Ndjson, Compress::None),
-    (Format::Ndjson, Compress::Zstd),
-    (Format::Ndjson, Compress::Gzip),
+const KINDS: [(Format, Compression); 5] = [
+    (Format::Parquet, Compression::None),
+    (Format::Arrow, Compression::None),
+    (Format::Ndjson, Compression::None),
+    (Format::Ndjson, Compression::ZSTD),
+    (Format::Ndjson, Compression::Gzip),
 ];
 
 /// Something in a dataset that is not rollbook's and does no harm.
@@ -154,7 +155,7 @@ fn endings(ledger: &Ledger) -> HashSet<String> {
         .map(|(_, extension)| format!(".{extension}"))
         .collect();
     if known.is_empty() {
-        let any = KINDS.map(|(format, compress)| format!(".{}", extension(format, compress)));
+        let any = KINDS.map(|(format, compression)| format!(".{}", extension(format, compression)));
         return any.into();
     }
     known

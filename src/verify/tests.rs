@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use super::census::Indices;
 use super::*;
-use crate::config::{Compress, Format};
+use crate::compression::Compression;
+use crate::config::Format;
 use crate::dataset::Dataset;
 use crate::ledger::tests::meeting;
 use crate::ledger::{CommittedMeeting, entry_path, part_path, part_path_in};
@@ -17,16 +18,17 @@ use crate::uuid::ConfUuid;
 use crate::writer::BatchWriter;
 use crate::writer::tests::{options, page};
 
-const KINDS: [(Format, Compress); 5] = [
-    (Format::Parquet, Compress::None),
-    (Format::Arrow, Compress::None),
-    (Format::Ndjson, Compress::None),
-    (Format::Ndjson, Compress::Zstd),
-    (Format::Ndjson, Compress::Gzip),
+const KINDS: [(Format, Compression); 6] = [
+    (Format::Parquet, Compression::ZSTD),
+    (Format::Arrow, Compression::None),
+    (Format::Ndjson, Compression::None),
+    (Format::Ndjson, Compression::ZSTD),
+    (Format::Ndjson, Compression::Gzip),
+    (Format::Arrow, Compression::ZSTD),
 ];
 
 /// A dataset of two small meetings, an empty one and a large one in two parts.
-async fn dataset(kind: (Format, Compress)) -> (TempDir, String) {
+async fn dataset(kind: (Format, Compression)) -> (TempDir, String) {
     let home = tempfile::tempdir().unwrap();
     let dest = home.path().to_str().unwrap().to_owned();
     let mut dataset = Dataset::open(&dest, "one", kind.0, kind.1).await.unwrap();
@@ -433,8 +435,10 @@ async fn a_repair_that_was_cut_off_is_finished_by_the_next() {
         assert_eq!(history(&home)[..1], before);
         assert_eq!(history(&home).len(), 2, "{steps}");
         assert_eq!(fs::read_to_string(aside.join(&unknown)).unwrap(), "unknown");
-        let (format, compress) = KINDS[2];
-        let next = Dataset::open(&dest, "two", format, compress).await.unwrap();
+        let (format, compression) = KINDS[2];
+        let next = Dataset::open(&dest, "two", format, compression)
+            .await
+            .unwrap();
         assert!(!next.has_parts() && !next.holds(&"m1".parse().unwrap()));
     }
 }

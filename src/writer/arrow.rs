@@ -5,9 +5,12 @@
 
 use std::io::{BufWriter, IntoInnerError, Write};
 
-use arrow::ipc::writer::StreamWriter;
+use arrow::ipc::CompressionType;
+use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use arrow::record_batch::RecordBatch;
 
+use crate::compression::Compression;
+use crate::config::Format;
 use crate::record::Provenance;
 use crate::table::Table;
 
@@ -18,8 +21,26 @@ pub(super) struct ArrowEncoder<W: Write> {
 }
 
 impl<W: Write> ArrowEncoder<W> {
-    pub(super) fn new(table: Table, provenance: &Provenance, sink: W) -> Result<Self, Fault> {
-        let writer = StreamWriter::try_new_buffered(sink, &table.schema_with(provenance))?;
+    pub(super) fn new(
+        compression: Compression,
+        table: Table,
+        provenance: &Provenance,
+        sink: W,
+    ) -> Result<Self, Fault> {
+        let (codec, level) = match compression {
+            Compression::None => (None, None),
+            Compression::Lz4 => (Some(CompressionType::LZ4_FRAME), None),
+            Compression::Zstd(level) => (Some(CompressionType::ZSTD), Some(level.get().into())),
+            Compression::Snappy | Compression::Gzip => {
+                return Err(Fault::unsuited(compression, Format::Arrow));
+            }
+        };
+        let options = IpcWriteOptions::default()
+            .try_with_compression(codec)?
+            .try_with_compression_level(level)?;
+        let sink = BufWriter::new(sink);
+        let writer =
+            StreamWriter::try_new_with_options(sink, &table.schema_with(provenance), options)?;
         Ok(Self { writer })
     }
 }

@@ -6,6 +6,9 @@ use ::parquet::errors::ParquetError;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+use crate::compression::Compression;
+use crate::config::Format;
+
 /// Records encoded at once: large enough to cost no more than larger ones, small enough to hold
 /// two of them (measured on batches of 500 to 65,536).
 pub(super) const BATCH_ROWS: usize = 32_768;
@@ -38,6 +41,14 @@ pub(super) enum Fault {
     Sink(io::Error),
     /// The records do not fit the format.
     Encode(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Fault {
+    /// A compression that the format does not take; settings are checked long before.
+    pub(super) fn unsuited(compression: Compression, format: Format) -> Self {
+        let choices = Compression::choices(format);
+        Self::Encode(format!("{compression} does not suit {format}; it takes {choices}").into())
+    }
 }
 
 impl From<io::Error> for Fault {

@@ -114,9 +114,20 @@ fn encoder<W: Write + Send + 'static>(
     table: Table,
     sink: W,
 ) -> Result<Box<dyn Encoder<W>>, Fault> {
+    let compression = options.compression;
     Ok(match options.format {
-        Format::Parquet => Box::new(ParquetEncoder::new(table, &options.provenance, sink)?),
-        Format::Ndjson => Box::new(NdjsonEncoder::new(table, options.compress, sink)?),
-        Format::Arrow => Box::new(ArrowEncoder::new(table, &options.provenance, sink)?),
+        Format::Parquet => Box::new(ParquetEncoder::new(
+            compression,
+            table,
+            &options.provenance,
+            sink,
+        )?),
+        Format::Ndjson => Box::new(NdjsonEncoder::new(compression, table, sink)?),
+        Format::Arrow => Box::new(ArrowEncoder::new(
+            compression,
+            table,
+            &options.provenance,
+            sink,
+        )?),
     })
 }

@@ -13,7 +13,8 @@ use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMillisecondType};
 use chrono::{DateTime, Datelike};
 use flate2::write::GzEncoder;
 
-use crate::config::Compress;
+use crate::compression::Compression;
+use crate::config::Format;
 use crate::record::{Column, is_in_range};
 use crate::table::Table;
 
@@ -31,11 +32,18 @@ pub(super) struct NdjsonEncoder<W: Write> {
 }
 
 impl<W: Write> NdjsonEncoder<W> {
-    pub(super) fn new(table: Table, compress: Compress, sink: W) -> Result<Self, Fault> {
-        let sink = match compress {
-            Compress::None => Compressed::Not(sink),
-            Compress::Zstd => Compressed::Zstd(zstd::Encoder::new(sink, 1)?),
-            Compress::Gzip => Compressed::Gzip(GzEncoder::new(sink, flate2::Compression::fast())),
+    pub(super) fn new(compression: Compression, table: Table, sink: W) -> Result<Self, Fault> {
+        let sink = match compression {
+            Compression::None => Compressed::Not(sink),
+            Compression::Zstd(level) => {
+                Compressed::Zstd(zstd::Encoder::new(sink, level.get().into())?)
+            }
+            Compression::Gzip => {
+                Compressed::Gzip(GzEncoder::new(sink, flate2::Compression::fast()))
+            }
+            Compression::Snappy | Compression::Lz4 => {
+                return Err(Fault::unsuited(compression, Format::Ndjson));
+            }
         };
         Ok(Self {
             sink,

@@ -8,11 +8,13 @@ use std::io::Write;
 
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{self, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use crate::compression::Compression;
+use crate::config::Format;
 use crate::record::{Column, Provenance};
 use crate::table::Table;
 
@@ -33,9 +35,14 @@ pub(super) struct ParquetEncoder<W: Write> {
 }
 
 impl<W: Write + Send> ParquetEncoder<W> {
-    pub(super) fn new(table: Table, provenance: &Provenance, sink: W) -> Result<Self, Fault> {
-        let writer =
-            ArrowWriter::try_new(sink, table.schema(), Some(properties(table, provenance)?))?;
+    pub(super) fn new(
+        compression: Compression,
+        table: Table,
+        provenance: &Provenance,
+        sink: W,
+    ) -> Result<Self, Fault> {
+        let properties = properties(codec(compression)?, table, provenance);
+        let writer = ArrowWriter::try_new(sink, table.schema(), Some(properties))?;
         Ok(Self { writer })
     }
 }
@@ -66,7 +73,25 @@ impl<W: Write + Send> Encoder<W> for ParquetEncoder<W> {
     }
 }
 
-fn properties(table: Table, provenance: &Provenance) -> Result<WriterProperties, Fault> {
+/// A compression as Parquet calls it.
+fn codec(compression: Compression) -> Result<basic::Compression, Fault> {
+    Ok(match compression {
+        Compression::None => basic::Compression::UNCOMPRESSED,
+        Compression::Snappy => basic::Compression::SNAPPY,
+        // Not LZ4, whose frames readers do not agree on.
+        Compression::Lz4 => basic::Compression::LZ4_RAW,
+        Compression::Zstd(level) => {
+            basic::Compression::ZSTD(ZstdLevel::try_new(level.get().into())?)
+        }
+        Compression::Gzip => return Err(Fault::unsuited(compression, Format::Parquet)),
+    })
+}
+
+fn properties(
+    codec: basic::Compression,
+    table: Table,
+    provenance: &Provenance,
+) -> WriterProperties {
     let metadata = table
         .metadata(provenance)
         .into_iter()
@@ -75,14 +100,14 @@ fn properties(table: Table, provenance: &Provenance) -> Result<WriterProperties,
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("rollbook version ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(metadata))
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_compression(codec)
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_max_row_group_bytes(Some(GROUP_BYTES));
     if table == Table::Meetings {
         // A part has few of them: nothing there is worth a setting of its own.
-        return Ok(properties
+        return properties
             .set_statistics_enabled(EnabledStatistics::Chunk)
-            .build());
+            .build();
     }
     for column in Column::ALL {
         let path = ColumnPath::from(column.name());
@@ -111,5 +136,5 @@ fn properties(table: Table, provenance: &Provenance) -> Result<WriterProperties,
             }
         };
     }
-    Ok(properties.build())
+    properties.build()
 }

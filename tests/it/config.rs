@@ -40,7 +40,7 @@ fn the_example_mentions_every_key() {
         keys(&uncommented()),
         keys(&toml::to_string(&config).unwrap())
     );
-    // A key that the example lacks has no value; `compress = "none"` is one.
+    // A key that the example lacks has no value; a former name is not shown.
     let fields = format!("{config:#?}");
     let absent: Vec<_> = fields
         .lines()

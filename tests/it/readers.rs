@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use rollbook::{
-    BatchWriter, Commit, CommittedMeeting, Compress, Dataset, Format, Language, MeetingStatus,
+    BatchWriter, Commit, CommittedMeeting, Compression, Dataset, Format, Language, MeetingStatus,
     PartOptions, Proof, Provenance, Stay, TIME_ZONE, schema,
 };
 use serde_json::{Value, json};
@@ -81,12 +81,12 @@ fn page(meeting: &str, from: i64, rows: i64, truth: &mut Truth) -> RecordBatch {
 /// A dataset of a large meeting in two parts, a small one, and one without records.
 async fn dataset(dest: &Path, format: Format) -> Truth {
     let dest = dest.to_str().unwrap();
-    let mut dataset = Dataset::open(dest, "run", format, Compress::None)
+    let mut dataset = Dataset::open(dest, "run", format, Compression::None)
         .await
         .unwrap();
     let options = PartOptions {
         format,
-        compress: Compress::None,
+        compression: Compression::None,
         provenance: Provenance {
             base_url: "https://meeting.example.com".to_owned(),
             language: Language::EnUs,

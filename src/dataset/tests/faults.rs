@@ -38,7 +38,7 @@ fn healthy(home: &TempDir) -> Store {
 }
 
 async fn open_on(store: Store, run_id: &str) -> Result<Dataset> {
-    Dataset::open_on(store, run_id, Format::Ndjson, Compress::None).await
+    Dataset::open_on(store, run_id, Format::Ndjson, Compression::None).await
 }
 
 /// A dataset that has lost one of two parts of its first commit, and whose only run was killed
@@ -230,7 +230,7 @@ async fn a_store_that_refuses_no_second_writer_is_not_given_one() {
     let store = Faulty::new(home.path(), |_| None).ignoring_create();
     let open = |run: &'static str| {
         let store = store.store(home.path());
-        Dataset::open_on(store, run, Format::Ndjson, Compress::None)
+        Dataset::open_on(store, run, Format::Ndjson, Compression::None)
     };
     let first = open("one").await.unwrap();
     let refused = open("two").await.unwrap_err().to_string();
