@@ -122,7 +122,7 @@ fn encoder<W: Write + Send + 'static>(
             &options.provenance,
             sink,
         )?),
-        Format::Ndjson => Box::new(NdjsonEncoder::new(compression, table, sink)?),
+        Format::Ndjson => Box::new(NdjsonEncoder::new(compression, sink)?),
         Format::Arrow => Box::new(ArrowEncoder::new(
             compression,
             table,
