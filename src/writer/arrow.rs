@@ -62,8 +62,8 @@ impl<W: Write + Send> Encoder<W> for ArrowEncoder<W> {
         self.writer.get_ref().buffer().len() as u64
     }
 
-    fn sink(&self) -> &W {
-        self.writer.get_ref().get_ref()
+    fn sink(&self) -> Option<&W> {
+        Some(self.writer.get_ref().get_ref())
     }
 
     fn finish(self: Box<Self>) -> Result<W, Fault> {

@@ -28,8 +28,8 @@ pub(super) trait Encoder<W>: Send {
     /// Bytes that are encoded but not in the sink yet, about.
     fn buffered(&self) -> u64;
 
-    /// Where the bytes go.
-    fn sink(&self) -> &W;
+    /// Where the bytes go, once there are any.
+    fn sink(&self) -> Option<&W>;
 
     /// Writes what the format needs at its end and gives the sink back.
     fn finish(self: Box<Self>) -> Result<W, Fault>;

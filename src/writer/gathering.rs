@@ -75,7 +75,7 @@ impl<W: Write + Send + 'static> Gathering<W> {
         self.encoder.buffered()
     }
 
-    pub(super) fn sink(&self) -> &W {
+    pub(super) fn sink(&self) -> Option<&W> {
         self.encoder.sink()
     }
 

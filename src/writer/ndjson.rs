@@ -76,12 +76,12 @@ impl<W: Write + Send> Encoder<W> for NdjsonEncoder<W> {
         self.lines.text.len() as u64
     }
 
-    fn sink(&self) -> &W {
-        match &self.sink {
+    fn sink(&self) -> Option<&W> {
+        Some(match &self.sink {
             Compressed::Not(sink) => sink,
             Compressed::Zstd(encoder) => encoder.get_ref(),
             Compressed::Gzip(encoder) => encoder.get_ref(),
-        }
+        })
     }
 
     fn finish(mut self: Box<Self>) -> Result<W, Fault> {

@@ -87,7 +87,7 @@ impl OpenPart {
 
     /// The size so far, without the records that are still gathered.
     pub(super) fn size(&self) -> u64 {
-        self.records.sink().bytes + self.records.buffered()
+        self.records.sink().map_or(0, |file| file.bytes) + self.records.buffered()
     }
 
     pub(super) fn finish(self) -> Result<StagedPart> {

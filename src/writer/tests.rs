@@ -302,6 +302,20 @@ fn a_parquet_part_tells_where_it_comes_from_and_is_compressed() {
 }
 
 #[test]
+fn names_have_a_dictionary_where_they_repeat() {
+    let names = page("m1", 0, 1_000);
+    for (pages, repeats) in [(vec![names.clone()], false), (vec![names; 2], true)] {
+        let home = tempfile::tempdir().unwrap();
+        let part = write(KINDS[0], &pages, home.path());
+        let bytes = bytes::Bytes::from(fs::read(part.path).unwrap());
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+        let column = crate::record::Column::DisplayName.index();
+        let chunk = reader.metadata().row_group(0).column(column);
+        assert_eq!(chunk.dictionary_page_offset().is_some(), repeats);
+    }
+}
+
+#[test]
 fn a_large_meeting_gets_one_part_of_its_own_however_small_parts_should_be() {
     let home = tempfile::tempdir().unwrap();
     let mut writer = BatchWriter::new(
