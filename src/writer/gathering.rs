@@ -48,7 +48,11 @@ impl<W: Write + Send + 'static> Gathering<W> {
         let mut offset = 0;
         while offset < page.num_rows() {
             let rows = (batch_rows - self.gathered).min(page.num_rows() - offset);
-            self.pages.push(page.slice(offset, rows));
+            self.pages.push(if rows == page.num_rows() {
+                page.clone()
+            } else {
+                page.slice(offset, rows)
+            });
             self.gathered += rows;
             self.rows += rows as u64;
             offset += rows;
