@@ -1,15 +1,16 @@
-//! How much sooner, and with how much less CPU, does an export end than a simple program?
+//! What does an export cost beyond its stages (X1), and beside a simple program (X2)?
 //!
 //! Both ask the embedded API without a limit and leave Parquet in an empty folder: rollbook with
 //! all its promises; the baseline with one request after the other, a struct a record, and the
-//! defaults of `ArrowWriter`. Times are of the wall. The simulator runs on a thread of its own
-//! and is measured alone first, so that one sees that it holds nobody up; CPU times, without the
-//! simulator's, are printed behind each run.
+//! defaults of `ArrowWriter` with snappy. The stages are fetching the same pages and dropping them,
+//! decoding them, and encoding their records. All take turns; figures are medians of five. CPU is
+//! without the simulator's, which runs on a thread of its own and is measured alone first, so that
+//! one sees that it holds nobody up.
 
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a bench that lacks what it needs cannot measure; CPU has no place in its report"
+    clippy::print_stdout,
+    reason = "a bench that lacks what it needs cannot measure, and its figures are its output"
 )]
 
 #[path = "fixture/columns.rs"]
@@ -20,23 +21,39 @@ mod connection;
 mod cpu;
 #[path = "fixture/owned.rs"]
 mod owned;
+#[path = "fixture/pages.rs"]
+mod pages;
+#[path = "fixture/rounds.rs"]
+mod rounds;
 
 use std::fs::File;
+use std::hint::black_box;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use arrow::record_batch::RecordBatch;
 use connection::Connection;
-use criterion::{Criterion, Throughput};
+use futures::{StreamExt, TryStreamExt, stream};
+use pages::{Meeting, PAGE};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
 use rollbook::simulator::{Options, Simulator, TOKEN};
-use rollbook::{ConfUuid, Config, Credentials, Export, Outcome, Rate, schema, silent};
+use rollbook::{
+    BatchWriter, ConfUuid, Config, Credentials, Export, Format, Language, Outcome, Page,
+    PartOptions, Provenance, Rate, schema, silent,
+};
+use rounds::{Spent, medians, tell};
 use tokio::runtime::{self, Runtime};
 use tokio_util::sync::CancellationToken;
 
 const PATH: &str = "/v1/mmc/management/conferences/history/confAttendeeRecord";
-const PAGE: u64 = 500;
-const CONNECTIONS: usize = 4;
+const ROUNDS: usize = 5;
+const CONNECTIONS: usize = 16;
+
+/// Pages of the large meeting.
+const PAGES: u64 = 1_000;
 
 /// The name of the simulator's thread.
 const SIMULATOR: &str = "simulator";
@@ -69,77 +86,41 @@ impl Server {
             _runtime: runtime,
         }
     }
+
+    fn url(&self) -> url::Url {
+        self.simulator.base_url().join(PATH).unwrap()
+    }
 }
 
-/// Every page of a meeting, over connections kept alive; the simulator's limit.
-fn pages(criterion: &mut Criterion) {
-    let server = Server::start(&[64 * PAGE]);
-    let requests: Vec<_> = (0..64)
-        .map(|page| {
-            format!(
-                "GET {PATH}?confUUID={}&offset={}&limit={PAGE} HTTP/1.1\r\nHost: localhost\r\n\
-                 X-Access-Token: {TOKEN}\r\nAccept-Language: en-US\r\n\r\n",
-                server.meetings[0].as_str(),
-                page * PAGE,
-            )
-        })
-        .collect();
-    let mut connections: Vec<_> = (0..CONNECTIONS)
-        .map(|_| Connection::open(server.simulator.address()))
-        .collect();
-    let mut group = criterion.benchmark_group("simulator");
-    group.throughput(Throughput::Elements(1));
-    let mut cost = Cost::default();
-    group.bench_function("pages", |bencher| {
-        bencher.iter_custom(|pages| {
-            let pages = usize::try_from(pages).unwrap();
-            let before = cpu::of_threads(SIMULATOR);
-            let begun = Instant::now();
-            thread::scope(|scope| {
-                for (number, connection) in connections.iter_mut().enumerate() {
-                    let share = (pages + number) / CONNECTIONS;
-                    let requests = requests.iter().cycle().take(share);
-                    scope.spawn(|| {
-                        for request in requests {
-                            assert!(connection.fetch(request.as_bytes()) > 80_000);
-                        }
-                    });
+/// Tells how many pages the simulator gives in a second when nobody reads them.
+fn limit(server: &Server) {
+    let meeting = server.meetings[0].as_str();
+    let ask = |page: u64| {
+        format!(
+            "GET {PATH}?confUUID={meeting}&offset={}&limit={PAGE} HTTP/1.1\r\nHost: localhost\r\n\
+             X-Access-Token: {TOKEN}\r\nAccept-Language: en-US\r\n\r\n",
+            page * PAGE,
+        )
+    };
+    let (begun, before) = (Instant::now(), cpu::of_threads(SIMULATOR));
+    thread::scope(|scope| {
+        for number in 0..4 {
+            scope.spawn(move || {
+                let mut connection = Connection::open(server.simulator.address());
+                for page in (number..PAGES).step_by(4) {
+                    assert!(connection.fetch(ask(page).as_bytes()) > 80_000);
                 }
             });
-            let elapsed = begun.elapsed();
-            cost.add(before, cpu::of_threads(SIMULATOR), pages as u64);
-            elapsed
-        });
+        }
     });
-    group.finish();
-    cost.tell("simulator/pages", "page");
-}
-
-/// CPU time over all runs of a bench.
-#[derive(Default)]
-struct Cost {
-    spent: Duration,
-    elements: u64,
-}
-
-impl Cost {
-    fn add(&mut self, before: Option<Duration>, after: Option<Duration>, elements: u64) {
-        if let Some((before, after)) = before.zip(after) {
-            self.spent += after.saturating_sub(before);
-            self.elements += elements;
-        }
-    }
-
-    fn tell(&self, name: &str, element: &str) {
-        if let Some(each) = self.spent.as_nanos().checked_div(self.elements.into()) {
-            eprintln!("{name}: {each} ns of CPU a {element}");
-        }
-    }
-}
-
-/// CPU time of everybody but the simulator.
-fn without_simulator() -> Option<Duration> {
-    Some(cpu::of_process()?.saturating_sub(cpu::of_threads(SIMULATOR)?))
+    let wall = begun.elapsed();
+    let cpu = cpu::of_threads(SIMULATOR).saturating_sub(before);
+    let each = |spent: std::time::Duration| spent.as_micros() / u128::from(PAGES);
+    println!(
+        "simulator alone: {} us of wall and {} us of CPU a page of {PAGE}",
+        each(wall),
+        each(cpu)
+    );
 }
 
 async fn rollbook(server: &Server, folder: &Path) {
@@ -163,20 +144,15 @@ async fn rollbook(server: &Server, folder: &Path) {
 
 async fn simple_program(server: &Server, folder: &Path) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let url = server.simulator.base_url().join(PATH).unwrap();
     let file = File::create(folder.join("records.parquet")).unwrap();
-    let mut writer = ArrowWriter::try_new(file, schema(), None).unwrap();
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+    let mut writer = ArrowWriter::try_new(file, schema(), Some(properties.build())).unwrap();
     let mut records = 0;
     for meeting in &server.meetings {
         let mut offset = 0;
         loop {
-            let request = client
-                .get(url.clone())
-                .query(&[("confUUID", meeting.as_str())])
-                .query(&[("offset", offset), ("limit", PAGE)])
-                .header("X-Access-Token", TOKEN);
-            let answer = request.send().await.unwrap().error_for_status().unwrap();
-            let page = owned::Page::parse(&answer.bytes().await.unwrap());
+            let body = fetch(&client, server, meeting, offset).await.unwrap();
+            let page = owned::Page::parse(&body);
             let batch = columns::batch(&page.data, meeting.as_str(), offset);
             writer.write(&batch).unwrap();
             records += page.data.len() as u64;
@@ -190,47 +166,128 @@ async fn simple_program(server: &Server, folder: &Path) {
     assert_eq!(records, server.records);
 }
 
-fn export(criterion: &mut Criterion, name: &str, sizes: &[u64]) {
-    let server = Server::start(sizes);
-    let runtime = Runtime::new().unwrap();
-    let mut measure = |program: &str, run: &dyn Fn(&Path)| {
-        let mut group = criterion.benchmark_group(format!("export/{name}"));
-        group.throughput(Throughput::Elements(server.records));
-        let mut cost = Cost::default();
-        group.bench_function(program, |bencher| {
-            bencher.iter_custom(|runs| {
-                let mut elapsed = Duration::ZERO;
-                for _ in 0..runs {
-                    let folder = tempfile::tempdir().unwrap();
-                    let before = without_simulator();
-                    let begun = Instant::now();
-                    run(folder.path());
-                    elapsed += begun.elapsed();
-                    cost.add(before, without_simulator(), server.records);
-                }
-                elapsed
-            });
-        });
-        group.finish();
-        cost.tell(&format!("export/{name}/{program}"), "record");
+async fn fetch(
+    client: &reqwest::Client,
+    server: &Server,
+    meeting: &ConfUuid,
+    offset: u64,
+) -> reqwest::Result<bytes::Bytes> {
+    let request = client
+        .get(server.url())
+        .query(&[("confUUID", meeting.as_str())])
+        .query(&[("offset", offset), ("limit", PAGE)])
+        .header("X-Access-Token", TOKEN);
+    request.send().await?.error_for_status()?.bytes().await
+}
+
+/// Every page of the large meeting, dropped.
+async fn fetch_alone(server: &Server) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let pages = stream::iter((0..PAGES).map(|page| page * PAGE));
+    let bytes = pages
+        .map(|offset| fetch(&client, server, &server.meetings[0], offset))
+        .buffer_unordered(CONNECTIONS)
+        .try_fold(0, async |bytes, body| Ok(bytes + body.len()));
+    assert!(bytes.await.unwrap() > 0);
+}
+
+fn decode_alone(meeting: &Meeting) {
+    for (offset, body) in meeting.with_offsets() {
+        black_box(Page::decode(black_box(body), &meeting.uuid, offset).unwrap());
+    }
+}
+
+fn encode_alone(pages: &[RecordBatch]) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = PartOptions {
+        format: Format::Parquet,
+        compression: Config::default().compression(),
+        provenance: Provenance {
+            base_url: "https://meeting.example.com".to_owned(),
+            language: Language::EnUs,
+            pii: None,
+        },
+        part_rows: u64::MAX,
+        part_bytes: u64::MAX,
     };
-    measure("rollbook", &|folder| {
-        runtime.block_on(rollbook(&server, folder));
-    });
-    measure("simple program", &|folder| {
-        runtime.block_on(simple_program(&server, folder));
-    });
+    let mut writer = BatchWriter::new(options, folder.path().to_owned());
+    writer.whole(pages).unwrap();
+    assert_eq!(writer.finish().unwrap().unwrap().rows, PAGES * PAGE);
+}
+
+/// CPU time of everybody but the simulator.
+fn without_simulator() -> std::time::Duration {
+    cpu::of_process().saturating_sub(cpu::of_threads(SIMULATOR))
+}
+
+fn in_a_folder(run: impl Fn(&Path)) -> impl Fn() {
+    move || run(tempfile::tempdir().unwrap().path())
+}
+
+fn show(name: &str, spent: Spent, records: u64) {
+    let each = |spent: std::time::Duration| spent.as_nanos() / u128::from(records);
+    let (wall, cpu) = (each(spent.wall), each(spent.cpu));
+    println!("{name:<28} {wall:>6} ns of wall {cpu:>6} ns of CPU a record");
 }
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3))
-        .configure_from_args();
-    pages(&mut criterion);
-    export(&mut criterion, "one large meeting", &[200_000]);
-    let many: Vec<_> = (0..500).map(|n| 100 + n * 37 % 101).collect();
-    export(&mut criterion, "500 small meetings", &many);
-    criterion.final_summary();
+    let runtime = Runtime::new().unwrap();
+    let server = Server::start(&[PAGES * PAGE]);
+    limit(&server);
+    let meeting = Meeting::of(PAGES, false);
+    let pages: Vec<_> = meeting
+        .with_offsets()
+        .map(|(offset, body)| Page::decode(body, &meeting.uuid, offset).unwrap().records)
+        .collect();
+    let figures = medians(
+        ROUNDS,
+        without_simulator,
+        [
+            &in_a_folder(|folder| runtime.block_on(rollbook(&server, folder))),
+            &in_a_folder(|folder| runtime.block_on(simple_program(&server, folder))),
+            &|| runtime.block_on(fetch_alone(&server)),
+            &|| decode_alone(&meeting),
+            &|| encode_alone(&pages),
+        ],
+    );
+    let names = [
+        "rollbook",
+        "simple program",
+        "fetching",
+        "decoding",
+        "encoding",
+    ];
+    println!("one meeting of {} records", server.records);
+    for (name, spent) in names.into_iter().zip(figures) {
+        show(name, spent, server.records);
+    }
+    let [ours, simple, stages @ ..] = figures.map(|spent| spent.cpu.as_secs_f64());
+    let stages: f64 = stages.iter().sum();
+    tell(
+        "X1",
+        "CPU of an export / its stages alone",
+        ours / stages,
+        1.35,
+    );
+    tell(
+        "X2",
+        "CPU of an export / a simple program",
+        ours / simple,
+        0.55,
+    );
+
+    let sizes: Vec<_> = (0..2_000).map(|n| 100 + n * 37 % 101).collect();
+    let server = Server::start(&sizes);
+    let figures = medians(
+        ROUNDS,
+        without_simulator,
+        [
+            &in_a_folder(|folder| runtime.block_on(rollbook(&server, folder))),
+            &in_a_folder(|folder| runtime.block_on(simple_program(&server, folder))),
+        ],
+    );
+    println!("2,000 meetings of about 150 records");
+    for (name, spent) in names.into_iter().zip(figures) {
+        show(name, spent, server.records);
+    }
 }
