@@ -39,7 +39,7 @@ fn main() {
     let meeting = Meeting::of(PAGES, what.contains("pretty"));
     for _ in 0..times {
         for (offset, body) in meeting.with_offsets() {
-            if what.starts_with("decode") {
+            if what.ends_with("rollbook") {
                 black_box(Page::decode(black_box(body), &meeting.uuid, offset).unwrap());
             } else {
                 let page = owned::Page::parse(black_box(body));
