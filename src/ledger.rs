@@ -5,6 +5,7 @@
 //! lost is retracted by a later one. The ledger does not touch parts.
 
 mod form;
+mod instant;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,6 +14,7 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, SearchKey};
 use crate::error::{Error, Result};
@@ -126,8 +128,10 @@ pub struct CommittedMeeting {
     /// Requests spent on it.
     pub requests: u64,
     /// When its first page arrived.
+    #[serde(deserialize_with = "instant::deserialize")]
     pub first_fetch: DateTime<Utc>,
     /// When its last page arrived.
+    #[serde(deserialize_with = "instant::deserialize")]
     pub last_fetch: DateTime<Utc>,
     /// What became of it.
     pub status: MeetingStatus,
@@ -161,7 +165,19 @@ impl Entry {
         }
         let broken =
             |error: serde_json::Error| damaged(path, format!("not a ledger entry: {error}"));
-        let Versioned { version } = serde_json::from_slice(bytes).map_err(broken)?;
+        let parsed: serde_json::Result<Self> = match simdutf8::basic::from_utf8(bytes) {
+            Ok(text) => serde_json::from_str(text),
+            // Tells where.
+            Err(_) => serde_json::from_slice(bytes),
+        };
+        let version = match &parsed {
+            Ok(entry) => entry.version,
+            // One of another form may still say which.
+            Err(_) => {
+                let Versioned { version } = serde_json::from_slice(bytes).map_err(broken)?;
+                version
+            }
+        };
         if version > LEDGER_VERSION {
             return Err(damaged(
                 path,
@@ -171,7 +187,7 @@ impl Entry {
                 ),
             ));
         }
-        let entry: Self = serde_json::from_slice(bytes).map_err(broken)?;
+        let entry = parsed.map_err(broken)?;
         if entry_path(entry.sequence) != path {
             return Err(damaged(path, format!("holds entry {}", entry.sequence)));
         }
@@ -213,8 +229,17 @@ impl Ledger {
             .map(|object| object.path)
             .filter(|path| sequence_of(path).is_some());
         let entries: Vec<Entry> = stream::iter(paths)
-            .map(|path| async move { read_entry(store, &path).await })
+            .map(|path| {
+                let store = store.clone();
+                // Tasks, so that they are parsed on all cores.
+                let read = async move { read_entry(&store, &path).await };
+                AbortOnDropHandle::new(tokio::spawn(read))
+            })
             .buffered(READS)
+            .map(|read| {
+                let what = "the reading of a ledger entry";
+                read.unwrap_or_else(|source| Err(Error::Task { what, source }))
+            })
             .try_filter_map(async |entry| Ok(entry))
             .try_collect()
             .await?;

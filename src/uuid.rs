@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The UUID of one meeting: 1 to 64 characters of `0-9`, `A-Z`, `a-z` and `-`.
 ///
@@ -63,8 +63,22 @@ impl Serialize for ConfUuid {
 
 impl<'de> Deserialize<'de> for ConfUuid {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Parsing)
+    }
+}
+
+/// Parses the text where it lies: a ledger has a million of them.
+struct Parsing;
+
+impl de::Visitor<'_> for Parsing {
+    type Value = ConfUuid;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a meeting UUID")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<ConfUuid, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
