@@ -1,5 +1,6 @@
 //! What an answer may cost in memory: whatever it holds, decoding takes no more than a few times
-//! its length, and a constant for the columns of the most records that a page may have.
+//! its length, and a constant for the columns of the most records that a page may have; and while
+//! its records wait to be encoded, it costs no more for being one of many.
 //!
 //! A test binary of its own, since the allocator counts for the whole process. It counts a
 //! reallocation as the old and the new at once, as an allocator that must move would.
@@ -17,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use rollbook::Page;
+use rollbook::{BatchWriter, Compression, Format, Language, Page, PartOptions, Provenance};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -144,6 +145,37 @@ fn no_answer_takes_more_memory_than_a_few_times_its_length() {
         }
     }
     assert!(too_much.is_empty(), "{too_much:?}");
+}
+
+#[test]
+fn many_small_pages_take_no_more_memory_than_a_few() {
+    const PAGES: usize = 8_000;
+    let _alone = alone();
+    let record = r#"{"displayName":"Li Lei","deviceType":"Mobile","joinTime":1,"leftTime":2}"#;
+    let body = records(&[record; 2].join(","));
+    let meeting = "9a0fa6d10a5b11eaae5e191763c22c0e".parse().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let options = PartOptions {
+        format: Format::Parquet,
+        compression: Compression::None,
+        provenance: Provenance {
+            base_url: String::new(),
+            language: Language::EnUs,
+            pii: None,
+        },
+        part_rows: u64::MAX,
+        part_bytes: u64::MAX,
+    };
+    let mut writer = BatchWriter::new(options, home.path().to_owned());
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
+    for _ in 0..PAGES {
+        let page = Page::decode(body.as_bytes(), &meeting, 0).unwrap();
+        writer.whole(&[page.records]).unwrap();
+    }
+    let peak = ALLOCATOR.peak_usage().saturating_sub(before);
+    assert_eq!(writer.finish().unwrap().unwrap().rows, 2 * PAGES as u64);
+    assert!(peak < 8 << 20, "{peak} for {PAGES} pages");
 }
 
 #[test]

@@ -19,11 +19,17 @@ use super::encoder::{Encoder, Fault};
 use super::ndjson::NdjsonEncoder;
 use super::parquet::ParquetEncoder;
 
+/// Pages that are kept as they came. A page has some kilobytes of its own beside its records, which
+/// are more than those where meetings are small: so many of them become one.
+const LOOSE_PAGES: usize = 256;
+
 /// An encoder that is fed pages.
 pub(super) struct Gathering<W> {
     encoder: Box<dyn Encoder<W>>,
     table: Table,
     pages: Vec<RecordBatch>,
+    /// How many of them, from the first on, are made of many pages.
+    bundles: usize,
     gathered: usize,
     rows: u64,
 }
@@ -34,6 +40,7 @@ impl<W: Write + Send + 'static> Gathering<W> {
             encoder: encoder(options, table, sink)?,
             table,
             pages: Vec::new(),
+            bundles: 0,
             gathered: 0,
             rows: 0,
         })
@@ -58,6 +65,11 @@ impl<W: Write + Send + 'static> Gathering<W> {
             offset += rows;
             if self.gathered == batch_rows {
                 self.encode()?;
+            } else if self.pages.len() - self.bundles == LOOSE_PAGES {
+                let loose = self.pages.split_off(self.bundles);
+                let bundle = concat_batches(&self.table.schema(), &loose)?;
+                self.pages.push(bundle);
+                self.bundles += 1;
             }
         }
         Ok(())
@@ -98,6 +110,7 @@ impl<W: Write + Send + 'static> Gathering<W> {
             }
         }
         self.pages.clear();
+        self.bundles = 0;
         self.gathered = 0;
         Ok(())
     }
