@@ -10,6 +10,7 @@ mod held;
 mod layout;
 mod left;
 mod recovery;
+mod room;
 mod staging;
 mod status;
 
@@ -40,6 +41,7 @@ pub(crate) use layout::{RUNS, SET_ASIDE, SHOWN, STAGING, is_ours};
 pub use left::Left;
 pub use recovery::Recovery;
 pub(crate) use recovery::fingerprint;
+pub(crate) use room::is_taken;
 pub(crate) use status::read_ledger;
 pub use status::{Damage, RunStatus, STATUS_VERSION, Status, Unfinished, status};
 
@@ -181,6 +183,7 @@ impl Dataset {
             is_published: true,
         };
         dataset.refuse_other_formats(extension(format, compression))?;
+        dataset.room_for_tables().await?;
         dataset.recover(&visible).await?;
         let path = dataset.staging_path.clone();
         dataset.recovery.cleared = abandoned.len() as u64;

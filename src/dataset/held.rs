@@ -93,8 +93,9 @@ impl Held {
             asked: None,
             is_published: true,
         };
-        dataset.publish_staged(&damaged).await?;
+        // First of all: one may stand in the place of a folder that a part is to be moved to.
         let mut moved = self.set_aside(unreferenced).await?;
+        dataset.publish_staged(&damaged).await?;
         dataset.retract(damaged.into_iter().collect()).await?;
         dataset.remove_void().await?;
         // A folder or a dead link in the place of a part is no object of the store.

@@ -108,5 +108,8 @@ pub(super) async fn open(
         }
     };
     dataset.ask(asked)?;
+    if config.with_meetings {
+        dataset.room_for_meetings().await?;
+    }
     Ok(Opening::Open(Destination::Dataset(Box::new(dataset))))
 }

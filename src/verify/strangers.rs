@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::compression::Compression;
 use crate::config::Format;
-use crate::dataset::{RUNS, SET_ASIDE, SHOWN, STAGING, is_ours};
+use crate::dataset::{RUNS, SET_ASIDE, SHOWN, STAGING, is_ours, is_taken};
 use crate::error::{Error, Result};
 use crate::ledger::{self, Ledger, Part};
 use crate::table::{MEETINGS, Table};
@@ -70,8 +70,7 @@ impl Names {
             let place = |(name, _)| Path::new(folder).join(name).into_os_string();
             names.shown.extend(found.map(place));
         }
-        let folder = fs::metadata(root.join(MEETINGS));
-        names.is_folder_taken = folder.is_ok_and(|metadata| !metadata.is_dir());
+        names.is_folder_taken = is_taken(root);
         for folder in FOLDERS {
             for (name, is_folder) in list(root, folder)? {
                 let path = format!("{folder}/{}", name.to_string_lossy());

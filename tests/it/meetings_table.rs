@@ -347,6 +347,74 @@ fn damage_to_the_table_is_found_and_mended(#[case] damage: fn(&Path), #[case] is
     assert_eq!(stage.assert_no_halves("out"), 3);
 }
 
+fn a_file(place: &Path) {
+    fs::write(place, "mine").unwrap();
+}
+
+fn a_link_that_leads_nowhere(place: &Path) {
+    std::os::unix::fs::symlink("nowhere", place).unwrap();
+}
+
+#[rstest]
+#[case(a_file)]
+#[case(a_link_that_leads_nowhere)]
+fn what_stands_in_the_place_of_the_folder_is_told_before_anything_is_committed(
+    #[case] put: fn(&Path),
+) {
+    let stage = Stage::of(&SIZES);
+    fs::create_dir(stage.path("out")).unwrap();
+    let place = stage.path("out/meetings");
+    put(&place);
+    let said = ended(&mut command(&stage, &[])).silently(1);
+    assert!(
+        said.contains("out/meetings: is no folder") && said.contains("move it away"),
+        "{said}"
+    );
+    assert_eq!(stage.requests(), 0);
+    assert!(files(&stage.path("out/_rollbook/ledger")).is_empty());
+    // Whoever writes no table needs no folder.
+    export_records_alone(&stage);
+    fs::remove_file(&place).unwrap();
+    fs::remove_dir_all(stage.path("out")).unwrap();
+    export(&stage, &[]);
+    assert_each_once(&stage);
+}
+
+#[rstest]
+#[case(a_file)]
+#[case(a_link_that_leads_nowhere)]
+fn what_stands_in_the_place_of_the_folder_of_staged_parts_is_set_aside_by_a_repair(
+    #[case] put: fn(&Path),
+) {
+    let stage = Stage::of(&SIZES);
+    export(&stage, &[]);
+    // As a run leaves it that is cut off after its commit.
+    let entries = files(&stage.path("out/_rollbook/ledger"));
+    let entry: Value = serde_json::from_slice(entries.values().next().unwrap()).unwrap();
+    for part in entry["parts"].as_array().unwrap() {
+        let place = |name: &str| stage.path("out").join(part[name].as_str().unwrap());
+        fs::create_dir_all(place("staged").parent().unwrap()).unwrap();
+        fs::rename(place("path"), place("staged")).unwrap();
+    }
+    let place = stage.path("out/meetings");
+    fs::remove_dir(&place).unwrap();
+    put(&place);
+    stage.requests();
+    let said = ended(&mut command(&stage, &[])).silently(1);
+    assert!(said.contains("rollbook verify --repair"), "{said}");
+    assert_eq!(stage.verified().code, Some(1));
+    let repaired = stage.run(&["verify", "--repair", "out"]);
+    assert_eq!(repaired.code, Some(0), "{}", repaired.stderr);
+    let aside = stage.path("out/_rollbook/set-aside/meetings");
+    assert!(fs::symlink_metadata(aside).is_ok());
+    assert_each_once(&stage);
+    export(&stage, &[]);
+    assert_each_once(&stage);
+    // Nothing was lost: no page is asked for again.
+    let asked = stage.simulator.requests().into_iter();
+    assert_eq!(asked.filter(|asked| asked.meeting.is_some()).count(), 0);
+}
+
 #[test]
 fn an_export_mends_what_it_finds_damaged_by_itself() {
     for damage in [cut, remove] {
