@@ -25,6 +25,8 @@ mod owned;
 mod pages;
 #[path = "fixture/rounds.rs"]
 mod rounds;
+#[path = "fixture/threads.rs"]
+mod threads;
 
 use std::fs::File;
 use std::hint::black_box;
@@ -102,7 +104,7 @@ fn limit(server: &Server) {
             page * PAGE,
         )
     };
-    let (begun, before) = (Instant::now(), cpu::of_threads(SIMULATOR));
+    let (begun, before) = (Instant::now(), threads::cpu(SIMULATOR));
     thread::scope(|scope| {
         for number in 0..4 {
             scope.spawn(move || {
@@ -114,7 +116,7 @@ fn limit(server: &Server) {
         }
     });
     let wall = begun.elapsed();
-    let cpu = cpu::of_threads(SIMULATOR).saturating_sub(before);
+    let cpu = threads::cpu(SIMULATOR).saturating_sub(before);
     let each = |spent: std::time::Duration| spent.as_micros() / u128::from(PAGES);
     println!(
         "simulator alone: {} us of wall and {} us of CPU a page of {PAGE}",
@@ -217,16 +219,16 @@ fn encode_alone(pages: &[RecordBatch]) {
 
 /// CPU time of everybody but the simulator.
 fn without_simulator() -> std::time::Duration {
-    cpu::of_process().saturating_sub(cpu::of_threads(SIMULATOR))
+    cpu::of_process().saturating_sub(threads::cpu(SIMULATOR))
 }
 
 fn in_a_folder(run: impl Fn(&Path)) -> impl Fn() {
     move || run(tempfile::tempdir().unwrap().path())
 }
 
-fn show(name: &str, spent: Spent, records: u64) {
+fn show(name: &str, (wall, cpu): Spent, records: u64) {
     let each = |spent: std::time::Duration| spent.as_nanos() / u128::from(records);
-    let (wall, cpu) = (each(spent.wall), each(spent.cpu));
+    let (wall, cpu) = (each(wall), each(cpu));
     println!("{name:<28} {wall:>6} ns of wall {cpu:>6} ns of CPU a record");
 }
 
@@ -243,11 +245,11 @@ fn main() {
         ROUNDS,
         without_simulator,
         [
-            &in_a_folder(|folder| runtime.block_on(rollbook(&server, folder))),
-            &in_a_folder(|folder| runtime.block_on(simple_program(&server, folder))),
-            &|| runtime.block_on(fetch_alone(&server)),
-            &|| decode_alone(&meeting),
-            &|| encode_alone(&pages),
+            &mut in_a_folder(|folder| runtime.block_on(rollbook(&server, folder))),
+            &mut in_a_folder(|folder| runtime.block_on(simple_program(&server, folder))),
+            &mut || runtime.block_on(fetch_alone(&server)),
+            &mut || decode_alone(&meeting),
+            &mut || encode_alone(&pages),
         ],
     );
     let names = [
@@ -261,19 +263,19 @@ fn main() {
     for (name, spent) in names.into_iter().zip(figures) {
         show(name, spent, server.records);
     }
-    let [ours, simple, stages @ ..] = figures.map(|spent| spent.cpu.as_secs_f64());
+    let [ours, simple, stages @ ..] = figures.map(|(_, cpu)| cpu.as_secs_f64());
     let stages: f64 = stages.iter().sum();
     tell(
         "X1",
         "CPU of an export / its stages alone",
         ours / stages,
-        1.35,
+        ..=1.35,
     );
     tell(
         "X2",
         "CPU of an export / a simple program",
         ours / simple,
-        0.55,
+        ..=0.55,
     );
 
     let sizes: Vec<_> = (0..2_000).map(|n| 100 + n * 37 % 101).collect();
@@ -282,8 +284,8 @@ fn main() {
         ROUNDS,
         without_simulator,
         [
-            &in_a_folder(|folder| runtime.block_on(rollbook(&server, folder))),
-            &in_a_folder(|folder| runtime.block_on(simple_program(&server, folder))),
+            &mut in_a_folder(|folder| runtime.block_on(rollbook(&server, folder))),
+            &mut in_a_folder(|folder| runtime.block_on(simple_program(&server, folder))),
         ],
     );
     println!("2,000 meetings of about 150 records");

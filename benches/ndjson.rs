@@ -1,30 +1,36 @@
-//! How much cheaper are NDJSON lines written from columns than from a struct a record?
+//! How much cheaper are NDJSON lines written from columns than from a struct a record (N1)?
 //!
-//! Once from records that are ready (columns here, structs there), once from the bytes of pages.
-//! Both sides write the same bytes into nothing, through a buffer of the same size.
+//! From the bytes of pages, and for a closer look from records that are ready (columns here,
+//! structs there). Both sides write the same bytes into nothing, through a buffer of the same
+//! size. They take turns; figures are medians of CPU time.
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a bench that lacks what it needs cannot measure"
+    clippy::print_stdout,
+    reason = "a bench that lacks what it needs cannot measure, and its figures are its output"
 )]
 
+#[path = "fixture/cpu.rs"]
+mod cpu;
 #[path = "fixture/owned.rs"]
 mod owned;
 #[path = "fixture/pages.rs"]
 mod pages;
+#[path = "fixture/rounds.rs"]
+mod rounds;
 
 use std::io::{self, BufWriter, Write};
-use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, SecondsFormat, Utc};
-use criterion::{Criterion, Throughput};
 use owned::Record;
 use pages::{Meeting, PAGE};
 use rollbook::{Compression, Format, Language, Page, PartOptions, PipeWriter, Provenance, Stay};
+use rounds::{medians, tell};
 use serde::{Serialize, Serializer};
 
 const PAGES: u64 = 256;
+const ROUNDS: usize = 15;
 const BUFFER: usize = 256 << 10;
 
 /// A record as it is written.
@@ -123,11 +129,6 @@ fn nothing() -> BufWriter<io::Sink> {
 }
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3))
-        .configure_from_args();
     let meeting = Meeting::of(PAGES, false);
     let columns: Vec<_> = batches(&meeting).collect();
     let structs: Vec<_> = lines(&meeting).flatten().collect();
@@ -135,29 +136,31 @@ fn main() {
     from_structs(structs.iter(), &mut text);
     assert!(from_columns(columns.iter().cloned(), vec![]) == text);
 
-    let mut group = criterion.benchmark_group("ndjson/ready records");
-    group.throughput(Throughput::Elements(PAGES * PAGE));
-    group.bench_function("rollbook", |bencher| {
-        bencher.iter(|| from_columns(columns.iter().cloned(), io::sink()));
-    });
-    group.bench_function("owned structs", |bencher| {
-        bencher.iter(|| from_structs(structs.iter(), &mut nothing()));
-    });
-    group.finish();
-
-    let mut group = criterion.benchmark_group("ndjson/page bytes");
-    group.throughput(Throughput::Elements(PAGES * PAGE));
-    group.bench_function("rollbook", |bencher| {
-        bencher.iter(|| from_columns(batches(&meeting), io::sink()));
-    });
-    group.bench_function("owned structs", |bencher| {
-        bencher.iter(|| {
-            let mut out = nothing();
-            for page in lines(&meeting) {
-                from_structs(page.iter(), &mut out);
-            }
-        });
-    });
-    group.finish();
-    criterion.final_summary();
+    let spent = medians(
+        ROUNDS,
+        cpu::of_process,
+        [
+            &mut || {
+                from_columns(batches(&meeting), io::sink());
+            },
+            &mut || {
+                let mut out = nothing();
+                for page in lines(&meeting) {
+                    from_structs(page.iter(), &mut out);
+                }
+            },
+            &mut || {
+                from_columns(columns.iter().cloned(), io::sink());
+            },
+            &mut || from_structs(structs.iter(), &mut nothing()),
+        ],
+    );
+    let [ours, theirs, our_writing, their_writing] = spent.map(|(_, cpu)| cpu.as_secs_f64());
+    tell(
+        "N1",
+        "CPU of owned structs / ours, from the bytes of pages",
+        theirs / ours,
+        3.0..,
+    );
+    println!("from ready records: {:.2}", their_writing / our_writing);
 }
