@@ -30,6 +30,9 @@ const LONGEST_RETENTION: Duration = Duration::from_secs(366 * 86_400);
 /// After this a meeting is over, whatever its end is said to be.
 const LONGEST_MEETING: TimeDelta = TimeDelta::days(1);
 
+/// A day on which the clocks go back.
+const LONGEST_DAY: TimeDelta = TimeDelta::hours(25);
+
 /// The end of a meeting is cut to the minute.
 const CUT: TimeDelta = TimeDelta::seconds(59);
 
@@ -38,6 +41,8 @@ const CUT: TimeDelta = TimeDelta::seconds(59);
 pub(super) struct Discovery {
     now: DateTime<Utc>,
     settle: Duration,
+    /// What the list tells of a meeting is written as well.
+    is_told: bool,
     days: Vec<Span>,
     window: Window,
     /// Meetings that earlier runs found and nobody holds: the list may have lost them since.
@@ -143,6 +148,7 @@ impl Discovery {
             now,
             // Through a pipe, what is left to the next run is lost: it remembers nothing.
             settle: dataset.map_or(Duration::ZERO, |_| config.settle),
+            is_told: config.with_meetings,
             days,
             window,
             owed,
@@ -172,6 +178,7 @@ impl Discovery {
             .max_requests
             .map(|requests| requests.get().div_ceil(2));
         let share = share.and_then(|share| usize::try_from(share).ok());
+        let asked = days.clone();
         let later = days.split_off(share.unwrap_or(days.len()).min(days.len()));
         let mut listings = history::list(config, client, observer, days).await;
         listings
@@ -182,7 +189,7 @@ impl Discovery {
                 cause: "the requests set aside for this run are for other days".to_owned(),
                 request_id: None,
             }));
-        let work = self.sort(listings);
+        let work = self.sort(listings, &asked);
         let settling = work.window.window.settling;
         if settling > 0 {
             (observer)(Event::Settling { meetings: settling });
@@ -191,10 +198,11 @@ impl Discovery {
     }
 
     /// Sorts what was found into what is to be brought and what is left to the next run.
-    fn sort(self, listings: Listings) -> Work {
+    fn sort(self, listings: Listings, asked: &[Span]) -> Work {
         let Self {
             now,
             settle,
+            is_told,
             mut window,
             mut owed,
             lost,
@@ -219,7 +227,9 @@ impl Discovery {
             }
         }
         for (meeting, owed) in owed {
-            if owed.day >= window.until {
+            // What only the list tells of it would be lost for good: it waits for its day.
+            let waits = is_told && !is_listed(owed.day, asked, &listings.unlisted);
+            if owed.day >= window.until || waits {
                 window.leave(meeting, owed);
             } else if owed.over <= settled_by {
                 starts.insert(meeting.clone(), owed.day);
@@ -256,6 +266,14 @@ fn carry_over(earlier: &Window, days: &[Span], window: &mut Window) {
             window.owe(instant);
         }
     }
+}
+
+/// Whether all of the day that begins then was listed, in whichever time zone it was one.
+fn is_listed(day: DateTime<Utc>, asked: &[Span], unlisted: &[Unlisted]) -> bool {
+    let end = day.checked_add_signed(LONGEST_DAY).unwrap_or(day);
+    let is_missing = |unlisted: &Unlisted| unlisted.since < end && day < unlisted.until;
+    let is_of = |span: &Span| span.since <= day && day < span.until;
+    asked.iter().any(is_of) && !unlisted.iter().any(is_missing)
 }
 
 /// Where a run begins that has to go back to `instant` for the sake of those before it.

@@ -572,3 +572,60 @@ fn a_list_that_moves_while_it_is_read_and_a_day_that_fails_leave_one_row_for_eac
     assert_eq!(ended(&mut command).code, Some(0));
     assert_each_once(&stage);
 }
+
+/// Every meeting has its row, and each row tells what its meeting was about.
+#[track_caller]
+fn assert_each_told(stage: &Stage) {
+    assert_each_once(stage);
+    for row in described(&stage.path("out")) {
+        assert!(row["subject"].is_string(), "{row:?}");
+    }
+}
+
+#[test]
+fn a_meeting_whose_day_cannot_be_listed_waits_for_what_the_list_tells() {
+    let stage = Stage::of(&[3, 4]);
+    let late: rollbook::ConfUuid = stage.meeting(0).parse().unwrap();
+    let failing = |fault: Fault| stage.simulator.add_fault(fault);
+    failing(Fault::new(Effect::Status(400)).meeting(&late));
+    assert_eq!(ended(&mut command(&stage, &[])).code, Some(4));
+    stage.simulator.clear_faults();
+    stage.requests();
+    failing(Fault::new(Effect::Status(400)).on(Endpoint::History));
+    let mut report = command(&stage, &["--report", "report.json"]);
+    assert_eq!(ended(&mut report).code, Some(4));
+    let window = stage.report().window.unwrap();
+    assert!(window.owed_meetings.contains_key(&late), "{window:?}");
+    stage.simulator.clear_faults();
+    export(&stage, &[]);
+    assert_each_told(&stage);
+}
+
+#[test]
+fn a_meeting_whose_day_waits_for_requests_waits_with_it() {
+    let mut options = Options::sizes(&[3, 4, 5]);
+    for (meeting, day) in options.meetings.iter_mut().zip(18..) {
+        let start = format!("2026-01-{day}T08:00:00Z").parse();
+        let start: chrono::DateTime<chrono::Utc> = start.unwrap();
+        meeting.start = Some(start.timestamp_millis());
+    }
+    let stage = Stage::with(options);
+    let failing = Fault::new(Effect::Status(400)).on(Endpoint::Records);
+    stage.simulator.add_fault(failing);
+    assert_eq!(ended(&mut command(&stage, &[])).code, Some(4));
+    stage.simulator.clear_faults();
+    // Somebody brings two of them, so that of four requests the lists of their days take half.
+    stage.list("two.txt", [0, 1]);
+    let two = ["export", "--meetings", "two.txt", "--out", "out"];
+    stage.run(&two).with(0);
+    let few = ended(&mut command(&stage, &["--max-requests", "4"]));
+    assert_eq!(few.code, Some(4), "{}", few.stderr);
+    export(&stage, &[]);
+    let late = stage.meeting(2);
+    let rows = described(&stage.path("out")).into_iter();
+    let rows: Vec<_> = rows
+        .filter(|row| row["conf_uuid"] == late.as_str())
+        .collect();
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0]["subject"].is_string(), "{rows:?}");
+}

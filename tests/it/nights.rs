@@ -240,6 +240,12 @@ impl Nights {
         held.retain(|_| self.scene.config.with_meetings);
         held.sort();
         assert_eq!(self.scene.described(), held);
+        // What the list told once is kept, unless it has told it of nobody else since.
+        for row in self.scene.told_of_meetings() {
+            let meeting: ConfUuid = row["conf_uuid"].as_str().unwrap().parse().unwrap();
+            let is_told = row["subject"].is_string();
+            assert!(is_told || self.lost.contains(&meeting), "{row:?}");
+        }
         truth.values().map(|rows| rows.len() as u64).sum()
     }
 }

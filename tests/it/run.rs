@@ -153,6 +153,11 @@ impl Scene {
         crate::described::uuids(&self.folder.path().join("out"))
     }
 
+    /// The rows of the meetings table.
+    pub(crate) fn told_of_meetings(&self) -> Vec<crate::described::Described> {
+        crate::described::described(&self.folder.path().join("out"))
+    }
+
     /// The rows that a meeting must have.
     pub(crate) fn truth(&self, meeting: &ConfUuid) -> Vec<Row> {
         rows_of(&self.simulator.truth(meeting))
