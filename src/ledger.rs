@@ -170,13 +170,12 @@ impl Entry {
             // Tells where.
             Err(_) => serde_json::from_slice(bytes),
         };
-        let version = match &parsed {
-            Ok(entry) => entry.version,
+        let version = if let Ok(entry) = &parsed {
+            entry.version
+        } else {
             // One of another form may still say which.
-            Err(_) => {
-                let Versioned { version } = serde_json::from_slice(bytes).map_err(broken)?;
-                version
-            }
+            let Versioned { version } = serde_json::from_slice(bytes).map_err(broken)?;
+            version
         };
         if version > LEDGER_VERSION {
             return Err(damaged(

@@ -3,6 +3,7 @@
 //! that parser.
 
 use std::fmt;
+use std::ops::Range;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserializer, de};
@@ -31,13 +32,13 @@ impl de::Visitor<'_> for Instant {
 
 /// `2026-11-23T05:10:02.011645081Z`, with any number of decimals up to nine.
 fn as_written(text: &[u8]) -> Option<DateTime<Utc>> {
-    let (date, time) = text.strip_suffix(b"Z")?.split_at_checked(10)?;
-    let &[a, b, c, d, b'-', e, f, b'-', g, h] = date else {
-        return None;
-    };
-    let (&[b'T', i, j, b':', k, l, b':', m, n], decimals) = time.split_at_checked(9)? else {
-        return None;
-    };
+    let (whole, decimals) = text.strip_suffix(b"Z")?.split_at_checked(19)?;
+    let has_form = (0..).zip(whole).all(|(at, &byte)| match at {
+        4 | 7 => byte == b'-',
+        10 => byte == b'T',
+        13 | 16 => byte == b':',
+        _ => byte.is_ascii_digit(),
+    });
     let nanos = match decimals {
         [] => 0,
         [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => {
@@ -46,9 +47,13 @@ fn as_written(text: &[u8]) -> Option<DateTime<Utc>> {
         }
         _ => return None,
     };
-    let year = i32::try_from(number(&[a, b, c, d])?).ok()?;
-    NaiveDate::from_ymd_opt(year, number(&[e, f])?, number(&[g, h])?)?
-        .and_hms_nano_opt(number(&[i, j])?, number(&[k, l])?, number(&[m, n])?, nanos)
+    if !has_form {
+        return None;
+    }
+    let part = |at: Range<usize>| number(whole.get(at)?);
+    let year = i32::try_from(part(0..4)?).ok()?;
+    NaiveDate::from_ymd_opt(year, part(5..7)?, part(8..10)?)?
+        .and_hms_nano_opt(part(11..13)?, part(14..16)?, part(17..19)?, nanos)
         .map(|instant| instant.and_utc())
 }
 
