@@ -11,7 +11,7 @@ use crate::config::Format;
 
 /// Records encoded at once: large enough to cost no more than larger ones, small enough to hold
 /// two of them (measured on batches of 500 to 65,536).
-pub(super) const BATCH_ROWS: usize = 32_768;
+pub(super) const BATCH_ROWS: usize = 16_384;
 
 /// Turns batches into the bytes of one format.
 pub(super) trait Encoder<W>: Send {
