@@ -69,7 +69,7 @@ pub use options::{
     Quota, TOKEN,
 };
 pub use record::Record;
-pub use seen::Seen;
+pub use seen::{Handshakes, Seen};
 
 /// A running server; it stops when dropped.
 pub struct Simulator {
@@ -91,7 +91,7 @@ impl Simulator {
         let listener = TcpListener::bind(options.listen).await?;
         let mut address = listener.local_addr()?;
         let (tls, authority) = if options.tls {
-            let (acceptor, authority) = tls::acceptor(address.ip())?;
+            let (acceptor, authority) = tls::acceptor(address.ip(), options.http2)?;
             (Some(acceptor), Some(authority))
         } else {
             (None, None)
@@ -230,9 +230,19 @@ impl Simulator {
         self.api.counters.connections.load(Ordering::Relaxed)
     }
 
+    /// The most connections that were open at one time.
+    pub fn most_connections(&self) -> u64 {
+        self.api.counters.open.most()
+    }
+
+    /// How the connections over TLS began.
+    pub fn handshakes(&self) -> Handshakes {
+        self.api.counters.handshakes()
+    }
+
     /// The most requests that waited for their answer at one time.
     pub fn most_in_flight(&self) -> u64 {
-        self.api.counters.most_in_flight()
+        self.api.counters.in_flight.most()
     }
 
     /// Adds a fault after those in force.

@@ -45,8 +45,12 @@ pub struct Options {
     pub credentials: Credentials,
     /// Faults in force from the start.
     pub faults: Vec<Fault>,
-    /// Serve HTTPS (HTTP/2 or 1.1) with a certificate made for this run.
+    /// Serve HTTPS with a certificate made for this run.
     pub tls: bool,
+    /// Over TLS, prefer HTTP/2 to HTTP/1.1 where the client speaks both.
+    pub http2: bool,
+    /// Hang up on who asks nothing for so long; by default nobody is hung up on.
+    pub keep_alive: Option<Duration>,
     /// Keep at most this much of rendered pages; beyond it, pages are rendered for each request.
     pub page_cache_bytes: u64,
     /// Indent the answers as the API's documentation does.
@@ -232,6 +236,8 @@ impl Options {
             credentials: Credentials::default(),
             faults: Vec::new(),
             tls: false,
+            http2: true,
+            keep_alive: None,
             page_cache_bytes: 512 << 20,
             pretty: false,
             log: true,

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
+use hyper::Version;
 use hyper::http::request::Parts;
 use serde_json::Value;
 
@@ -112,6 +113,8 @@ impl Api {
             search_key: owned(call.query.text("searchKey")),
             status: (!matches!(reply.travel, Travel::Hang | Travel::Reset)).then_some(reply.status),
             accept_language: owned(header(&call.parts.headers, "accept-language")),
+            accept_encoding: owned(header(&call.parts.headers, "accept-encoding")),
+            http2: call.parts.version == Version::HTTP_2,
             authorized,
             has_token: call.token().is_some(),
             faulty: !call.struck.is_empty(),

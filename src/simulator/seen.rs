@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio_rustls::rustls::HandshakeKind;
+
 use super::guarded::Guarded;
 use super::matching::Endpoint;
 
@@ -29,6 +31,10 @@ pub struct Seen {
     pub status: Option<u16>,
     /// `Accept-Language` as sent.
     pub accept_language: Option<String>,
+    /// `Accept-Encoding` as sent.
+    pub accept_encoding: Option<String>,
+    /// Whether it came by HTTP/2.
+    pub http2: bool,
     /// Whether it carried a token that was good when it came.
     pub authorized: bool,
     /// Whether it carried the token header at all.
@@ -45,31 +51,77 @@ pub(super) struct Counters {
     pub(super) requests: AtomicU64,
     pub(super) pages: AtomicU64,
     pub(super) connections: AtomicU64,
-    in_flight: AtomicU64,
-    most_in_flight: AtomicU64,
+    pub(super) in_flight: Gauge,
+    pub(super) open: Gauge,
+    full: AtomicU64,
+    resumed: AtomicU64,
     pub(super) log: Guarded<Vec<Seen>>,
 }
 
 impl Counters {
     /// A request arrived; it is in flight while the guard lives.
-    pub(super) fn arrive(&self) -> InFlight<'_> {
+    pub(super) fn arrive(&self) -> Present<'_> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-        self.most_in_flight.fetch_max(now, Ordering::Relaxed);
-        InFlight(self)
+        self.in_flight.enter()
     }
 
-    pub(super) fn most_in_flight(&self) -> u64 {
-        self.most_in_flight.load(Ordering::Relaxed)
+    /// A connection is there; it is open while the guard lives.
+    pub(super) fn connect(&self) -> Present<'_> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.open.enter()
+    }
+
+    /// A connection over TLS has begun.
+    pub(super) fn shake_hands(&self, kind: Option<HandshakeKind>) {
+        let counter = match kind {
+            Some(HandshakeKind::Resumed) => &self.resumed,
+            _ => &self.full,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn handshakes(&self) -> Handshakes {
+        Handshakes {
+            full: self.full.load(Ordering::Relaxed),
+            resumed: self.resumed.load(Ordering::Relaxed),
+        }
     }
 }
 
-/// One request on its way.
-#[derive(Debug)]
-pub(super) struct InFlight<'a>(&'a Counters);
+/// How the connections over TLS began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handshakes {
+    /// With the certificate sent and checked.
+    pub full: u64,
+    /// With the secrets of a connection before.
+    pub resumed: u64,
+}
 
-impl Drop for InFlight<'_> {
+/// How many there are, and how many there were at most.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Gauge {
+    fn enter(&self) -> Present<'_> {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+        Present(self)
+    }
+
+    pub(super) fn most(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
+/// One of those that a gauge counts.
+#[derive(Debug)]
+pub(super) struct Present<'a>(&'a Gauge);
+
+impl Drop for Present<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
     }
 }

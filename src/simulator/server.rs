@@ -3,14 +3,13 @@
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,12 +44,12 @@ pub(super) async fn run(
             tokio::task::yield_now().await;
             continue;
         };
-        api.counters.connections.fetch_add(1, Ordering::Relaxed);
         connections.spawn(connect(stream, tls.clone(), Arc::clone(&api)));
     }
 }
 
 async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, api: Arc<Api>) {
+    let _open = api.counters.connect();
     // Without it answers are merely slower.
     let _ = stream.set_nodelay(true);
     let line = Arc::new(Line::new(&stream));
@@ -59,6 +58,8 @@ async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, api: Arc<Api>) {
             None => converse(stream, &api, &line).await,
             Some(tls) => {
                 if let Ok(stream) = tls.accept(stream).await {
+                    api.counters
+                        .shake_hands(stream.get_ref().1.handshake_kind());
                     converse(stream, &api, &line).await;
                 }
             }
@@ -79,10 +80,14 @@ where
         let (api, line) = (Arc::clone(api), Arc::clone(line));
         async move { respond(request, &api, &line).await }
     });
+    let mut http = Builder::new(TokioExecutor::new());
+    if let Some(longest) = api.options.keep_alive {
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(longest);
+    }
     // How a conversation ends is the client's business.
-    let _ = Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn respond(

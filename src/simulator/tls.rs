@@ -14,7 +14,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// What accepts TLS connections, and the authority's certificate as PEM.
-pub(super) fn acceptor(address: IpAddr) -> io::Result<(TlsAcceptor, String)> {
+pub(super) fn acceptor(address: IpAddr, http2: bool) -> io::Result<(TlsAcceptor, String)> {
     let (certificate, key, authority) = certificates(address).map_err(io::Error::other)?;
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(io::Error::other)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -26,7 +26,10 @@ pub(super) fn acceptor(address: IpAddr) -> io::Result<(TlsAcceptor, String)> {
                 .with_single_cert(vec![certificate.der().clone()], key)
         })
         .map_err(io::Error::other)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if http2 {
+        config.alpn_protocols.insert(0, b"h2".to_vec());
+    }
     Ok((TlsAcceptor::from(Arc::new(config)), authority))
 }
 
