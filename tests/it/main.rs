@@ -14,6 +14,7 @@ mod clock;
 #[cfg(unix)]
 mod command;
 mod config;
+mod connections;
 #[cfg(unix)]
 mod crash;
 mod described;
