@@ -200,13 +200,13 @@ impl Client {
     }
 
     /// Sends a login, unless one is under way that nobody waits for any more: then its answer is
-    /// as good.
+    /// as good. Where the run is stopped first, it goes on, and the end of the run sees to its token.
     async fn ask_to_log_in(&self, request: RequestBuilder) -> Result<Answer, Failure> {
         let mut logins = self.logins.lock().await;
         if logins.is_empty() {
             logins.spawn(Self::receive_up_to(self.max_body, request));
         }
-        match logins.join_next().await {
+        match self.unless_cancelled(logins.join_next()).await? {
             Some(Ok(answer)) => answer,
             Some(Err(_)) | None => Err(Failure::Cancelled),
         }

@@ -13,7 +13,7 @@ use rollbook::simulator::{
     ACCOUNT, Credentials as Known, Effect, Endpoint, Fault, Options, PASSWORD, Refusal,
     ServiceError,
 };
-use rollbook::{Account, Credentials, Error, Event, Outcome, Rate, Result, TokenSource};
+use rollbook::{Account, Credentials, Error, Event, History, Outcome, Rate, Result, TokenSource};
 use rstest::rstest;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -122,6 +122,33 @@ async fn a_run_that_is_stopped_while_it_logs_in_leaves_no_token() {
     assert_eq!(desk(&scene), [Endpoint::Login, Endpoint::Logout]);
     assert_eq!(scene.seen().len(), 0);
     assert_eq!(scene.simulator.live_tokens(), 0);
+}
+
+/// What takes the connection and says nothing is waited for by the courtesy of the end alone.
+#[tokio::test(start_paused = true)]
+async fn a_deadline_holds_while_a_login_hangs() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let site = format!("http://{}", held.local_addr().unwrap());
+    let scene = Scene::of(&[10]).await.logging_in().set(|config| {
+        config.base_url = site.parse().unwrap();
+        config.since = Some("yesterday".parse().unwrap());
+        config.deadline = Some(Duration::from_secs(2));
+        config.timeout = Duration::from_secs(25);
+    });
+    let most = Duration::from_secs(8);
+    let begun = tokio::time::Instant::now();
+    let run = scene.run().await;
+    assert_eq!(run.report.outcome, Outcome::Interrupted);
+    assert!(begun.elapsed() < most, "{:?}", begun.elapsed());
+
+    let history = History {
+        config: scene.config.clone(),
+        credentials: scene.credentials.clone(),
+    };
+    let begun = tokio::time::Instant::now();
+    let listed = history.list(rollbook::silent(), CancellationToken::new());
+    assert!(!listed.await.unwrap().unlisted.is_empty());
+    assert!(begun.elapsed() < most, "{:?}", begun.elapsed());
 }
 
 /// A reader that leaves as soon as a second login is under way.
