@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use crate::compression::Compression;
 use crate::config::Format;
@@ -236,13 +236,13 @@ impl Dataset {
         self.ledger.holder(meeting.as_str()).is_some()
     }
 
-    /// The meetings that a repair dropped, and that nobody brought since.
-    pub(crate) fn lost(&self) -> Vec<ConfUuid> {
+    /// The meetings that a repair dropped, and that nobody brought since; and when their first page
+    /// came, which was after they began.
+    pub(crate) fn lost(&self) -> Vec<(ConfUuid, DateTime<Utc>)> {
         let void = self.ledger.void().flat_map(|entry| &entry.meetings);
         let mut seen = HashSet::new();
-        void.map(|meeting| &meeting.conf_uuid)
-            .filter(|meeting| !self.holds(meeting) && seen.insert(*meeting))
-            .cloned()
+        void.filter(|meeting| !self.holds(&meeting.conf_uuid) && seen.insert(&meeting.conf_uuid))
+            .map(|meeting| (meeting.conf_uuid.clone(), meeting.first_fetch))
             .collect()
     }
 

@@ -87,7 +87,7 @@ impl Discovery {
         dataset: Option<&Dataset>,
         who: Option<String>,
     ) -> Result<Self> {
-        let (mut earlier, lost) = match dataset {
+        let (mut earlier, mut lost) = match dataset {
             Some(dataset) => {
                 let site = config.base_url.origin().ascii_serialization();
                 let earlier = dataset
@@ -100,10 +100,26 @@ impl Discovery {
         let (mut owed, mut forgotten) = (BTreeMap::new(), 0);
         if let (Some(earlier), Some(dataset)) = (&mut earlier, dataset) {
             let meetings = &mut earlier.owed_meetings;
-            meetings.retain(|meeting, _| !dataset.holds(meeting));
-            forgotten = earlier.forget(before(now, LONGEST_RETENTION));
+            let oldest = before(now, LONGEST_RETENTION);
+            meetings.retain(|meeting, owed| {
+                // What the ledger owes as well is given up once, by the ledger's time.
+                let is_lost = || lost.iter().any(|(lost, _)| lost == meeting);
+                !dataset.holds(meeting) && (owed.day >= oldest || !is_lost())
+            });
+            forgotten = earlier.forget(oldest);
             owed = std::mem::take(&mut earlier.owed_meetings);
         }
+        // The ledger names them for ever: those that an earlier run gave up are not told again.
+        let is_kept = |at: DateTime<Utc>, (_, fetched): &(ConfUuid, DateTime<Utc>)| {
+            *fetched >= before(at, LONGEST_RETENTION)
+        };
+        if let Some(earlier) = &earlier {
+            lost.retain(|lost| is_kept(earlier.seen_until, lost));
+        }
+        let all = lost.len();
+        lost.retain(|lost| is_kept(now, lost));
+        forgotten += (all - lost.len()) as u64;
+        let lost = lost.into_iter().map(|(meeting, _)| meeting).collect();
         let mut begin = since;
         let mut days = history::days(config, since, until)?;
         if let Some(earlier) = &earlier {

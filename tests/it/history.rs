@@ -248,6 +248,40 @@ async fn what_a_repair_dropped_is_asked_for_again_however_old_it_is() {
     assert_eq!(brought(&late), [0, 1, 2, 3, 4]);
 }
 
+/// The service has removed them: what a repair dropped is bounded in time like any other debt.
+#[tokio::test]
+async fn what_a_repair_dropped_is_given_up_once_nobody_keeps_it() {
+    let scene = scene(options(), "2026-10-30").await;
+    run_at(&scene, "2026-11-03T00:00:00Z").await;
+    let out = scene.config.out.clone().unwrap();
+    for part in std::fs::read_dir(&out).unwrap() {
+        let path = part.unwrap().path();
+        if path.extension().is_some_and(|name| name == "parquet") {
+            std::fs::write(path, "damage").unwrap();
+        }
+    }
+    rollbook::repair(&out).await.unwrap();
+    let scene = scene.set(|config| config.since = Some("yesterday".parse().unwrap()));
+    scene.simulator.add_fault(Fault::new(no_such_meeting()));
+    // The ledger has the time of their first pages, which came now.
+    let fetched = Utc::now();
+    for (day, requested, forgotten) in [(2, 5, 0), (364, 5, 0), (368, 0, 5), (369, 0, 0)] {
+        let now = fetched + TimeDelta::days(day);
+        let report = run_at(&scene, &now.to_rfc3339()).await;
+        assert_eq!(report.meetings.requested, requested, "{day}");
+        assert_eq!(report.outcome == Outcome::Complete, requested == 0);
+        assert_eq!(report.window.unwrap().forgotten, forgotten, "{day}");
+    }
+}
+
+fn no_such_meeting() -> Effect {
+    Effect::Error(ServiceError {
+        status: 400,
+        code: "MMC.111070005".into(),
+        message: "CONF_DATA_NOT_FOUND".into(),
+    })
+}
+
 #[rstest]
 #[case::backwards("2026-11-02", Some("2026-11-01"))]
 #[case::to_come("2026-12-01", None)]
