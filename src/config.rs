@@ -53,7 +53,8 @@ pub struct Config {
     /// How far behind the window of the last run to look again for meetings that were listed late.
     #[serde(with = "humantime_serde")]
     pub lookback: Duration,
-    /// Write the meetings, as the history list tells them, into a table of their own.
+    /// Write the meetings, as the history list tells them, into a table of their own. A dataset that
+    /// has the table goes on with it in any case.
     pub with_meetings: bool,
     /// Destination: a folder, or `-` for standard output.
     pub out: Option<String>,

@@ -40,6 +40,7 @@ use crate::pii::Pii;
 use crate::report::Report;
 use crate::run_id::{new_run_id, run_id};
 use crate::spool::Question;
+use crate::table::Table;
 use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
 
@@ -309,7 +310,7 @@ impl Found {
             found.outcome = work.listed;
             told = work.told;
         }
-        if config.with_meetings {
+        if is_told(config, dataset) {
             let is_held = |meeting: &Meeting| {
                 dataset.is_some_and(|dataset| dataset.holds(&meeting.conf_uuid))
             };
@@ -321,6 +322,12 @@ impl Found {
         }
         found
     }
+}
+
+/// Whether what the list tells of meetings is written as well: where the run is told so, and where
+/// the dataset has the table, whose readers would miss a row for each meeting without one.
+fn is_told(config: &Config, dataset: Option<&Dataset>) -> bool {
+    config.with_meetings || dataset.is_some_and(|dataset| dataset.has_parts_of(Table::Meetings))
 }
 
 /// A run's name and time.

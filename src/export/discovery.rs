@@ -164,7 +164,7 @@ impl Discovery {
             now,
             // Through a pipe, what is left to the next run is lost: it remembers nothing.
             settle: dataset.map_or(Duration::ZERO, |_| config.settle),
-            is_told: config.with_meetings,
+            is_told: super::is_told(config, dataset),
             days,
             window,
             owed,

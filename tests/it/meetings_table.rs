@@ -629,3 +629,26 @@ fn a_meeting_whose_day_waits_for_requests_waits_with_it() {
     assert_eq!(rows.len(), 1);
     assert!(rows[0]["subject"].is_string(), "{rows:?}");
 }
+
+/// The window of most tests, and nothing said of the table.
+fn without_the_flag(stage: &Stage, args: &[&str]) -> Command {
+    stage.command(&[&["export", "--out", "out"], &WINDOW[..], args].concat())
+}
+
+#[test]
+fn a_dataset_that_has_the_table_goes_on_with_it() {
+    let stage = Stage::of(&SIZES);
+    let late: rollbook::ConfUuid = stage.meeting(0).parse().unwrap();
+    let failing = Fault::new(Effect::Status(400)).meeting(&late);
+    stage.simulator.add_fault(failing);
+    assert_eq!(ended(&mut command(&stage, &[])).code, Some(4));
+    stage.simulator.clear_faults();
+    ended(&mut without_the_flag(&stage, &[])).with(0);
+    assert_each_told(&stage);
+    // By a list of meetings, of which nothing is told.
+    let part = parts(&stage).remove(0);
+    remove(&part);
+    stage.run(&["verify", "--repair", "out"]);
+    stage.export(&[]).with(0);
+    assert_each_once(&stage);
+}
