@@ -209,11 +209,17 @@ impl Dataset {
     ///
     /// The dataset holds answers to another question.
     pub fn ask(&mut self, asked: Asked) -> Result<()> {
-        let before = self
-            .ledger
-            .standing()
-            .find_map(|entry| entry.asked.as_ref());
-        if let Some(before) = before.filter(|before| **before != asked) {
+        // Each table has its own columns: those that no row is there of may be treated in any way.
+        let mut standing = self.ledger.standing();
+        let of_records = standing.find_map(|entry| entry.asked.as_ref());
+        let of_records = of_records.filter(|before| !before.is_the_same_of_records(&asked));
+        let mut described = self.ledger.standing().filter(|entry| {
+            let mut parts = entry.parts_of(Table::Meetings);
+            parts.any(|part| part.rows > 0)
+        });
+        let of_meetings = described.find_map(|entry| entry.asked.as_ref());
+        let of_meetings = of_meetings.filter(|before| **before != asked);
+        if let Some(before) = of_records.or(of_meetings) {
             let what = if before.language != asked.language {
                 format!("labels in {}", before.language)
             } else if before.search_key_sha256 != asked.search_key_sha256 {

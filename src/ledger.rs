@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::{Config, SearchKey};
 use crate::error::{Error, Result};
 use crate::hex::hex;
-use crate::pii::Pii;
+use crate::pii::{self, Pii};
 use crate::record::Language;
 use crate::report::{MeetingStatus, Proof};
 use crate::store::Store;
@@ -88,6 +88,15 @@ impl Asked {
             pii: pii.map(Pii::note),
             ..Self::new(config.language, search_key)
         }
+    }
+
+    /// Whether it is the same question where records alone are there to tell.
+    pub(crate) fn is_the_same_of_records(&self, other: &Self) -> bool {
+        let of_records = |asked: &Self| Self {
+            pii: asked.pii.as_deref().and_then(pii::note_of_records),
+            ..asked.clone()
+        };
+        of_records(self) == of_records(other)
     }
 
     /// The question with this search key, or without one.

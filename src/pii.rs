@@ -115,7 +115,7 @@ impl PiiPolicy {
 }
 
 /// The columns that can be treated: those of records, then those that meetings alone have.
-const TEXTS: [&str; 8] = [
+const TEXTS: [&str; 9] = [
     Column::DisplayName.name(),
     Column::CallNumber.name(),
     Column::DeviceType.name(),
@@ -124,10 +124,14 @@ const TEXTS: [&str; 8] = [
     Column::Extra.name(),
     MeetingColumn::Subject.name(),
     SCHEDULER,
+    CONFERENCE_ID,
 ];
 
 /// A person's name as well: where nothing is said of it, it is treated as `display_name` is.
 const SCHEDULER: &str = MeetingColumn::Scheduler.name();
+
+/// A number that people dial: that of a personal room is one person's.
+const CONFERENCE_ID: &str = MeetingColumn::ConferenceId.name();
 
 impl TryFrom<String> for PiiPolicy {
     type Error = String;
@@ -260,10 +264,14 @@ impl Pii {
         };
         match (treatment, &self.mac) {
             (Treatment::Keep, _) => Arc::clone(texts),
-            (Treatment::Mask, _) if column == Column::CallNumber.name() => each(&|text| {
-                let from = text.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
-                format!("{MASK}{}", &text[from..])
-            }),
+            (Treatment::Mask, _)
+                if [Column::CallNumber.name(), CONFERENCE_ID].contains(&column) =>
+            {
+                each(&|text| {
+                    let from = text.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
+                    format!("{MASK}{}", &text[from..])
+                })
+            }
             (Treatment::Mask, _) => each(&|text| {
                 let first = text.chars().next().unwrap_or_default();
                 format!("{first}{MASK}")
@@ -274,6 +282,23 @@ impl Pii {
                 new_null_array(texts.data_type(), texts.len())
             }
         }
+    }
+}
+
+/// What a note says of the columns of records; nothing where they are all kept.
+pub(crate) fn note_of_records(note: &str) -> Option<String> {
+    let (policy, key) = note.split_once(';').unwrap_or((note, ""));
+    let is_of_records = |pair: &&str| {
+        let name = pair.split('=').next();
+        Column::ALL.iter().any(|column| name == Some(column.name()))
+    };
+    let kept: Vec<_> = policy.split(',').filter(is_of_records).collect();
+    let is_hashed = kept.iter().any(|pair| pair.ends_with("=hash"));
+    let policy = kept.join(",");
+    match (policy.is_empty(), is_hashed) {
+        (true, _) => None,
+        (false, true) => Some(format!("{policy};{key}")),
+        (false, false) => Some(policy),
     }
 }
 
@@ -383,6 +408,27 @@ mod tests {
             ("call_number=mask", Treatment::Keep, "call_number=mask"),
         ] {
             assert_eq!(treatment(policy), (expected, note.to_owned()), "{policy}");
+        }
+    }
+
+    #[test]
+    fn what_a_note_says_of_records_is_told_from_the_rest() {
+        for (note, of_records) in [
+            ("subject=drop,scheduler=keep", None),
+            (
+                "display_name=mask,subject=hash;key=1",
+                Some("display_name=mask"),
+            ),
+            (
+                "display_name=hash,subject=hash;key=1",
+                Some("display_name=hash;key=1"),
+            ),
+            (
+                "display_name=mask,extra=drop",
+                Some("display_name=mask,extra=drop"),
+            ),
+        ] {
+            assert_eq!(note_of_records(note).as_deref(), of_records, "{note}");
         }
     }
 

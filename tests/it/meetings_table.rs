@@ -652,3 +652,35 @@ fn a_dataset_that_has_the_table_goes_on_with_it() {
     stage.export(&[]).with(0);
     assert_each_once(&stage);
 }
+
+#[test]
+fn a_policy_is_compared_for_the_tables_that_are_there() {
+    let stage = Stage::of(&[3, 4]);
+    stage.list("one.txt", [0]);
+    let list = ["export", "--meetings", "one.txt", "--out", "out"];
+    let key = "0123456789abcdef0123456789abcdef";
+    stage
+        .run(&[&list[..], &["--pii", "display_name=mask"]].concat())
+        .with(0);
+    let run = |policy: &str, code: i32| {
+        let mut command = command(&stage, &["--pii", policy]);
+        ended(command.env("ROLLBOOK_PII_KEY", key)).with(code)
+    };
+    // Those of records are those that are there.
+    for other in ["display_name=hash,subject=hash", "subject=hash"] {
+        let said = run(other, 3);
+        assert!(said.contains("another pii policy"), "{said}");
+    }
+    let policy = "display_name=mask,subject=hash,conference_id=mask";
+    run(policy, 0);
+    let rows = described(&stage.path("out"));
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["subject"].as_str().unwrap().len(), 64);
+    let number = rows[0]["conference_id"].as_str().unwrap();
+    assert!(number.starts_with("***") && number.len() == 5, "{number}");
+    run(policy, 0);
+    for other in ["display_name=mask", "display_name=mask,subject=drop"] {
+        let said = run(other, 3);
+        assert!(said.contains("another pii policy"), "{said}");
+    }
+}
