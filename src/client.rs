@@ -7,7 +7,6 @@
 
 mod allowance;
 mod clock;
-mod dial;
 mod failure;
 mod identity;
 mod listed;
@@ -28,7 +27,6 @@ use url::Url;
 
 use self::allowance::Allowance;
 use self::clock::ServerClock;
-use self::dial::DialLayer;
 pub(crate) use self::failure::Failure;
 use self::failure::LONGEST_ID;
 pub(crate) use self::identity::Identified;
@@ -142,7 +140,6 @@ impl Client {
             .timeout(config.timeout)
             .connect_timeout(config.timeout)
             .pool_max_idle_per_host(concurrency)
-            .connector_layer(DialLayer::new(Arc::clone(&throttle)))
             .tcp_nodelay(true)
             // Unpacking costs more than it saves on a bare link within one machine.
             .gzip(!is_local || config.base_url.scheme() == "https");
@@ -264,10 +261,8 @@ impl Client {
         question: &Q,
         refused: Option<u64>,
     ) -> Result<(Token, Result<Q::Answer, Failure>), Failure> {
-        // A login takes time, and a permit is for now.
-        self.token(refused).await?;
         self.unless_stopped(self.throttle.permit()).await?;
-        // The permit may have taken longer than a token lives.
+        // After the permit, which may have taken longer than a token lives.
         let token = self.token(refused).await?;
         if self.cancel.is_cancelled() {
             return Err(Failure::Cancelled);

@@ -44,8 +44,6 @@ struct State {
     rate: Rate,
     limiter: Option<Limiter>,
     silent_until: Option<Instant>,
-    /// The next permit is due then at the earliest, since a request left late.
-    not_before: Option<Instant>,
     paused: Duration,
 }
 
@@ -66,7 +64,6 @@ impl Throttle {
             rate,
             limiter,
             silent_until: None,
-            not_before: None,
             paused: Duration::ZERO,
         };
         Self {
@@ -139,9 +136,6 @@ impl Throttle {
         let Some(limiter) = &state.limiter else {
             return Ok(());
         };
-        if let Some(until) = state.not_before.filter(|&until| until > now) {
-            return Err(Wait::Quota(until));
-        }
         // The permit counts from when it was due, not from when the timer got round to it:
         // otherwise every tick of delay would be lost for good.
         let due = due.map_or(now, |due| due.max(now.checked_sub(LATENESS).unwrap_or(now)));
@@ -149,20 +143,6 @@ impl Throttle {
         limiter
             .check()
             .map_err(|not_yet| Wait::Quota(self.clock.origin + not_yet.earliest_possible()))
-    }
-
-    /// A request leaves only now, though its permit was given before: the next one keeps its
-    /// distance from this moment. Otherwise the server would see them closer than the rate says,
-    /// and one too many in its window.
-    pub(crate) fn leaves_late(&self) {
-        // Whoever allows a burst allows them to be close.
-        if self.burst > NonZeroU32::MIN {
-            return;
-        }
-        let mut state = self.state();
-        if let Some(distance) = distance(state.rate) {
-            state.not_before = Some(Instant::now() + distance);
-        }
     }
 
     /// Nobody sends for `delay`; a longer silence that stands already is kept.
@@ -230,13 +210,9 @@ enum Wait {
 }
 
 fn limiter(rate: Rate, burst: NonZeroU32, clock: &Slate) -> Option<Limiter> {
-    let quota = Quota::with_period(distance(rate)?)?.allow_burst(burst);
+    let interval = rate.interval()?;
+    let quota = Quota::with_period(interval + interval / SLACK)?.allow_burst(burst);
     Some(RateLimiter::direct_with_clock(quota, clock.clone()))
-}
-
-/// The time from one permit to the next.
-fn distance(rate: Rate) -> Option<Duration> {
-    rate.interval().map(|interval| interval + interval / SLACK)
 }
 
 /// A clock that shows the time that is written on it, since its making.
@@ -354,18 +330,6 @@ mod tests {
         throttle.pause(Duration::from_secs(30), "429");
         waiter.await.unwrap();
         assert!(begin.elapsed() >= Duration::from_secs(30));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_that_leaves_late_keeps_the_next_one_at_a_distance() {
-        let throttle = throttle("10/s", 1);
-        throttle.permit().await;
-        tokio::time::advance(Duration::from_millis(350)).await;
-        throttle.leaves_late();
-        let times = times(&throttle, 12).await;
-        assert!(times[0] >= Duration::from_millis(100), "{times:?}");
-        assert!(times[9] >= Duration::from_secs(1), "{times:?}");
-        assert!(times[11] < Duration::from_millis(1_210), "{times:?}");
     }
 
     #[tokio::test(start_paused = true)]

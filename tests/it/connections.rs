@@ -8,33 +8,6 @@ use rstest::rstest;
 
 use crate::run::Scene;
 
-#[rstest]
-#[case::alone(1, false)]
-#[case::four(4, false)]
-#[case::four_over_tls(4, true)]
-#[tokio::test]
-async fn a_run_opens_no_more_connections_than_may_ask_at_once(
-    #[case] concurrency: u32,
-    #[case] tls: bool,
-) {
-    let scene = Scene::with(Options {
-        tls,
-        ..Options::sizes(&[4_000, 10, 2_000])
-    })
-    .await
-    .set(|config| {
-        config.concurrency = concurrency.try_into().unwrap();
-        config.page_size = 50.try_into().unwrap();
-    });
-    let run = scene.run().await;
-    assert_eq!(run.report.outcome, Outcome::Complete);
-    let opened = scene.simulator.connections();
-    assert!(
-        opened <= u64::from(concurrency),
-        "{opened} connections for {concurrency} at once"
-    );
-}
-
 #[tokio::test]
 async fn a_server_that_prefers_http_2_is_asked_by_http_1() {
     let scene = Scene::with(Options {
