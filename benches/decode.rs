@@ -20,13 +20,16 @@ mod owned;
 mod pages;
 #[path = "fixture/rounds.rs"]
 mod rounds;
+#[path = "fixture/target.rs"]
+mod target;
 
 use std::hint::black_box;
 
 use arrow::record_batch::RecordBatch;
 use pages::{Meeting, PAGE};
 use rollbook::Page;
-use rounds::{medians, tell};
+use rounds::medians;
+use target::tell;
 
 const PAGES: u64 = 200;
 const ROUNDS: usize = 21;

@@ -25,6 +25,8 @@ mod owned;
 mod pages;
 #[path = "fixture/rounds.rs"]
 mod rounds;
+#[path = "fixture/target.rs"]
+mod target;
 #[path = "fixture/threads.rs"]
 mod threads;
 
@@ -46,7 +48,8 @@ use rollbook::{
     BatchWriter, ConfUuid, Config, Credentials, Export, Format, Language, Outcome, Page,
     PartOptions, Provenance, Rate, schema, silent,
 };
-use rounds::{Spent, medians, tell};
+use rounds::{Spent, medians};
+use target::tell;
 use tokio::runtime::{self, Runtime};
 use tokio_util::sync::CancellationToken;
 

@@ -12,8 +12,6 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     reason = "a bench that lacks what it needs cannot measure; it prints ratios"
 )]
 
@@ -21,6 +19,10 @@
 mod cpu;
 #[path = "fixture/distance.rs"]
 mod distance;
+#[path = "fixture/target.rs"]
+mod target;
+#[path = "fixture/threads.rs"]
+mod threads;
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rollbook::simulator::{Options, Simulator, TOKEN};
 use rollbook::{Config, Credentials, Export, Outcome, Rate, Report, silent};
+use target::tell;
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -131,7 +134,6 @@ fn many(meetings: u64) -> Vec<u64> {
 fn without_a_limit(server: &Runtime, here: &Runtime) {
     const LATENCY: Duration = Duration::from_millis(20);
     const BOUND: Duration = Duration::from_millis(22);
-    println!("no limit, 20 ms: requests a second to concurrency / 22 ms (target: 0.9 at least)");
     for (name, sizes) in [
         ("one large meeting", one as fn(u64) -> Vec<u64>),
         ("many small meetings", many),
@@ -151,13 +153,14 @@ fn without_a_limit(server: &Runtime, here: &Runtime) {
                 done / f64::from(concurrency) / elapsed.as_secs_f64()
             });
             let ratio = median(ratios);
-            println!("  {name}, {concurrency} at once: {ratio:.3}");
+            let question =
+                format!("pace at 20 ms / one page each 22 ms: {name}, {concurrency} at once");
+            tell("L1", &question, ratio, 0.9..);
         }
     }
 }
 
 fn under_a_quota(server: &Runtime, here: &Runtime) {
-    println!("quota, 100 ms: time to requests / rate (target: 1.01 at most), requests to minimum");
     let mut runs = JoinSet::new();
     for (name, rate, requests, sizes) in [
         ("one large meeting", 10, 300, one as fn(u64) -> Vec<u64>),
@@ -177,15 +180,18 @@ fn under_a_quota(server: &Runtime, here: &Runtime) {
             let ratio = elapsed.as_secs_f64() * f64::from(rate) / sent as f64;
             let least = report.requests.minimum;
             let most = most_in_a_second(&work.simulator);
-            format!(
-                "  {name}, {rate}/s: {ratio:.4}, {sent} of {least} requests, at most {most} in a second"
-            )
+            let question = format!("time / requests at {rate}/s: {name}");
+            let note = format!("{sent} of {least} requests, at most {most} in a second");
+            (question, ratio, note)
         };
         runs.spawn_on(run, here.handle());
     }
     let mut lines = here.block_on(runs.join_all());
-    lines.sort();
-    lines.iter().for_each(|line| println!("{line}"));
+    lines.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    for (question, ratio, note) in lines {
+        tell("Q1", &question, ratio, ..=1.01);
+        println!("    {note}");
+    }
     for rate in [500, 2_000] {
         let options = Options {
             log: false,
@@ -249,12 +255,7 @@ async fn fetch(work: &Work, base: &Url, http2: bool, pages: u64) -> (Duration, D
     let client = client.build().unwrap();
     let url = base.join(PATH).unwrap();
     let meeting = work.simulator.meetings()[0].to_string();
-    let cost = || {
-        let simulator = cpu::of_threads(SIMULATOR).unwrap_or_default();
-        cpu::of_process()
-            .unwrap_or_default()
-            .saturating_sub(simulator)
-    };
+    let cost = || cpu::of_process().saturating_sub(threads::cpu(SIMULATOR));
     let next = Arc::new(AtomicU64::new(0));
     let (begun, before) = (Instant::now(), cost());
     let mut tasks = JoinSet::new();
@@ -316,9 +317,9 @@ fn gzip(server: &Runtime, here: &Runtime) {
     let answer = client.get(url).header("X-Access-Token", TOKEN).send();
     let body = here.block_on(async { answer.await.unwrap().bytes().await.unwrap() });
     for level in [1, 6] {
-        let mut packer = GzEncoder::new(vec![], Compression::new(level));
-        packer.write_all(&body).unwrap();
-        let packed = packer.finish().unwrap();
+        let mut gzip = GzEncoder::new(vec![], Compression::new(level));
+        gzip.write_all(&body).unwrap();
+        let packed = gzip.finish().unwrap();
         let unpacking = median((0..200).map(|_| {
             let begun = Instant::now();
             let mut unpacker = flate2::read::GzDecoder::new(&packed[..]);

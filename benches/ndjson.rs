@@ -18,6 +18,8 @@ mod owned;
 mod pages;
 #[path = "fixture/rounds.rs"]
 mod rounds;
+#[path = "fixture/target.rs"]
+mod target;
 
 use std::io::{self, BufWriter, Write};
 
@@ -26,8 +28,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use owned::Record;
 use pages::{Meeting, PAGE};
 use rollbook::{Compression, Format, Language, Page, PartOptions, PipeWriter, Provenance, Stay};
-use rounds::{medians, tell};
+use rounds::medians;
 use serde::{Serialize, Serializer};
+use target::tell;
 
 const PAGES: u64 = 256;
 const ROUNDS: usize = 15;

@@ -20,6 +20,8 @@ mod pages;
 mod rounds;
 #[path = "fixture/shapes.rs"]
 mod shapes;
+#[path = "fixture/target.rs"]
+mod target;
 
 use std::fs::File;
 use std::path::Path;
@@ -31,7 +33,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic;
 use parquet::file::properties::WriterProperties;
 use rollbook::{BatchWriter, Compression, Format, Language, Page, PartOptions, Provenance, schema};
-use rounds::{medians, tell};
+use rounds::medians;
+use target::tell;
 
 const PAGES: u64 = 400;
 const RECORDS: u64 = PAGES * PAGE;

@@ -14,6 +14,8 @@
 
 #[path = "fixture/rounds.rs"]
 mod rounds;
+#[path = "fixture/target.rs"]
+mod target;
 
 use std::cell::{Cell, RefCell};
 use std::env;
@@ -26,9 +28,10 @@ use rollbook::simulator::{Options, Simulator, TOKEN};
 use rollbook::{
     Compression, ConfUuid, Config, Credentials, Dataset, Export, Format, Outcome, Rate, silent,
 };
-use rounds::{medians, tell};
+use rounds::medians;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
+use target::tell;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -56,18 +59,18 @@ fn bench(times: u64) {
     let one = Work::of(&home, "one", &[base]);
     let larger = Work::of(&home, "larger", &[large]);
     let [one, larger] = one.beside(3, &larger);
-    tell("M1", "megabytes at 1 M records", one.megabytes(), 80.0);
+    tell("M1", "megabytes at 1 M records", one.megabytes(), ..=80.0);
     tell(
         "M1",
         &format!("memory at {times} M records, of that at 1 M"),
         larger.megabytes() / one.megabytes(),
-        1.1,
+        ..=1.1,
     );
     tell(
         "S1",
         &format!("CPU a record at {times} M records, of that at 1 M"),
         larger.cpu_by(large) / one.cpu_by(base),
-        1.1,
+        ..=1.1,
     );
 
     let middling = Work::of(&home, "middling", &[150; 2_000]);
@@ -78,7 +81,7 @@ fn bench(times: u64) {
         "S1",
         "wall a request for 2,000 meetings of 150, of that for one of 300,000",
         middling.wall_by(requests) / one.wall_by(fewer),
-        1.0,
+        ..=1.0,
     );
 
     let (few, many) = (10_000, 10_000 * times);
@@ -90,7 +93,7 @@ fn bench(times: u64) {
         "S1",
         &format!("CPU a meeting for {times}0,000 of 1 to 3, of that for 10,000"),
         more.cpu_by(many.0) / less.cpu_by(few.0),
-        1.1,
+        ..=1.1,
     );
     println!(
         "S1: memory for them: {:.0} and {:.0} MB",
@@ -101,14 +104,14 @@ fn bench(times: u64) {
     let ledger = home.path().join("ledger");
     write_ledger(&ledger);
     let open = Child::new(vec!["open".to_owned(), ledger.to_str().unwrap().to_owned()]);
-    let [wall] = medians(5, || open.cpu.get(), [&|| open.run()]);
+    let [(wall, cpu)] = medians(5, || open.cpu.get(), [&mut || open.run()]);
     tell(
         "opening",
         "seconds for 10,000 entries with 1,000,000 meetings",
-        wall.wall.as_secs_f64(),
-        1.0,
+        wall.as_secs_f64(),
+        ..=1.0,
     );
-    println!("opening: {:.2} s of CPU", wall.cpu.as_secs_f64());
+    println!("opening: {:.2} s of CPU", cpu.as_secs_f64());
 }
 
 /// Meetings of the embedded API, and where a run brings them.
@@ -163,10 +166,10 @@ impl Work {
     /// Runs two in turns.
     fn beside(&self, rounds: usize, other: &Self) -> [Figures; 2] {
         let cpu = || self.child.cpu.get() + other.child.cpu.get();
-        let [mine, others] = medians(rounds, cpu, [&|| self.run(), &|| other.run()]);
+        let [mine, others] = medians(rounds, cpu, [&mut || self.run(), &mut || other.run()]);
         [(mine, self), (others, other)].map(|(spent, work)| Figures {
-            wall: spent.wall,
-            cpu: spent.cpu,
+            wall: spent.0,
+            cpu: spent.1,
             kilobytes: work.child.peak(),
         })
     }

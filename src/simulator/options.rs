@@ -24,6 +24,10 @@ pub const TOKEN: &str = "simulator-token";
 
 /// What a simulator is told at its start.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is told apart by its name, as a setting is"
+)]
 pub struct Options {
     /// Where to listen; port 0 lets the system choose.
     pub listen: SocketAddr,

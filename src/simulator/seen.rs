@@ -10,6 +10,10 @@ use super::matching::Endpoint;
 
 /// One request, as the simulator saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is told apart by its name"
+)]
 pub struct Seen {
     /// When it arrived, from the simulator's start.
     pub at: Duration,
