@@ -87,6 +87,8 @@ pub(crate) struct Absent {
     pub(crate) status: MeetingStatus,
     /// Nothing went wrong with what is merely unfinished.
     pub(crate) kind: Option<FailureKind>,
+    /// The service says that there is no such meeting.
+    pub(crate) is_gone: bool,
     pub(crate) cause: String,
     pub(crate) request_id: Option<String>,
     pub(crate) count: Option<u64>,
@@ -338,6 +340,7 @@ impl Pager {
                 let loss = Loss {
                     status: MeetingStatus::Failed,
                     kind: failure.kind(),
+                    is_gone: failure.is_no_meeting(),
                     cause: format!("at offset {}: {failure}", answer.request.ask.offset),
                     request_id: failure.request_id().map(str::to_owned),
                 };
@@ -385,6 +388,7 @@ impl Pager {
                 let loss = Loss {
                     status,
                     kind: Some(FailureKind::Drift),
+                    is_gone: false,
                     cause,
                     request_id,
                 };
@@ -489,6 +493,7 @@ impl Pager {
                 let loss = absent.unwrap_or_else(|| Loss {
                     status: MeetingStatus::Unfinished,
                     kind: None,
+                    is_gone: false,
                     cause: "the run stopped first".to_owned(),
                     request_id: None,
                 });
@@ -496,6 +501,7 @@ impl Pager {
                     meeting: open.meeting,
                     status: loss.status,
                     kind: loss.kind,
+                    is_gone: loss.is_gone,
                     cause: loss.cause,
                     request_id: loss.request_id,
                     count: open.reading.count(),

@@ -113,7 +113,8 @@ pub struct Window {
     pub settling: u64,
     /// Attempts sent for the list; they are not among the requests for pages.
     pub requests: u64,
-    /// Of what runs before left, the meetings that are given up: the service keeps none so long.
+    /// Of what runs before left, the meetings that are given up: the service keeps none so long, or
+    /// says that there is no such meeting, which its list of that day confirms.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub forgotten: u64,
     /// The window begins before what the service keeps by default (6 months): what it has removed

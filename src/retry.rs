@@ -71,6 +71,12 @@ fn of_code(code: &str) -> Option<Verdict> {
     })
 }
 
+/// Whether the code says that there is no such meeting, or none any more.
+pub(crate) fn is_no_meeting(code: &str) -> bool {
+    let (_, number) = code.rsplit_once('.').unwrap_or(("", code));
+    matches!(number, "111070005" | "112010004" | "115021002")
+}
+
 fn of_status(status: u16) -> Verdict {
     match status {
         401 => Verdict::Renew,

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::auth::Asking;
 use crate::error::Error;
 use crate::report::FailureKind;
-use crate::retry::{ErrorBody, Verdict};
+use crate::retry::{ErrorBody, Verdict, is_no_meeting};
 
 /// Longest text of the server that is told on, in characters.
 const LONGEST_TEXT: usize = 200;
@@ -196,6 +196,11 @@ impl Failure {
     /// Whether the server may refuse the meeting rather than the token.
     pub(super) fn may_mean_the_meeting(&self) -> bool {
         matches!(self, Self::Refused(Refusal { code: Some(code), .. }) if code.ends_with(MEETING_REFUSED))
+    }
+
+    /// Whether the service says that there is no such meeting.
+    pub(crate) fn is_no_meeting(&self) -> bool {
+        matches!(self, Self::Refused(Refusal { code: Some(code), .. }) if is_no_meeting(code))
     }
 
     /// The failure where no other token can be had: the end of the run, unless the server may

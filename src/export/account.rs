@@ -28,6 +28,8 @@ pub(super) struct Account {
     settled: HashMap<ConfUuid, MeetingReport>,
     /// When the days began on which the meetings of the window were found.
     starts: HashMap<ConfUuid, DateTime<Utc>>,
+    /// Of them, those that the list has no more.
+    delisted: HashSet<ConfUuid>,
     burst: u32,
     page_size: u64,
     overtaken: u64,
@@ -44,7 +46,11 @@ impl Account {
         pii: Option<String>,
     ) -> Self {
         let Run { id, started, ahead } = run;
-        let (window, starts) = discovered.map(|found| (found.window, found.starts)).unzip();
+        let (mut window, mut starts, mut delisted) = (None, HashMap::new(), HashSet::new());
+        if let Some(found) = discovered {
+            (starts, delisted) = (found.starts, found.delisted);
+            window = Some(found.window);
+        }
         let report = Report {
             version: REPORT_VERSION,
             rollbook: env!("CARGO_PKG_VERSION").to_owned(),
@@ -85,7 +91,8 @@ impl Account {
             report,
             work: vec![],
             settled: HashMap::new(),
-            starts: starts.unwrap_or_default(),
+            starts,
+            delisted,
             burst: config.burst.get(),
             page_size: config.page_size.get().into(),
             overtaken: 0,
@@ -169,7 +176,18 @@ impl Account {
     }
 
     /// A meeting could not be had whole.
-    pub(super) fn absent(&mut self, absent: Absent) {
+    pub(super) fn absent(&mut self, mut absent: Absent) {
+        if absent.is_gone && self.delisted.contains(&absent.meeting) {
+            // Nobody owes it any more.
+            self.starts.remove(&absent.meeting);
+            if let Some(window) = &mut self.report.window {
+                window.forgotten += 1;
+            }
+            absent.cause = format!(
+                "not asked for again, as the list has it no more either: {}",
+                absent.cause
+            );
+        }
         let counts = &mut self.report.meetings;
         *(match absent.status {
             MeetingStatus::Unfinished => &mut counts.unfinished,

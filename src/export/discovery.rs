@@ -7,7 +7,7 @@
 //! its name, whether the list shows it still or not. So missed nights, failed meetings and late ones
 //! are caught up by any later run. What the dataset holds is skipped by its ledger, not by any clock.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +69,8 @@ pub(super) struct Discovered {
     pub(super) window: Window,
     /// When the days began on which they were found.
     pub(super) starts: HashMap<ConfUuid, DateTime<Utc>>,
+    /// Of them, those without which their whole day was listed now.
+    pub(super) delisted: HashSet<ConfUuid>,
 }
 
 impl Discovered {
@@ -226,7 +228,7 @@ impl Discovery {
         } = self;
         let settled_by = before(now, settle);
         let (mut meetings, mut told) = (vec![], vec![]);
-        let mut starts = HashMap::new();
+        let (mut starts, mut delisted) = (HashMap::new(), HashSet::new());
         window.discovered = listings.found.len() as u64;
         for found in listings.found {
             // The list finds a meeting by when it began in truth, and may tell another time.
@@ -244,11 +246,14 @@ impl Discovery {
         }
         for (meeting, owed) in owed {
             // What only the list tells of it would be lost for good: it waits for its day.
-            let waits = is_told && !is_listed(owed.day, asked, &listings.unlisted);
-            if owed.day >= window.until || waits {
+            let is_delisted = is_listed(owed.day, asked, &listings.unlisted);
+            if owed.day >= window.until || is_told && !is_delisted {
                 window.leave(meeting, owed);
             } else if owed.over <= settled_by {
                 starts.insert(meeting.clone(), owed.day);
+                if is_delisted {
+                    delisted.insert(meeting.clone());
+                }
                 meetings.push(meeting);
             } else {
                 window.settling += 1;
@@ -263,7 +268,11 @@ impl Discovery {
         Work {
             meetings,
             told,
-            window: Discovered { window, starts },
+            window: Discovered {
+                window,
+                starts,
+                delisted,
+            },
             listed: listings.outcome,
         }
     }

@@ -37,6 +37,8 @@ pub(super) struct OpenMeeting {
 pub(super) struct Loss {
     pub(super) status: MeetingStatus,
     pub(super) kind: Option<FailureKind>,
+    /// The service says that there is no such meeting.
+    pub(super) is_gone: bool,
     pub(super) cause: String,
     /// The server's name for the request whose answer, or lack of one, decided it.
     pub(super) request_id: Option<String>,
@@ -82,6 +84,7 @@ impl OpenMeeting {
         self.absent = Some(Loss {
             status: MeetingStatus::Unfinished,
             kind: None,
+            is_gone: false,
             cause,
             request_id: None,
         });

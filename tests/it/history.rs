@@ -282,6 +282,59 @@ fn no_such_meeting() -> Effect {
     })
 }
 
+/// The service says so, and so does its list of the whole day.
+#[tokio::test]
+async fn a_meeting_that_was_deleted_is_named_once_and_not_asked_for_again() {
+    let mut options = Options::sizes(&[]);
+    options.meetings = vec![at("2026-11-01T08:00:00Z", 2)];
+    let scene = scene(options, "2026-10-30").await;
+    let gone = scene.meetings[0].clone();
+    let scene = scene.set(|config| config.retries = 0);
+    let failing = |effect: Effect| scene.simulator.add_fault(Fault::new(effect).meeting(&gone));
+    failing(no_such_meeting());
+    // Listed, so that the answer may be wrong.
+    for now in ["2026-11-03T00:00:00Z", "2026-11-03T01:00:00Z"] {
+        let report = run_at(&scene, now).await;
+        assert_eq!(
+            (report.outcome, report.meetings.incomplete),
+            (Outcome::Incomplete, 1)
+        );
+        assert!(report.per_meeting[0].day.is_some());
+    }
+    scene.simulator.unlist(&gone);
+    // Not listed, since nothing was.
+    let silent = Fault::new(Effect::Status(403)).on(Endpoint::History);
+    scene.simulator.add_fault(silent);
+    let report = run_at(&scene, "2026-11-03T02:00:00Z").await;
+    assert_eq!(
+        (report.outcome, report.meetings.incomplete),
+        (Outcome::Incomplete, 1)
+    );
+    assert!(report.per_meeting[0].day.is_some());
+    scene.simulator.clear_faults();
+    // Not there, and refused for another reason.
+    failing(Effect::Status(403));
+    let report = run_at(&scene, "2026-11-03T03:00:00Z").await;
+    assert!(report.per_meeting[0].day.is_some());
+    scene.simulator.clear_faults();
+    failing(no_such_meeting());
+    let report = run_at(&scene, "2026-11-03T04:00:00Z").await;
+    assert_eq!(
+        (report.outcome, report.meetings.incomplete),
+        (Outcome::Incomplete, 1)
+    );
+    let cause = report.per_meeting[0].cause.as_deref().unwrap();
+    assert!(cause.contains("CONF_DATA_NOT_FOUND") && cause.contains("not asked for again"));
+    let window = report.window.unwrap();
+    assert_eq!((window.forgotten, window.owed.len()), (1, 0));
+    let report = run_at(&scene, "2026-11-03T05:00:00Z").await;
+    assert_eq!(
+        (report.outcome, report.meetings.requested),
+        (Outcome::Complete, 0)
+    );
+    assert_eq!(report.window.unwrap().forgotten, 0);
+}
+
 #[rstest]
 #[case::backwards("2026-11-02", Some("2026-11-01"))]
 #[case::to_come("2026-12-01", None)]
