@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Dataset;
 use super::layout::{RUNS, run_of};
 use crate::error::{Error, Result};
-use crate::report::{MeetingStatus, Owed, Window};
+use crate::report::{Owed, Window};
 use crate::uuid::ConfUuid;
 
 /// Reports read at once.
@@ -15,6 +15,9 @@ const READS: usize = 8;
 
 /// Reports that are looked at together, from the latest on.
 const TOGETHER: usize = 24;
+
+/// What became of a meeting that is whole, as reports spell it.
+const COMPLETE: &str = "complete";
 
 /// What a report tells of it. One without a window, or of another form, tells nothing.
 #[derive(Deserialize)]
@@ -40,7 +43,8 @@ struct Asked {
 #[derive(Deserialize)]
 struct Met {
     conf_uuid: ConfUuid,
-    status: MeetingStatus,
+    /// One that this version does not know is of a meeting that is not whole.
+    status: String,
     #[serde(default)]
     day: Option<DateTime<Utc>>,
 }
@@ -116,7 +120,7 @@ impl Dataset {
         let bytes = self.store.read(path).await?;
         let asked = bytes.and_then(|bytes| serde_json::from_slice::<Asked>(&bytes).ok());
         let met = asked.unwrap_or_default().per_meeting.into_iter();
-        let absent = met.filter(|met| met.status != MeetingStatus::Complete);
+        let absent = met.filter(|met| met.status != COMPLETE);
         // Who asked for it took it for over.
         let owed = absent.filter_map(|met| {
             let day = met.day?;

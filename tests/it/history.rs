@@ -626,6 +626,28 @@ async fn what_a_report_owes_by_its_day_alone_is_found_on_that_day() {
     assert_eq!(brought(&scene), [0, 1, 2, 3, 4]);
 }
 
+#[tokio::test]
+async fn a_meeting_that_a_newer_report_owes_in_its_own_words_is_asked_for() {
+    let mut options = Options::sizes(&[]);
+    options.meetings = vec![at("2026-11-01T08:00:00Z", 2)];
+    let scene = scene(options, "2026-10-30").await;
+    scene.simulator.add_fault(Fault::new(Effect::Status(400)));
+    run_at(&scene, "2026-11-03T00:00:00Z").await;
+    scene.simulator.clear_faults();
+    scene.simulator.unlist(&scene.meetings[0]);
+    let runs = std::path::Path::new(scene.config.out.as_ref().unwrap()).join("_rollbook/runs");
+    for report in std::fs::read_dir(&runs).unwrap() {
+        let report = report.unwrap().path();
+        let text = std::fs::read_to_string(&report).unwrap();
+        assert!(text.contains(r#""status": "failed""#));
+        let newer = text.replace(r#""status": "failed""#, r#""status": "postponed""#);
+        std::fs::write(&report, newer).unwrap();
+    }
+    let report = run_at(&scene, "2026-11-04T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(brought(&scene), [0]);
+}
+
 /// The reports are many by the time that its own comes, and it began before all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_run_left_that_many_others_overtook_is_not_forgotten() {
