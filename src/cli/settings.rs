@@ -133,6 +133,10 @@ pub(crate) struct Settings {
     #[arg(hide_short_help = true)]
     search_key: Option<String>,
     /// Personal columns: COLUMN=keep|mask|hash|drop,... [default: all kept]
+    ///
+    /// Of records: display_name, call_number, device_type, media_type, dept_name, extra. Of the
+    /// meetings table: subject, scheduler, conference_id, dept_name; a scheduler who is not named
+    /// here is treated as display_name is, and a subject stays in clear.
     #[arg(long, value_name = "COLUMN=HOW", env = "ROLLBOOK_PII", help_heading = PERSONAL)]
     pii: Option<PiiPolicy>,
     /// File that holds the key for hashed columns
