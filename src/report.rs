@@ -150,9 +150,9 @@ impl Window {
     }
 
     /// One more day with a meeting that is not held.
-    pub(crate) fn owe(&mut self, start: DateTime<Utc>) {
-        self.owed.insert(start);
-        self.covered_until = self.covered_until.min(start);
+    pub(crate) fn owe(&mut self, day: DateTime<Utc>) {
+        self.owed.insert(day);
+        self.covered_until = self.covered_until.min(day);
     }
 }
 

@@ -194,6 +194,7 @@ mod tests {
     fn postgres() {
         insta::assert_snapshot!(Warehouse::Postgres.ddl(Table::Records));
     }
+
     #[test]
     fn the_meetings_table_in_every_form() {
         let mut text = arrow_listing(Table::Meetings);

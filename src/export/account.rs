@@ -27,7 +27,7 @@ pub(super) struct Account {
     work: Vec<ConfUuid>,
     settled: HashMap<ConfUuid, MeetingReport>,
     /// When the days began on which the meetings of the window were found.
-    starts: HashMap<ConfUuid, DateTime<Utc>>,
+    days: HashMap<ConfUuid, DateTime<Utc>>,
     /// Of them, those that the list has no more.
     delisted: HashSet<ConfUuid>,
     burst: u32,
@@ -46,9 +46,9 @@ impl Account {
         pii: Option<String>,
     ) -> Self {
         let Run { id, started, ahead } = run;
-        let (mut window, mut starts, mut delisted) = (None, HashMap::new(), HashSet::new());
+        let (mut window, mut days, mut delisted) = (None, HashMap::new(), HashSet::new());
         if let Some(found) = discovered {
-            (starts, delisted) = (found.starts, found.delisted);
+            (days, delisted) = (found.days, found.delisted);
             window = Some(found.window);
         }
         let report = Report {
@@ -91,7 +91,7 @@ impl Account {
             report,
             work: vec![],
             settled: HashMap::new(),
-            starts,
+            days,
             delisted,
             burst: config.burst.get(),
             page_size: config.page_size.get().into(),
@@ -179,7 +179,7 @@ impl Account {
     pub(super) fn absent(&mut self, mut absent: Absent) {
         if absent.is_gone && self.delisted.contains(&absent.meeting) {
             // Nobody owes it any more.
-            self.starts.remove(&absent.meeting);
+            self.days.remove(&absent.meeting);
             if let Some(window) = &mut self.report.window {
                 window.forgotten += 1;
             }
@@ -249,7 +249,7 @@ impl Account {
                 .get(&meeting)
                 .is_some_and(|settled| settled.status == MeetingStatus::Complete);
             // The next run asks for what is not held, and looks again at the day it began.
-            let day = self.starts.get(&meeting).filter(|_| !is_held).copied();
+            let day = self.days.get(&meeting).filter(|_| !is_held).copied();
             if let (Some(window), Some(day)) = (&mut report.window, day) {
                 window.owe(day);
             }

@@ -68,7 +68,7 @@ pub(super) struct Discovered {
     /// As it would be if every meeting to bring was held.
     pub(super) window: Window,
     /// When the days began on which they were found.
-    pub(super) starts: HashMap<ConfUuid, DateTime<Utc>>,
+    pub(super) days: HashMap<ConfUuid, DateTime<Utc>>,
     /// Of them, those without which their whole day was listed now.
     pub(super) delisted: HashSet<ConfUuid>,
 }
@@ -228,7 +228,7 @@ impl Discovery {
         } = self;
         let settled_by = before(now, settle);
         let (mut meetings, mut told) = (vec![], vec![]);
-        let (mut starts, mut delisted) = (HashMap::new(), HashSet::new());
+        let (mut days, mut delisted) = (HashMap::new(), HashSet::new());
         window.discovered = listings.found.len() as u64;
         for found in listings.found {
             // The list finds a meeting by when it began in truth, and may tell another time.
@@ -236,7 +236,7 @@ impl Discovery {
             let meeting = found.meeting.conf_uuid.clone();
             owed.remove(&meeting);
             if over <= settled_by {
-                starts.insert(meeting.clone(), day);
+                days.insert(meeting.clone(), day);
                 meetings.push(meeting);
                 told.push(found.meeting);
             } else {
@@ -250,7 +250,7 @@ impl Discovery {
             if owed.day >= window.until || is_told && !is_delisted {
                 window.leave(meeting, owed);
             } else if owed.over <= settled_by {
-                starts.insert(meeting.clone(), owed.day);
+                days.insert(meeting.clone(), owed.day);
                 if is_delisted {
                     delisted.insert(meeting.clone());
                 }
@@ -264,13 +264,13 @@ impl Discovery {
             window.covered_until = window.covered_until.min(day.since);
         }
         window.unlisted = listings.unlisted;
-        meetings.extend(lost.into_iter().filter(|lost| !starts.contains_key(lost)));
+        meetings.extend(lost.into_iter().filter(|lost| !days.contains_key(lost)));
         Work {
             meetings,
             told,
             window: Discovered {
                 window,
-                starts,
+                days,
                 delisted,
             },
             listed: listings.outcome,

@@ -71,8 +71,8 @@ pub enum Finding {
         /// What it is called.
         path: String,
     },
-    /// Something in the dataset's folder, or in that of the meetings table, that readers may take for data: its name ends like a
-    /// part's.
+    /// Something in the dataset's folder, or in that of the meetings table, that readers may take
+    /// for data: its name ends like a part's.
     Foreign {
         /// What it is called.
         path: String,
@@ -104,8 +104,8 @@ pub enum Finding {
         /// How many records have a greater index.
         beyond: u64,
     },
-    /// A meeting has another number of rows in the meetings table than one, though its commit brought
-    /// them.
+    /// A meeting has another number of rows in the meetings table than one, though its commit
+    /// brought them.
     NotDescribed {
         /// The meeting.
         conf_uuid: ConfUuid,
