@@ -1,7 +1,7 @@
 //! The bytes of one answer -> one [`Page`].
 //!
-//! The body is checked once as UTF-8. Then [`scan`] reads what the API sends every day, quickly;
-//! whatever is unusual, and all that is wrong, it leaves to [`visit`], which is the reference for
+//! The body is checked once as UTF-8. Then [`mod@scan`] reads what the API sends every day, quickly;
+//! whatever is unusual, and all that is wrong, it leaves to [`mod@visit`], which is the reference for
 //! both. Each writes the members straight into Arrow builders: no struct a record, no
 //! `serde_json::Value`. Pure, and strict: what cannot be read is an error that names the record
 //! and the member, never a skipped row. Messages never quote what the answer holds, since that is

@@ -2,7 +2,7 @@
 //!
 //! It takes members in any order, any whitespace, escapes, nulls, times in texts and members that
 //! it does not know. It refuses nothing: where something is unusual or wrong it gives up, and the
-//! whole answer is read by [`super::visit`], whose word counts. So it may take only what that
+//! whole answer is read by [`mod@super::visit`], whose word counts. So it may take only what that
 //! takes, and must read it as that does; proptests hold the two together.
 //!
 //! Two things make it fast. Texts are searched for their end eight bytes at a time. And what stood
