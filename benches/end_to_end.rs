@@ -19,6 +19,8 @@ mod columns;
 mod connection;
 #[path = "fixture/cpu.rs"]
 mod cpu;
+#[path = "fixture/options.rs"]
+mod options;
 #[path = "fixture/owned.rs"]
 mod owned;
 #[path = "fixture/pages.rs"]
@@ -39,14 +41,14 @@ use std::time::Instant;
 use arrow::record_batch::RecordBatch;
 use connection::Connection;
 use futures::{StreamExt, TryStreamExt, stream};
+use options::options;
 use pages::{Meeting, PAGE};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use rollbook::simulator::{Options, Simulator, TOKEN};
 use rollbook::{
-    BatchWriter, ConfUuid, Config, Credentials, Export, Format, Language, Outcome, Page,
-    PartOptions, Provenance, Rate, schema, silent,
+    BatchWriter, ConfUuid, Config, Credentials, Export, Format, Outcome, Page, Rate, schema, silent,
 };
 use rounds::{Spent, medians};
 use target::tell;
@@ -204,17 +206,7 @@ fn decode_alone(meeting: &Meeting) {
 
 fn encode_alone(pages: &[RecordBatch]) {
     let folder = tempfile::tempdir().unwrap();
-    let options = PartOptions {
-        format: Format::Parquet,
-        compression: Config::default().compression(),
-        provenance: Provenance {
-            base_url: "https://meeting.example.com".to_owned(),
-            language: Language::EnUs,
-            pii: None,
-        },
-        part_rows: u64::MAX,
-        part_bytes: u64::MAX,
-    };
+    let options = options(Format::Parquet, Config::default().compression());
     let mut writer = BatchWriter::new(options, folder.path().to_owned());
     writer.whole(pages).unwrap();
     assert_eq!(writer.finish().unwrap().unwrap().rows, PAGES * PAGE);

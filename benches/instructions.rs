@@ -11,6 +11,8 @@
 
 #[path = "fixture/columns.rs"]
 mod columns;
+#[path = "fixture/options.rs"]
+mod options;
 #[path = "fixture/owned.rs"]
 mod owned;
 #[path = "fixture/pages.rs"]
@@ -21,11 +23,10 @@ use std::io;
 
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
+use options::options;
 use pages::{Meeting, PAGE};
 use parquet::arrow::ArrowWriter;
-use rollbook::{
-    BatchWriter, Compression, Format, Language, Page, PartOptions, PipeWriter, Provenance, schema,
-};
+use rollbook::{BatchWriter, Compression, Format, Page, PipeWriter, schema};
 
 const PAGES: u64 = 8;
 
@@ -43,20 +44,6 @@ fn decode_owned(meeting: &Meeting) {
         let page = owned::Page::parse(black_box(body));
         assert_eq!(page.is_last(offset), offset == (PAGES - 1) * PAGE);
         black_box(columns::batch(&page.data, meeting.uuid.as_str(), offset));
-    }
-}
-
-fn options(format: Format, compression: Compression) -> PartOptions {
-    PartOptions {
-        format,
-        compression,
-        provenance: Provenance {
-            base_url: "https://meeting.example.com".to_owned(),
-            language: Language::EnUs,
-            pii: None,
-        },
-        part_rows: u64::MAX,
-        part_bytes: u64::MAX,
     }
 }
 

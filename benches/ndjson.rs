@@ -12,6 +12,8 @@
 
 #[path = "fixture/cpu.rs"]
 mod cpu;
+#[path = "fixture/options.rs"]
+mod options;
 #[path = "fixture/owned.rs"]
 mod owned;
 #[path = "fixture/pages.rs"]
@@ -25,9 +27,10 @@ use std::io::{self, BufWriter, Write};
 
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, SecondsFormat, Utc};
+use options::options;
 use owned::Record;
 use pages::{Meeting, PAGE};
-use rollbook::{Compression, Format, Language, Page, PartOptions, PipeWriter, Provenance, Stay};
+use rollbook::{Compression, Format, Page, PipeWriter, Stay};
 use rounds::medians;
 use serde::{Serialize, Serializer};
 use target::tell;
@@ -102,17 +105,7 @@ fn from_columns<W>(pages: impl Iterator<Item = RecordBatch>, out: W) -> W
 where
     W: Write + Send + 'static,
 {
-    let options = PartOptions {
-        format: Format::Ndjson,
-        compression: Compression::None,
-        provenance: Provenance {
-            base_url: "https://meeting.example.com".to_owned(),
-            language: Language::EnUs,
-            pii: None,
-        },
-        part_rows: u64::MAX,
-        part_bytes: u64::MAX,
-    };
+    let options = options(Format::Ndjson, Compression::None);
     let mut writer = PipeWriter::new(&options, out).unwrap();
     for page in pages {
         writer.whole(&[page]).unwrap();

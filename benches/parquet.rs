@@ -14,6 +14,8 @@
 
 #[path = "fixture/cpu.rs"]
 mod cpu;
+#[path = "fixture/options.rs"]
+mod options;
 #[path = "fixture/pages.rs"]
 mod pages;
 #[path = "fixture/rounds.rs"]
@@ -28,11 +30,12 @@ use std::path::Path;
 
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
+use options::options;
 use pages::{Meeting, PAGE};
 use parquet::arrow::ArrowWriter;
 use parquet::basic;
 use parquet::file::properties::WriterProperties;
-use rollbook::{BatchWriter, Compression, Format, Language, Page, PartOptions, Provenance, schema};
+use rollbook::{BatchWriter, Compression, Format, Page, schema};
 use rounds::medians;
 use target::tell;
 
@@ -95,17 +98,7 @@ impl Way {
 }
 
 fn rollbook(pages: &[RecordBatch], folder: &Path, compression: Compression) -> u64 {
-    let options = PartOptions {
-        format: Format::Parquet,
-        compression,
-        provenance: Provenance {
-            base_url: "https://meeting.example.com".to_owned(),
-            language: Language::EnUs,
-            pii: None,
-        },
-        part_rows: u64::MAX,
-        part_bytes: u64::MAX,
-    };
+    let options = options(Format::Parquet, compression);
     let mut writer = BatchWriter::new(options, folder.to_owned());
     writer.whole(pages).unwrap();
     let part = writer.finish().unwrap().unwrap();

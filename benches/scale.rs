@@ -12,6 +12,8 @@
     reason = "a bench that lacks what it needs cannot measure, and its figures are its output"
 )]
 
+#[path = "fixture/cpu.rs"]
+mod cpu;
 #[path = "fixture/rounds.rs"]
 mod rounds;
 #[path = "fixture/target.rs"]
@@ -29,7 +31,6 @@ use rollbook::{
     Compression, ConfUuid, Config, Credentials, Dataset, Export, Format, Outcome, Rate, silent,
 };
 use rounds::medians;
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use target::tell;
 use tempfile::TempDir;
@@ -232,8 +233,7 @@ fn tell_figures() {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = peak.map_or("0", |peak| peak.trim().trim_end_matches(" kB"));
-    let cpu: Duration = clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap();
-    println!("{} {kilobytes}", cpu.as_nanos());
+    println!("{} {kilobytes}", cpu::of_process().as_nanos());
 }
 
 fn export(base_url: &str, list: &str, out: &str) {
