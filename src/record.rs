@@ -195,13 +195,9 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// The key-value pairs of the metadata of a part of records, in a fixed order.
-    pub fn metadata(&self) -> Vec<(&'static str, String)> {
-        self.metadata_under(SCHEMA_VERSION)
-    }
-
-    /// The same for a part of a table whose schema has this version.
-    pub(crate) fn metadata_under(&self, schema_version: u32) -> Vec<(&'static str, String)> {
+    /// The key-value pairs of a part's metadata, in a fixed order, where its table's schema has
+    /// this version.
+    pub(crate) fn metadata(&self, schema_version: u32) -> Vec<(&'static str, String)> {
         let mut metadata = vec![
             ("rollbook.version", env!("CARGO_PKG_VERSION").to_owned()),
             ("rollbook.schema_version", schema_version.to_string()),

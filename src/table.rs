@@ -84,7 +84,7 @@ impl Table {
 
     /// The key-value pairs of the metadata of its parts, in a fixed order.
     pub(crate) fn metadata(self, provenance: &Provenance) -> Vec<(&'static str, String)> {
-        provenance.metadata_under(self.schema_version())
+        provenance.metadata(self.schema_version())
     }
 
     /// Its schema with that metadata.
