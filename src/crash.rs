@@ -40,6 +40,12 @@ pub enum Point {
     EntryPut,
     /// A part has its final name.
     PartPublished,
+    /// A checkpoint of the ledger is made, it is not put.
+    CheckpointReady,
+    /// A checkpoint is there, those before it too.
+    CheckpointPut,
+    /// A checkpoint before it is removed.
+    CheckpointRemoved,
     /// All is committed, the report is not written.
     ReportReady,
     /// The report is there, the staging folder too.
@@ -52,7 +58,7 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::DatasetMade,
         Self::PartRecovered,
         Self::Retracted,
@@ -70,6 +76,9 @@ impl Point {
         Self::EntryReady,
         Self::EntryPut,
         Self::PartPublished,
+        Self::CheckpointReady,
+        Self::CheckpointPut,
+        Self::CheckpointRemoved,
         Self::ReportReady,
         Self::ReportPut,
         Self::StagingRemoved,

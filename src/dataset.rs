@@ -25,6 +25,7 @@ use crate::config::Format;
 use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
+use crate::ledger::checkpoint;
 use crate::ledger::{self, Asked, CommittedMeeting, Entry, Ledger, Part};
 use crate::report::Report;
 use crate::store::Store;
@@ -42,7 +43,7 @@ pub use left::Left;
 pub use recovery::Recovery;
 pub(crate) use recovery::fingerprint;
 pub(crate) use room::is_taken;
-pub(crate) use status::read_ledger;
+pub(crate) use status::must_be_dataset;
 pub use status::{Damage, RunStatus, STATUS_VERSION, Status, Unfinished, status};
 
 /// A dataset, opened by one run.
@@ -58,6 +59,8 @@ pub struct Dataset {
     asked: Option<Asked>,
     /// Whether every part that this run committed has its final name.
     is_published: bool,
+    /// So many entries are read one by one without harm.
+    few_entries: usize,
 }
 
 /// What became of a batch.
@@ -181,6 +184,7 @@ impl Dataset {
             beside,
             asked: None,
             is_published: true,
+            few_entries: checkpoint::FEW,
         };
         dataset.refuse_other_formats(extension(format, compression))?;
         dataset.room_for_tables().await?;
@@ -332,7 +336,8 @@ impl Dataset {
         }
     }
 
-    /// Ends the run: writes its report and removes its staging folder.
+    /// Ends the run: sums up the ledger where it has grown, writes the report and removes the
+    /// staging folder.
     pub async fn finish(&mut self, report: &Report) -> Result<()> {
         if !self.is_published {
             let ours = |entry: &&Entry| entry.run_id == self.run_id;
@@ -341,6 +346,8 @@ impl Dataset {
                 self.publish(entry).await?;
             }
         }
+        // One that cannot be written is not missed: the entries are the truth.
+        drop(self.ledger.sum_up(&self.store, self.few_entries).await);
         let path = report_path(&self.run_id);
         let mut text = serde_json::to_vec_pretty(report).map_err(|error| Error::Encode {
             format: "a report",

@@ -2,8 +2,11 @@
 //!
 //! One entry is one commit, created under the next number if nobody else took that number; from
 //! that instant its meetings are in the dataset. Entries are never changed: what turns out to be
-//! lost is retracted by a later one. The ledger does not touch parts.
+//! lost is retracted by a later one. Checkpoints sum them up, so that a long ledger is read at once;
+//! they decide nothing. The ledger does not touch parts.
 
+pub(crate) mod checkpoint;
+mod columns;
 mod form;
 mod instant;
 
@@ -22,7 +25,7 @@ use crate::hex::hex;
 use crate::pii::{self, Pii};
 use crate::record::Language;
 use crate::report::{MeetingStatus, Proof};
-use crate::store::Store;
+use crate::store::{Object, Store};
 use crate::table::{MEETINGS, Table};
 use crate::uuid::ConfUuid;
 
@@ -222,46 +225,80 @@ pub(crate) struct Ledger {
     /// Meetings in the dataset, by the number of their entry.
     held: HashMap<ConfUuid, u64>,
     retracted: BTreeSet<u64>,
+    /// The object of each entry.
+    seen: Vec<Seen>,
+    /// How many of the entries were read from a checkpoint, or are in one since.
+    summed: usize,
+}
+
+/// The object of an entry, as it was when the entry was read or put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    bytes: u64,
+    /// Unknown where it was not listed.
+    modified: Option<DateTime<Utc>>,
 }
 
 impl Ledger {
-    /// Reads every entry.
+    /// Reads every entry, those that a checkpoint sums up from there.
     ///
     /// # Errors
     ///
     /// A missing, unreadable or contradictory entry: without all of them nothing is proven.
     pub(crate) async fn read(store: &Store) -> Result<Self> {
-        let listed = store.list(FOLDER).await?;
-        let paths = listed
-            .into_iter()
-            .map(|object| object.path)
-            .filter(|path| sequence_of(path).is_some());
-        let entries: Vec<Entry> = stream::iter(paths)
-            .map(|path| {
+        // Before the entries, so that each that one of them sums up is in the listing.
+        let checkpoints = checkpoint::listed(store).await.unwrap_or_default();
+        let objects = objects(store).await?;
+        let ledger = checkpoint::believed(store, checkpoints, &objects).await;
+        ledger.read_on(store, objects).await
+    }
+
+    /// Reads every entry from its own object.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ledger::read`].
+    pub(crate) async fn read_entries(store: &Store) -> Result<Self> {
+        let objects = objects(store).await?;
+        Self::default().read_on(store, objects).await
+    }
+
+    /// Reads the entries behind those that it has.
+    async fn read_on(mut self, store: &Store, objects: Vec<Object>) -> Result<Self> {
+        let rest = objects.into_iter().skip(self.entries.len());
+        let mut entries = stream::iter(rest)
+            .map(|object| {
                 let store = store.clone();
                 // Tasks, so that they are parsed on all cores.
-                let read = async move { read_entry(&store, &path).await };
+                let read = async move {
+                    let read = read_entry(&store, &object.path).await?;
+                    Ok(read.map(|(entry, seen)| {
+                        // As it was before it was read.
+                        let modified = Some(object.modified);
+                        (entry, Seen { modified, ..seen })
+                    }))
+                };
                 AbortOnDropHandle::new(tokio::spawn(read))
             })
             .buffered(READS)
             .map(|read| {
                 let what = "the reading of a ledger entry";
                 read.unwrap_or_else(|source| Err(Error::Task { what, source }))
-            })
-            .try_filter_map(async |entry| Ok(entry))
-            .try_collect()
-            .await?;
-        let mut ledger = Self::default();
-        for entry in entries {
-            ledger.apply(entry)?;
+            });
+        while let Some(read) = entries.try_next().await? {
+            // Where it is gone since, the next one tells.
+            if let Some((entry, seen)) = read {
+                self.apply(entry, seen)?;
+            }
         }
-        Ok(ledger)
+        Ok(self)
     }
 
     /// Reads the entries that others put since.
     pub(crate) async fn catch_up(&mut self, store: &Store) -> Result<()> {
-        while let Some(entry) = read_entry(store, &entry_path(self.next_sequence())).await? {
-            self.apply(entry)?;
+        while let Some((entry, seen)) = read_entry(store, &entry_path(self.next_sequence())).await?
+        {
+            self.apply(entry, seen)?;
         }
         Ok(())
     }
@@ -282,7 +319,7 @@ impl Ledger {
                 (None, Ok(_)) => return Err(damaged(&path, "was there and is gone".to_owned())),
             }
         }
-        self.apply(entry)?;
+        self.apply(entry, Seen::unlisted(&bytes))?;
         Ok(true)
     }
 
@@ -322,7 +359,7 @@ impl Ledger {
         self.retracted.contains(&sequence)
     }
 
-    fn apply(&mut self, entry: Entry) -> Result<()> {
+    fn apply(&mut self, entry: Entry, seen: Seen) -> Result<()> {
         let path = entry_path(entry.sequence);
         let expected = self.next_sequence();
         if entry.sequence != expected {
@@ -353,7 +390,18 @@ impl Ledger {
             }
         }
         self.entries.push(entry);
+        self.seen.push(seen);
         Ok(())
+    }
+}
+
+impl Seen {
+    /// An object that was read or put without a look at its time.
+    const fn unlisted(bytes: &Bytes) -> Self {
+        Self {
+            bytes: bytes.len() as u64,
+            modified: None,
+        }
     }
 }
 
@@ -393,9 +441,16 @@ pub(crate) fn sequence_of(path: &str) -> Option<u64> {
     (entry_path(sequence) == path).then_some(sequence)
 }
 
-async fn read_entry(store: &Store, path: &str) -> Result<Option<Entry>> {
+/// The objects of the entries, in their order.
+async fn objects(store: &Store) -> Result<Vec<Object>> {
+    let mut objects = store.list(FOLDER).await?;
+    objects.retain(|object| sequence_of(&object.path).is_some());
+    Ok(objects)
+}
+
+async fn read_entry(store: &Store, path: &str) -> Result<Option<(Entry, Seen)>> {
     match store.read(path).await? {
-        Some(bytes) => Entry::parse(path, &bytes).map(Some),
+        Some(bytes) => Ok(Some((Entry::parse(path, &bytes)?, Seen::unlisted(&bytes)))),
         None => Ok(None),
     }
 }
@@ -420,7 +475,7 @@ pub fn fuzz_entry(bytes: &[u8]) {
         .to_bytes()
         .and_then(|bytes| Entry::parse(&path, &bytes));
     assert_eq!(again.ok().as_ref(), Some(&entry));
-    let _outcome = Ledger::default().apply(entry);
+    let _outcome = Ledger::default().apply(entry, Seen::unlisted(&Bytes::new()));
 }
 
 #[cfg(test)]

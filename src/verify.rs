@@ -1,6 +1,6 @@
 //! Proves a dataset again: every part against its hash, every record against the ledger.
 //!
-//! Reads all parts once and changes nothing. Whether the API would still answer the same is not
+//! Reads all entries and all parts once, believes no checkpoint, and changes nothing. Whether the API would still answer the same is not
 //! asked; this proves that the dataset is what was committed. Memory grows with the number of
 //! meetings, not of records.
 
@@ -20,10 +20,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::dataset::{fingerprint, read_ledger};
+use crate::dataset::{fingerprint, must_be_dataset};
 use crate::error::{Error, Result};
 use crate::folder;
-use crate::ledger::{Ledger, Part};
+use crate::ledger::{Ledger, Part, checkpoint};
 use crate::store::Store;
 use crate::table::Table;
 
@@ -56,7 +56,7 @@ pub struct Verification {
     pub described: Option<u64>,
     /// Bytes that were read.
     pub bytes: u64,
-    /// Everything that is not as it should be, parts first, then meetings.
+    /// Everything that is not as it should be: parts first, then meetings, then checkpoints.
     pub findings: Vec<Finding>,
     /// What is there besides, and does no harm.
     pub notes: Vec<Note>,
@@ -106,13 +106,16 @@ async fn survey(store: &Store, dest: &str) -> Result<Survey> {
         notes: Vec::new(),
         per_meeting: Vec::new(),
     };
-    // Listed before the ledger is read: a part that a live run publishes in between is known then.
+    must_be_dataset(store, dest)?;
+    // Listed before the ledger is read: a part that a live run publishes in between is known then,
+    // and so is each entry that a checkpoint sums up.
     let root = store.local("");
     let place = root.clone();
     let names = folder::blocking("read", &root, move || Names::read(&place)).await?;
-    let ledger = match read_ledger(store, dest).await {
+    let checkpoints = checkpoint::listed(store).await?;
+    let ledger = match Ledger::read_entries(store).await {
         Ok(ledger) => ledger,
-        Err(Error::Dataset { path, reason }) if path != dest => {
+        Err(Error::Dataset { path, reason }) => {
             found.findings.push(Finding::Ledger { path, reason });
             return Ok(Survey {
                 found,
@@ -146,6 +149,12 @@ async fn survey(store: &Store, dest: &str) -> Result<Survey> {
     found.findings.extend(strangers.findings);
     found.notes = strangers.notes;
     census.compare(&ledger, &mut found.findings);
+    for name in checkpoints {
+        if let Some(reason) = checkpoint::fault(store, &name, &ledger).await? {
+            let path = name.path();
+            found.findings.push(Finding::Checkpoint { path, reason });
+        }
+    }
 
     let mut damaged = BTreeSet::new();
     for finding in &found.findings {

@@ -197,12 +197,14 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
     let mut restore = false;
     let mut repair = false;
     let mut foreign = false;
+    let mut checkpoint = false;
     for finding in findings {
         match finding {
             Finding::Ledger { .. } => restore = true,
             // The next run does these by itself.
             Finding::Unpublished { .. } | Finding::Retracted { .. } => {}
             Finding::Foreign { .. } => foreign = true,
+            Finding::Checkpoint { .. } => checkpoint = true,
             _ => repair = true,
         }
     }
@@ -212,6 +214,11 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
         format!(
             "rollbook verify --repair {} drops what is damaged, and the same export fetches it \
              again",
+            plain(dataset)
+        )
+    } else if checkpoint {
+        format!(
+            "rollbook verify --repair {} removes the checkpoint; no record is lost with it",
             plain(dataset)
         )
     } else if foreign {
@@ -240,7 +247,7 @@ fn describe_repair(dataset: &str, repair: &Repair, meetings: bool) -> String {
     for moved in &repair.set_aside {
         line(&mut text, &format!("moved {} to {}", moved.path, moved.to));
     }
-    for path in &repair.removed {
+    for path in repair.removed.iter().chain(&repair.checkpoints) {
         line(&mut text, &format!("removed {path}"));
     }
     for meeting in &repair.dropped {
@@ -296,6 +303,7 @@ fn sentence(finding: &Finding) -> String {
         Finding::NotDescribed { conf_uuid, rows } => {
             format!("meeting {conf_uuid}: {rows} rows in the meetings table instead of 1")
         }
+        Finding::Checkpoint { path, reason } => format!("{path}: a checkpoint that {reason}"),
         Finding::RowsTwice { conf_uuid, rows } => {
             format!("meeting {conf_uuid}: {rows} records are there more than once")
         }
@@ -406,6 +414,7 @@ mod tests {
             retracted: vec![1],
             dropped: (0..2).map(|n| format!("m{n}").parse().unwrap()).collect(),
             removed: vec!["part-1-0.parquet".into()],
+            checkpoints: Vec::new(),
             set_aside: Vec::new(),
             before: verification(vec![Finding::Altered {
                 sequence: 1,

@@ -12,11 +12,12 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::folder;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, checkpoint};
 use crate::store::Store;
 
 use super::layout::{SET_ASIDE, STAGING};
 use super::staging::{Gate, Staging};
+use super::status::must_be_dataset;
 use super::{Dataset, Recovery};
 
 /// A dataset, closed to all others until this is dropped.
@@ -43,9 +44,7 @@ impl Held {
     ///
     /// No dataset there, or a run that goes on.
     pub(crate) async fn open(store: Store, dest: &str) -> Result<Self> {
-        if !store.local(crate::ledger::FOLDER).is_dir() {
-            return Err(super::status::no_dataset(dest));
-        }
+        must_be_dataset(&store, dest)?;
         let root = store.local("");
         let place = root.clone();
         let (gate, abandoned, live) = folder::blocking("open", &root, move || {
@@ -92,6 +91,7 @@ impl Held {
             beside: Vec::new(),
             asked: None,
             is_published: true,
+            few_entries: checkpoint::FEW,
         };
         // First of all: one may stand in the place of a folder that a part is to be moved to.
         let mut moved = self.set_aside(unreferenced).await?;

@@ -1,6 +1,7 @@
 //! What lies where in a dataset, by name.
 
 use crate::ledger;
+use crate::ledger::checkpoint::{self, CHECKPOINTS};
 use crate::table::MEETINGS;
 
 /// Where all lies that readers are not to look at.
@@ -43,7 +44,8 @@ pub(crate) fn is_ours(path: &str, is_folder: bool) -> bool {
             path.strip_prefix(STAGING)
                 .is_some_and(|run| run.starts_with('/'))
         };
-        return [ledger::FOLDER, RUNS, STAGING, SET_ASIDE].contains(&path) || is_staging();
+        let ours = [ledger::FOLDER, CHECKPOINTS, RUNS, STAGING, SET_ASIDE];
+        return ours.contains(&path) || is_staging();
     }
     // A local store writes under a name of its own first.
     let path = match path.rsplit_once('#') {
@@ -53,5 +55,6 @@ pub(crate) fn is_ours(path: &str, is_folder: bool) -> bool {
     path == GATE
         || path.starts_with(PROBE)
         || ledger::sequence_of(path).is_some()
+        || checkpoint::Name::parse(path).is_some()
         || run_of(path).is_some()
 }

@@ -110,7 +110,8 @@ pub async fn status(dest: &str) -> Result<Status> {
     for folder in SHOWN {
         visible.extend(store.sizes(folder).await?);
     }
-    let ledger = read_ledger(&store, dest).await?;
+    must_be_dataset(&store, dest)?;
+    let ledger = Ledger::read(&store).await?;
     let place = root.clone();
     let seen = folder::blocking("read", &root, move || staging::look(&place)).await?;
 
@@ -208,17 +209,13 @@ fn order(run: &RunStatus, report: Option<&Times>) -> impl Ord + use<> {
     (started, finished.is_none(), finished, run.run_id.clone())
 }
 
-/// Reads the ledger of a dataset that somebody only looks at.
-pub(crate) async fn read_ledger(store: &Store, dest: &str) -> Result<Ledger> {
-    if !store.local(crate::ledger::FOLDER).is_dir() {
-        return Err(no_dataset(dest));
+/// Refuses a place that no run made a dataset.
+pub(crate) fn must_be_dataset(store: &Store, dest: &str) -> Result<()> {
+    if store.local(crate::ledger::FOLDER).is_dir() {
+        return Ok(());
     }
-    Ledger::read(store).await
-}
-
-pub(super) fn no_dataset(dest: &str) -> Error {
-    Error::Dataset {
+    Err(Error::Dataset {
         path: dest.to_owned(),
         reason: "not a dataset: it has no _rollbook/ledger".to_owned(),
-    }
+    })
 }

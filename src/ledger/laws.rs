@@ -12,15 +12,14 @@ const NAMES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
 
 /// An entry as runs commit them.
 fn committed() -> impl Strategy<Value = Entry> {
+    (1..50_u64).prop_flat_map(committed_as)
+}
+
+/// The same under this number.
+pub(super) fn committed_as(sequence: u64) -> impl Strategy<Value = Entry> {
     let meetings = proptest::collection::vec((0..1_000_u64, 0..4_000_000_000_u32), 0..4);
-    (
-        1..50_u64,
-        meetings,
-        0..3_usize,
-        any::<bool>(),
-        any::<bool>(),
-    )
-        .prop_map(|(sequence, meetings, retracts, is_asked, is_described)| {
+    (meetings, 0..3_usize, any::<bool>(), any::<bool>()).prop_map(
+        move |(meetings, retracts, is_asked, is_described)| {
             let model = entry(sequence, &[]);
             let at = |seconds: u32| DateTime::from_timestamp(seconds.into(), seconds % 10_000);
             let meetings: Vec<_> = (0..)
@@ -28,7 +27,10 @@ fn committed() -> impl Strategy<Value = Entry> {
                 .map(|(number, (rows, seconds))| CommittedMeeting {
                     first_fetch: at(seconds).unwrap(),
                     count: rows + u64::from(seconds % 3),
-                    ..meeting(&format!("m{number}"), rows)
+                    proof: [Proof::SinglePage, Proof::Seams, Proof::Twice][seconds as usize % 3],
+                    pages: (seconds % 2 == 0).then_some(rows),
+                    seams: (seconds % 5 == 0).then_some(u64::MAX),
+                    ..meeting(&format!("m{sequence}-{number}"), rows)
                 })
                 .collect();
             let rows = meetings.iter().map(|meeting| meeting.rows);
@@ -51,7 +53,8 @@ fn committed() -> impl Strategy<Value = Entry> {
                 asked: is_asked.then(|| Asked::new(Language::ZhCn, Some("key"))),
                 ..model
             }
-        })
+        },
+    )
 }
 
 /// The bytes of an entry file, legible where a law does not hold.

@@ -112,6 +112,14 @@ pub enum Finding {
         /// Its rows there.
         rows: u64,
     },
+    /// A checkpoint is damaged or contradicts the ledger's entries, which stand: no record is touched
+    /// by it, and it may be removed.
+    Checkpoint {
+        /// The checkpoint.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Records of a meeting are there more than once.
     RowsTwice {
         /// The meeting.
@@ -138,6 +146,7 @@ impl Finding {
             | Self::NotDescribed { conf_uuid, .. }
             | Self::RowsTwice { conf_uuid, .. } => ledger.holder(conf_uuid.as_str()),
             Self::Ledger { .. }
+            | Self::Checkpoint { .. }
             | Self::Unpublished { .. }
             | Self::Retracted { .. }
             | Self::Unreferenced { .. }

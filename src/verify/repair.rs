@@ -2,8 +2,9 @@
 //!
 //! What is committed and lies sound in staging is published; commits with a damaged part are
 //! retracted by a new ledger entry, and their parts removed; what has the name of a part and no
-//! entry knows it moves out of the readers' sight. History is never rewritten, and data that
-//! nobody knows is never deleted. A repair that is cut off is finished by the next one.
+//! entry knows it moves out of the readers' sight; checkpoints that contradict the entries are
+//! removed. History is never rewritten, and data that nobody knows is never deleted. A repair that
+//! is cut off is finished by the next one.
 
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ use crate::run_id::new_run_id;
 use crate::store::Store;
 use crate::uuid::ConfUuid;
 
-use super::{Survey, Verification, survey};
+use super::{Finding, Survey, Verification, survey};
 
 /// What a repair did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,6 +30,8 @@ pub struct Repair {
     pub dropped: Vec<ConfUuid>,
     /// Parts that were removed, since their commits are retracted.
     pub removed: Vec<String>,
+    /// Checkpoints that were removed, since they were damaged or contradicted the entries.
+    pub checkpoints: Vec<String>,
     /// What had the name of a part, and no entry knew it.
     pub set_aside: Vec<SetAside>,
     /// What was found before.
@@ -45,6 +48,7 @@ impl Repair {
             retracted: vec![],
             dropped: vec![],
             removed: vec![],
+            checkpoints: vec![],
             set_aside: vec![],
             before,
             after: None,
@@ -76,7 +80,7 @@ pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
         return Ok(Repair::of(seen.found));
     }
     let held = Held::open(store, dest).await?;
-    let entries = Ledger::read(held.store())
+    let entries = Ledger::read_entries(held.store())
         .await
         .map(|ledger| ledger.entries().len());
     let known = seen.ledger.as_ref().map(|ledger| ledger.entries().len());
@@ -108,6 +112,12 @@ pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
     repair.removed = done.removed;
     repair.set_aside = set_aside;
     let store = held.store().clone();
+    for finding in &repair.before.findings {
+        if let Finding::Checkpoint { path, .. } = finding {
+            store.remove(path).await?;
+            repair.checkpoints.push(path.clone());
+        }
+    }
     drop(held);
     repair.after = Some(survey(&store, dest).await?.found);
     Ok(repair)

@@ -14,6 +14,7 @@ use crate::compression::Compression;
 use crate::config::Format;
 use crate::dataset::{RUNS, SET_ASIDE, SHOWN, STAGING, is_ours, is_taken};
 use crate::error::{Error, Result};
+use crate::ledger::checkpoint::CHECKPOINTS;
 use crate::ledger::{self, Ledger, Part};
 use crate::table::{MEETINGS, Table};
 use crate::writer::extension;
@@ -21,7 +22,7 @@ use crate::writer::extension;
 use super::Finding;
 
 /// The folders whose names are looked at, beside the dataset's own.
-const FOLDERS: [&str; 4] = ["_rollbook", ledger::FOLDER, RUNS, STAGING];
+const FOLDERS: [&str; 5] = ["_rollbook", ledger::FOLDER, CHECKPOINTS, RUNS, STAGING];
 
 /// Every form that a part may have.
 const KINDS: [(Format, Compression); 5] = [
