@@ -3,6 +3,7 @@
 //! Each command is a file that parses its arguments and hands them to the library. Only here and
 //! in `terminal` live clap, anyhow, signals and the environment. Secrets are never arguments.
 
+mod compact;
 mod completions;
 mod config;
 mod credentials;
@@ -13,6 +14,7 @@ mod login_check;
 mod man;
 mod meetings;
 mod metrics;
+mod purge;
 mod schema;
 mod settings;
 mod signals;
@@ -111,6 +113,10 @@ enum Action {
     Status(status::StatusArgs),
     /// Recount and rehash a dataset against its ledger
     Verify(verify::VerifyArgs),
+    /// Merge the small parts of a dataset into large ones
+    Compact(compact::CompactArgs),
+    /// Erase meetings from a dataset, for good
+    Purge(purge::PurgeArgs),
     /// Print the schema of a record, or the DDL of a table for it
     Schema(schema::SchemaArgs),
     /// Print a completion script for a shell
@@ -176,6 +182,8 @@ fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
         Action::Simulate(args) => args.run(voice),
         Action::Status(args) => args.run(),
         Action::Verify(args) => args.run(),
+        Action::Compact(args) => args.run(),
+        Action::Purge(args) => args.run(),
         Action::Schema(args) => args.run(),
         Action::Completions(args) => args.run(),
         Action::Man(args) => args.run(),

@@ -12,8 +12,10 @@ pub enum Point {
     PartRecovered,
     /// Opening a dataset retracted commits whose parts are lost.
     Retracted,
-    /// Opening a dataset removed a part of a retracted commit.
+    /// A part of a commit that does not stand any more left the readers' sight.
     VoidRemoved,
+    /// A part that was kept after others replaced it is removed.
+    ReplacedRemoved,
     /// The leftovers of a dead run are removed.
     Cleared,
     /// The run's staging folder is made.
@@ -58,11 +60,12 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::DatasetMade,
         Self::PartRecovered,
         Self::Retracted,
         Self::VoidRemoved,
+        Self::ReplacedRemoved,
         Self::Cleared,
         Self::StagingMade,
         Self::SpoolMade,

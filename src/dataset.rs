@@ -10,6 +10,7 @@ mod held;
 mod layout;
 mod left;
 mod recovery;
+mod rewriting;
 mod room;
 mod staging;
 mod status;
@@ -28,7 +29,7 @@ use crate::folder;
 use crate::ledger::checkpoint;
 use crate::ledger::{self, Asked, CommittedMeeting, Entry, Ledger, Part};
 use crate::report::Report;
-use crate::store::Store;
+use crate::store::{Object, Store};
 use crate::table::Table;
 use crate::uuid::ConfUuid;
 use crate::writer::{StagedPart, extension};
@@ -38,7 +39,7 @@ use staging::{Gate, Staging};
 
 pub(crate) use held::Held;
 pub use held::SetAside;
-pub(crate) use layout::{RUNS, SET_ASIDE, SHOWN, STAGING, is_ours};
+pub(crate) use layout::{REPLACED, RUNS, SET_ASIDE, SHOWN, STAGING, is_ours};
 pub use left::Left;
 pub use recovery::Recovery;
 pub(crate) use recovery::fingerprint;
@@ -167,11 +168,7 @@ impl Dataset {
             });
         }
         clear_probes(&store, &beside).await?;
-        let mut visible = HashMap::new();
-        for folder in SHOWN {
-            let objects = store.list(folder).await?.into_iter();
-            visible.extend(objects.map(|object| (object.path.clone(), object)));
-        }
+        let visible = visible(&store).await?;
         // Read after the locks of the dead were had: nothing they committed can be missed.
         let ledger = Ledger::read(&store).await?;
         let mut dataset = Self {
@@ -241,9 +238,9 @@ impl Dataset {
         Ok(())
     }
 
-    /// Whether a meeting is in the dataset.
+    /// Whether a meeting is in the dataset, or was and is erased: there is nothing to fetch.
     pub fn holds(&self, meeting: &ConfUuid) -> bool {
-        self.ledger.holder(meeting.as_str()).is_some()
+        self.ledger.holder(meeting.as_str()).is_some() || self.is_purged(meeting)
     }
 
     /// The meetings that a repair dropped, and that nobody brought since; and when their first page
@@ -365,13 +362,7 @@ impl Dataset {
             });
         }
         point(Point::ReportPut);
-        if let Some(staging) = self.staging.take() {
-            let root = self.store.local("");
-            folder::blocking("remove", &self.staging_path, move || {
-                staging.remove(&Gate::enter(&root)?)
-            })
-            .await?;
-        }
+        self.leave().await?;
         point(Point::StagingRemoved);
         Ok(())
     }
@@ -427,13 +418,14 @@ impl Dataset {
         }
         let parts = named;
         Ok(Entry {
-            version: ledger::version(&parts),
+            version: ledger::version(&parts, None),
             sequence,
             run_id: self.run_id.clone(),
             committed_at: Utc::now(),
             parts,
             meetings: meetings.to_vec(),
             retracts: Vec::new(),
+            rewrite: None,
             asked: self.asked.clone(),
         })
     }
@@ -487,6 +479,16 @@ impl Dataset {
             None => Ok(()),
         }
     }
+}
+
+/// The objects that readers see, by path.
+async fn visible(store: &Store) -> Result<HashMap<String, Object>> {
+    let mut visible = HashMap::new();
+    for folder in SHOWN {
+        let objects = store.list(folder).await?.into_iter();
+        visible.extend(objects.map(|object| (object.path.clone(), object)));
+    }
+    Ok(visible)
 }
 
 /// Removes what runs that were cut off while they tried out the store left.

@@ -9,8 +9,10 @@ pub(crate) mod checkpoint;
 mod columns;
 mod form;
 mod instant;
+mod rewrite;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::btree_map::Entry as MapEntry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -29,9 +31,15 @@ use crate::store::{Object, Store};
 use crate::table::{MEETINGS, Table};
 use crate::uuid::ConfUuid;
 
-/// The newest version of the entries' form. It has parts of the meetings table, which a rollbook
-/// that knows the first one alone would neither publish nor miss: it must refuse it.
-pub(crate) const LEDGER_VERSION: u32 = 2;
+pub(crate) use rewrite::Rewrite;
+
+/// The newest version of the entries' form. It may rewrite earlier entries, which a rollbook that
+/// knows the older ones alone would take for lost: it must refuse it.
+pub(crate) const LEDGER_VERSION: u32 = 3;
+
+/// The version of entries with parts of the meetings table, which a rollbook that knows the first
+/// version alone would neither publish nor miss.
+const WITH_MEETINGS: u32 = 2;
 
 /// The version of entries whose parts are all of records.
 const RECORDS_ALONE: u32 = 1;
@@ -63,6 +71,9 @@ pub(crate) struct Entry {
     /// Commits that are void from here on, since parts of them were lost.
     #[serde(default)]
     pub(crate) retracts: Vec<u64>,
+    /// Where those commits were not lost: what they held is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rewrite: Option<Rewrite>,
     /// What was asked of each meeting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asked: Option<Asked>,
@@ -224,7 +235,9 @@ pub(crate) struct Ledger {
     entries: Vec<Entry>,
     /// Meetings in the dataset, by the number of their entry.
     held: HashMap<ConfUuid, u64>,
-    retracted: BTreeSet<u64>,
+    /// Entries that do not stand any more, with those that retract them.
+    retracted: BTreeMap<u64, u64>,
+    purged: HashSet<ConfUuid>,
     /// The object of each entry.
     seen: Vec<Seen>,
     /// How many of the entries were read from a checkpoint, or are in one since.
@@ -356,7 +369,23 @@ impl Ledger {
     }
 
     pub(crate) fn is_retracted(&self, sequence: u64) -> bool {
-        self.retracted.contains(&sequence)
+        self.retracted.contains_key(&sequence)
+    }
+
+    /// The entry that rewrites this one, where it was not lost.
+    pub(crate) fn rewrite_of(&self, sequence: u64) -> Option<&Rewrite> {
+        let by = *self.retracted.get(&sequence)?;
+        nth(&self.entries, by)?.rewrite.as_ref()
+    }
+
+    /// Whether a meeting was erased for good.
+    pub(crate) fn is_purged(&self, meeting: &ConfUuid) -> bool {
+        self.purged.contains(meeting)
+    }
+
+    /// How many meetings were erased for good.
+    pub(crate) fn purged(&self) -> u64 {
+        self.purged.len() as u64
     }
 
     fn apply(&mut self, entry: Entry, seen: Seen) -> Result<()> {
@@ -368,16 +397,28 @@ impl Ledger {
                 "this ledger entry is missing; restore it, or start a new dataset".to_owned(),
             ));
         }
+        let mut earlier = Vec::with_capacity(entry.retracts.len());
         for &sequence in &entry.retracts {
-            let earlier = usize::try_from(sequence)
-                .ok()
-                .and_then(|sequence| self.entries.get(sequence.checked_sub(1)?));
-            let Some(earlier) = earlier else {
+            let Some(retracted) = nth(&self.entries, sequence) else {
                 let reason = format!("retracts entry {sequence}, which is not before it");
                 return Err(damaged(&path, reason));
             };
-            if self.retracted.insert(sequence) {
-                for meeting in &earlier.meetings {
+            if entry.rewrite.is_some() && self.retracted.contains_key(&sequence) {
+                let reason = format!("rewrites entry {sequence}, which does not stand any more");
+                return Err(damaged(&path, reason));
+            }
+            earlier.push(retracted);
+        }
+        if let Some(rewrite) = &entry.rewrite {
+            if let Some(reason) = rewrite.fault(&entry, &earlier) {
+                return Err(damaged(&path, reason));
+            }
+            self.purged.extend(rewrite.purged.iter().cloned());
+        }
+        for retracted in earlier {
+            if let MapEntry::Vacant(vacant) = self.retracted.entry(retracted.sequence) {
+                vacant.insert(entry.sequence);
+                for meeting in &retracted.meetings {
                     self.held.remove(&meeting.conf_uuid);
                 }
             }
@@ -405,6 +446,12 @@ impl Seen {
     }
 }
 
+/// The entry of this number.
+fn nth(entries: &[Entry], sequence: u64) -> Option<&Entry> {
+    let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
+    entries.get(index)
+}
+
 /// Where an entry lies.
 pub(crate) fn entry_path(sequence: u64) -> String {
     format!("{FOLDER}/{sequence:020}.json")
@@ -424,13 +471,13 @@ pub(crate) fn part_path_in(table: Table, sequence: u64, number: usize, extension
     }
 }
 
-/// The version of an entry with these parts.
-pub(crate) fn version(parts: &[Part]) -> u32 {
+/// The version of an entry with these parts, which may rewrite others.
+pub(crate) fn version(parts: &[Part], rewrite: Option<&Rewrite>) -> u32 {
     let has_meetings = parts.iter().any(|part| part.table() == Table::Meetings);
-    if has_meetings {
-        LEDGER_VERSION
-    } else {
-        RECORDS_ALONE
+    match rewrite {
+        Some(_) => LEDGER_VERSION,
+        None if has_meetings => WITH_MEETINGS,
+        None => RECORDS_ALONE,
     }
 }
 

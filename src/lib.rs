@@ -43,6 +43,7 @@
 
 mod auth;
 mod client;
+mod compact;
 mod compression;
 mod config;
 #[doc(hidden)]
@@ -63,10 +64,13 @@ mod mode;
 mod moment;
 mod pager;
 mod pii;
+mod purge;
 mod rate;
+mod reader;
 mod record;
 mod report;
 mod retry;
+mod rewrite;
 mod run_id;
 mod schema;
 pub mod simulator;
@@ -81,6 +85,7 @@ mod writer;
 mod zone;
 
 pub use auth::{Account, App, Credentials, TokenSource};
+pub use compact::{COMPACTION_VERSION, CompactOptions, Compaction, compact};
 pub use compression::{Compression, ZstdLevel};
 pub use config::{
     CommandLine, Config, CountPolicy, Format, IfRunning, LogFormat, PageSize, SearchKey, Verify,
@@ -103,6 +108,7 @@ pub use meetings::MeetingList;
 pub use mode::Mode;
 pub use moment::Moment;
 pub use pii::{PiiPolicy, Treatment};
+pub use purge::{PURGE_VERSION, Purge, purge};
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
 pub use report::{

@@ -4,6 +4,7 @@
 //! labels, and the rule that turns the API's two times into columns. Pure; it knows nothing of
 //! JSON, files or requests.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
@@ -206,6 +207,15 @@ impl Provenance {
         ];
         metadata.extend(self.pii.clone().map(|pii| ("rollbook.pii", pii)));
         metadata
+    }
+
+    /// What the metadata of a part tells; nothing where it is not rollbook's.
+    pub(crate) fn from_metadata(metadata: &HashMap<String, String>) -> Option<Self> {
+        Some(Self {
+            base_url: metadata.get("rollbook.base_url")?.clone(),
+            language: metadata.get("rollbook.language")?.parse().ok()?,
+            pii: metadata.get("rollbook.pii").cloned(),
+        })
     }
 }
 

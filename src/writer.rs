@@ -62,6 +62,18 @@ pub(crate) const fn extension(format: Format, compression: Compression) -> &'sta
     }
 }
 
+/// The format and compression that a file name extension tells.
+pub(crate) fn form_of(extension: &str) -> Option<(Format, Compression)> {
+    Some(match extension {
+        "parquet" => (Format::Parquet, Compression::of(Format::Parquet)),
+        "arrow" => (Format::Arrow, Compression::of(Format::Arrow)),
+        "ndjson" => (Format::Ndjson, Compression::None),
+        "ndjson.zst" => (Format::Ndjson, Compression::ZSTD),
+        "ndjson.gz" => (Format::Ndjson, Compression::Gzip),
+        _ => return None,
+    })
+}
+
 /// Encodes whole meetings into staged parts.
 ///
 /// No meeting is ever in two parts: parts get their final names one after the other, so only then

@@ -85,11 +85,23 @@ fn figures(status: &Status) -> Table {
     table.row(["records".to_owned(), count(status.records)]);
     let size = HumanBytes(status.bytes).to_string();
     table.row(["parts".to_owned(), count(status.parts), size]);
-    let retracted = match status.retracted {
-        0 => String::new(),
-        retracted => format!("{} retracted", count(retracted)),
-    };
-    table.row(["commits".to_owned(), count(status.entries), retracted]);
+    let void = [
+        (status.retracted, "retracted"),
+        (status.rewritten, "written again"),
+    ];
+    let void = void.into_iter().filter(|(commits, _)| *commits > 0);
+    let void: Vec<_> = void
+        .map(|(commits, what)| format!("{} {what}", count(commits)))
+        .collect();
+    table.row(["commits".to_owned(), count(status.entries), void.join(", ")]);
+    if status.purged > 0 {
+        let what = "meetings, for good".to_owned();
+        table.row(["purged".to_owned(), count(status.purged), what]);
+    }
+    if status.replaced > 0 {
+        let what = "parts, kept for a while".to_owned();
+        table.row(["replaced".to_owned(), count(status.replaced), what]);
+    }
     table.row([
         "requests".to_owned(),
         count(status.requests),
@@ -168,6 +180,9 @@ mod tests {
             version: 1,
             entries: 3,
             retracted: 1,
+            rewritten: 4,
+            purged: 2,
+            replaced: 9,
             meetings: 200,
             empty_meetings: 7,
             records: 45_123,
@@ -227,6 +242,9 @@ mod tests {
             version: 1,
             entries: 3,
             retracted: 0,
+            rewritten: 0,
+            purged: 0,
+            replaced: 0,
             meetings: 9,
             empty_meetings: 0,
             records: 15,

@@ -65,7 +65,7 @@ impl VerifyArgs {
 }
 
 /// Who may read the dataset may read what is added to its ledger.
-fn mode_of(dataset: &str) -> Mode {
+pub(super) fn mode_of(dataset: &str) -> Mode {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -18,7 +18,7 @@ use crate::store::Store;
 use super::layout::{SET_ASIDE, STAGING};
 use super::staging::{Gate, Staging};
 use super::status::must_be_dataset;
-use super::{Dataset, Recovery};
+use super::{Dataset, Recovery, visible};
 
 /// A dataset, closed to all others until this is dropped.
 #[derive(Debug)]
@@ -95,9 +95,10 @@ impl Held {
         };
         // First of all: one may stand in the place of a folder that a part is to be moved to.
         let mut moved = self.set_aside(unreferenced).await?;
+        dataset.remove_void(&visible(&self.store).await?).await?;
         dataset.publish_staged(&damaged).await?;
         dataset.retract(damaged.into_iter().collect()).await?;
-        dataset.remove_void().await?;
+        dataset.remove_void(&visible(&self.store).await?).await?;
         // A folder or a dead link in the place of a part is no object of the store.
         let void = dataset.ledger.void().flat_map(|entry| &entry.parts);
         let void = void.map(|part| OsString::from(&part.path)).collect();

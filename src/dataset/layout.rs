@@ -17,6 +17,9 @@ pub(crate) const RUNS: &str = "_rollbook/runs";
 /// Where the staging folders lie.
 pub(crate) const STAGING: &str = "_rollbook/staging";
 
+/// Where parts that others replaced are kept for a while.
+pub(crate) const REPLACED: &str = "_rollbook/replaced";
+
 /// Where a repair puts what readers must not see and nobody knows.
 pub(crate) const SET_ASIDE: &str = "_rollbook/set-aside";
 
@@ -25,6 +28,11 @@ pub(super) const GATE: &str = "_rollbook/lock";
 
 /// Begins the names of objects that try out what the store does.
 pub(super) const PROBE: &str = "_rollbook/probe-";
+
+/// Where a part is kept once others replaced it.
+pub(super) fn replaced_path(part: &str) -> String {
+    format!("{REPLACED}/{}", part.replace('/', "-"))
+}
 
 /// Where a run's report lies.
 pub(super) fn report_path(run_id: &str) -> String {
@@ -44,7 +52,14 @@ pub(crate) fn is_ours(path: &str, is_folder: bool) -> bool {
             path.strip_prefix(STAGING)
                 .is_some_and(|run| run.starts_with('/'))
         };
-        let ours = [ledger::FOLDER, CHECKPOINTS, RUNS, STAGING, SET_ASIDE];
+        let ours = [
+            ledger::FOLDER,
+            CHECKPOINTS,
+            RUNS,
+            STAGING,
+            SET_ASIDE,
+            REPLACED,
+        ];
         return ours.contains(&path) || is_staging();
     }
     // A local store writes under a name of its own first.

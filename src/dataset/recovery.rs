@@ -33,6 +33,8 @@ pub struct Recovery {
     pub lost_meetings: u64,
     /// Parts that were removed, since their commits are retracted.
     pub removed: Vec<String>,
+    /// Parts that others replaced, and that were kept for long enough.
+    pub expired: u64,
     /// Staging folders of dead runs that were removed.
     pub cleared: u64,
 }
@@ -42,6 +44,8 @@ impl Dataset {
     /// read, so that whatever is in it is in the ledger, too.
     pub(super) async fn recover(&mut self, visible: &HashMap<String, Object>) -> Result<()> {
         self.refuse_unknown_parts(visible)?;
+        // First of all: what replaces a part enters when that one has left.
+        self.remove_void(visible).await?;
         let altered = self.altered(visible).await?;
         let is_there = |part: &Part| {
             let found = visible.get(&part.path);
@@ -79,8 +83,12 @@ impl Dataset {
                 }
             }
         }
+        if lost.is_empty() {
+            return Ok(());
+        }
         self.retract(lost).await?;
-        self.remove_void().await
+        let visible = super::visible(&self.store).await?;
+        self.remove_void(&visible).await
     }
 
     /// Gives what is committed and lies sound in staging its final name, but for these commits.
@@ -97,24 +105,6 @@ impl Dataset {
             {
                 self.recovery.published.push(part.path);
                 point(Point::PartRecovered);
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the parts of commits that do not stand any more.
-    pub(super) async fn remove_void(&mut self) -> Result<()> {
-        let void: Vec<_> = self
-            .ledger
-            .void()
-            // Records before their meetings, as nobody sees them appear.
-            .flat_map(|entry| entry.parts.iter().rev().cloned())
-            .collect();
-        for part in void {
-            if self.store.size(&part.path).await?.is_some() {
-                self.store.remove(&part.path).await?;
-                self.recovery.removed.push(part.path);
-                point(Point::VoidRemoved);
             }
         }
         Ok(())
@@ -156,13 +146,14 @@ impl Dataset {
     pub(super) async fn retract(&mut self, mut lost: Vec<u64>) -> Result<()> {
         while !lost.is_empty() {
             let entry = Entry {
-                version: ledger::version(&[]),
+                version: ledger::version(&[], None),
                 sequence: self.ledger.next_sequence(),
                 run_id: self.run_id.clone(),
                 committed_at: Utc::now(),
                 parts: Vec::new(),
                 meetings: Vec::new(),
                 retracts: lost.clone(),
+                rewrite: None,
                 asked: None,
             };
             if self.ledger.put(&self.store, entry).await? {

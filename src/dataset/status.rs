@@ -14,7 +14,7 @@ use crate::run_id::began;
 use crate::store::Store;
 use crate::table::Table;
 
-use super::layout::{RUNS, SHOWN, report_path, run_of};
+use super::layout::{REPLACED, RUNS, SHOWN, report_path, run_of};
 use super::left::{self, Left, Times};
 use super::staging;
 
@@ -28,8 +28,14 @@ pub struct Status {
     pub version: u32,
     /// Ledger entries.
     pub entries: u64,
-    /// Of them, commits that a later entry retracts.
+    /// Of them, commits that a later entry retracts, since parts of them were lost.
     pub retracted: u64,
+    /// Of them, commits that a later entry took the place of, with all that they held.
+    pub rewritten: u64,
+    /// Meetings that were erased for good.
+    pub purged: u64,
+    /// Parts that others replaced, and that are kept for a while.
+    pub replaced: u64,
     /// Whole meetings.
     pub meetings: u64,
     /// Of them, without any record.
@@ -127,7 +133,10 @@ pub async fn status(dest: &str) -> Result<Status> {
     let mut status = Status {
         version: STATUS_VERSION,
         entries: ledger.entries().len() as u64,
-        retracted: ledger.void().count() as u64,
+        retracted: 0,
+        rewritten: 0,
+        purged: ledger.purged(),
+        replaced: store.list(REPLACED).await?.len() as u64,
         meetings: ledger.meetings(),
         empty_meetings: 0,
         records: 0,
@@ -141,17 +150,15 @@ pub async fn status(dest: &str) -> Result<Status> {
         left: left::by_last_report(&store, &ledger, &reports).await?,
         damaged: Vec::new(),
     };
-    for entry in ledger.standing() {
-        if entry.parts.is_empty() && entry.meetings.is_empty() {
-            // A repair, which commits nothing and reports nowhere.
-            continue;
+    for entry in ledger.void() {
+        match ledger.rewrite_of(entry.sequence) {
+            Some(_) => status.rewritten += 1,
+            None => status.retracted += 1,
         }
-        let run = runs.entry(entry.run_id.clone()).or_default();
-        run.commits += 1;
-        run.last_commit = run.last_commit.max(Some(entry.committed_at));
+    }
+    count_runs(&ledger, &mut runs);
+    for entry in ledger.standing() {
         for meeting in &entry.meetings {
-            run.meetings += 1;
-            run.records += meeting.rows;
             status.records += meeting.rows;
             status.requests += meeting.requests;
             status.empty_meetings += u64::from(meeting.rows == 0);
@@ -198,6 +205,29 @@ pub async fn status(dest: &str) -> Result<Status> {
         })
         .collect();
     Ok(status)
+}
+
+/// What of each run's commits is in the dataset, whoever wrote it last.
+fn count_runs(ledger: &Ledger, runs: &mut BTreeMap<String, RunStatus>) {
+    for entry in ledger.entries() {
+        let is_rewritten = ledger.rewrite_of(entry.sequence).is_some();
+        // Who repairs, merges or erases brings nothing and reports nowhere.
+        if entry.rewrite.is_some()
+            || (entry.parts.is_empty() && entry.meetings.is_empty())
+            || (ledger.is_retracted(entry.sequence) && !is_rewritten)
+        {
+            continue;
+        }
+        let run = runs.entry(entry.run_id.clone()).or_default();
+        run.commits += 1;
+        run.last_commit = run.last_commit.max(Some(entry.committed_at));
+        for meeting in &entry.meetings {
+            if !is_rewritten || ledger.holder(meeting.conf_uuid.as_str()).is_some() {
+                run.meetings += 1;
+                run.records += meeting.rows;
+            }
+        }
+    }
 }
 
 /// Where a run stands among the others: by when it began, then by when it ended. Without a report

@@ -633,7 +633,7 @@ async fn ten_thousand_entries_are_read_and_told() {
         let part = ledger::part_path(sequence, 0, "ndjson");
         fs::write(folder.join(&part), "").unwrap();
         let entry = Entry {
-            version: ledger::version(&[]),
+            version: ledger::version(&[], None),
             sequence,
             run_id: "one".to_owned(),
             committed_at: Utc::now(),
@@ -648,6 +648,7 @@ async fn ten_thousand_entries_are_read_and_told() {
                 .map(|n| meeting(&format!("9a0fa6d10a5b11eaae5e{sequence:06}{n:06}"), 3))
                 .collect(),
             retracts: Vec::new(),
+            rewrite: None,
             asked: None,
         };
         let text = serde_json::to_vec(&entry).unwrap();

@@ -152,6 +152,7 @@ fn head(entry: &Entry) -> Option<String> {
         parts: entry.parts.clone(),
         meetings: Vec::new(),
         retracts: entry.retracts.clone(),
+        rewrite: entry.rewrite.clone(),
         asked: entry.asked.clone(),
     };
     serde_json::to_string(&head).ok()

@@ -14,9 +14,12 @@ impl Entry {
         if !(1..=LEDGER_VERSION).contains(&self.version) {
             return Some(format!("there is no ledger version {}", self.version));
         }
-        if self.version != version(&self.parts) {
+        if self.version != version(&self.parts, self.rewrite.as_ref()) {
             let version = self.version;
             return Some(format!("ledger version {version} is not that of its parts"));
+        }
+        if self.rewrite.is_some() && self.retracts.is_empty() {
+            return Some("rewrites no entry".to_owned());
         }
         for table in [Table::Records, Table::Meetings] {
             let misnamed = (0..)

@@ -46,7 +46,7 @@ pub(super) fn committed_as(sequence: u64) -> impl Strategy<Value = Entry> {
             });
             let parts: Vec<_> = described.into_iter().chain(parts).collect();
             Entry {
-                version: version(&parts),
+                version: version(&parts, None),
                 parts,
                 meetings,
                 retracts: (1..sequence).take(retracts).collect(),

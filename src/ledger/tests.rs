@@ -20,9 +20,9 @@ pub(crate) fn meeting(name: &str, rows: u64) -> CommittedMeeting {
     }
 }
 
-pub(super) fn entry(sequence: u64, meetings: &[&str]) -> Entry {
+pub(crate) fn entry(sequence: u64, meetings: &[&str]) -> Entry {
     Entry {
-        version: version(&[]),
+        version: version(&[], None),
         sequence,
         run_id: "run".to_owned(),
         committed_at: "2026-01-02T03:04:05.678Z".parse().unwrap(),
@@ -35,6 +35,7 @@ pub(super) fn entry(sequence: u64, meetings: &[&str]) -> Entry {
         }],
         meetings: meetings.iter().map(|name| meeting(name, 3)).collect(),
         retracts: Vec::new(),
+        rewrite: None,
         asked: None,
     }
 }
@@ -160,7 +161,7 @@ async fn a_gap_is_named() {
 #[tokio::test]
 async fn entries_that_cannot_be_believed_are_named() {
     let cases = [
-        (r#"{"version":3,"sequence":1}"#, "is newer than 2"),
+        (r#"{"version":4,"sequence":1}"#, "is newer than 3"),
         (r#"{"version":1}"#, "not a ledger entry: missing field"),
         ("", "not a ledger entry: EOF"),
     ];
@@ -226,6 +227,101 @@ fn an_entry_that_names_what_is_not_its_own_is_not_believed() {
 
 type Damage = fn(&mut Entry);
 
+/// The third entry, which takes the place of the first two.
+fn rewriting() -> Entry {
+    let mut entry = entry(3, &["m1", "m2"]);
+    entry.retracts = vec![1, 2];
+    entry.rewrite = Some(Rewrite {
+        keep_until: DateTime::UNIX_EPOCH,
+        purged: vec![],
+    });
+    entry.version = version(&entry.parts, entry.rewrite.as_ref());
+    entry
+}
+
+fn apply(ledger: &mut Ledger, entry: Entry) -> Result<()> {
+    let seen = Seen::unlisted(&entry.to_bytes()?);
+    ledger.apply(entry, seen)
+}
+
+/// What two commits of a meeting each make of a third entry.
+fn third(entry: Entry) -> Result<Ledger> {
+    let mut ledger = Ledger::default();
+    for (sequence, meeting) in [(1, "m1"), (2, "m2")] {
+        apply(&mut ledger, self::entry(sequence, &[meeting]))?;
+    }
+    let path = entry_path(entry.sequence);
+    apply(&mut ledger, Entry::parse(&path, &entry.to_bytes()?)?)?;
+    Ok(ledger)
+}
+
+#[test]
+fn an_entry_that_rewrites_others_holds_what_they_held_and_nothing_of_them_is_lost() {
+    let ledger = third(rewriting()).unwrap();
+    assert_eq!(ledger.holder("m1"), Some(3));
+    assert_eq!((ledger.meetings(), ledger.void().count()), (2, 2));
+    assert!([1, 2].iter().all(|&old| ledger.rewrite_of(old).is_some()));
+
+    let mut purging = rewriting();
+    let purged = purging.meetings.pop().unwrap();
+    purging.parts[0].rows = 3;
+    purging
+        .rewrite
+        .as_mut()
+        .unwrap()
+        .purged
+        .push(purged.conf_uuid.clone());
+    let ledger = third(purging).unwrap();
+    assert!(ledger.is_purged(&purged.conf_uuid) && ledger.holder("m2").is_none());
+}
+
+#[test]
+fn an_entry_that_rewrites_others_and_holds_something_else_is_not_believed() {
+    let damages: [(Damage, &str); 7] = [
+        (|entry| entry.retracts = vec![], "rewrites no entry"),
+        (|entry| entry.version = 1, "ledger version 1 is not that of"),
+        (|entry| entry.retracts = vec![1], "holds m2 otherwise than"),
+        (
+            |entry| entry.meetings[0].requests += 1,
+            "holds m1 otherwise than",
+        ),
+        (
+            |entry| entry.retracts = vec![1, 2, 3],
+            "retracts entry 3, which is not before",
+        ),
+        (
+            |entry| {
+                entry.meetings.pop();
+                entry.parts[0].rows = 3;
+            },
+            "rewrites m2 and does not hold it",
+        ),
+        (
+            |entry| {
+                let stranger = "m9".parse().unwrap();
+                entry.rewrite.as_mut().unwrap().purged.push(stranger);
+            },
+            "purges m9, which it does not rewrite",
+        ),
+    ];
+    for (damage, expected) in damages {
+        let mut entry = rewriting();
+        damage(&mut entry);
+        let error = third(entry).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    let mut ledger = third(rewriting()).unwrap();
+    let again = Entry {
+        sequence: 4,
+        ..rewriting()
+    };
+    let error = apply(&mut ledger, again).unwrap_err().to_string();
+    assert!(
+        error.contains("rewrites entry 1, which does not stand any more"),
+        "{error}"
+    );
+}
+
 /// An entry that brings the meetings table, too.
 fn with_meetings(sequence: u64, meetings: &[&str]) -> Entry {
     let mut entry = entry(sequence, meetings);
@@ -236,14 +332,17 @@ fn with_meetings(sequence: u64, meetings: &[&str]) -> Entry {
         ..entry.parts[0].clone()
     };
     entry.parts.insert(0, part);
-    entry.version = version(&entry.parts);
+    entry.version = version(&entry.parts, None);
     entry
 }
 
 #[test]
 fn an_entry_with_the_meetings_table_is_of_the_second_version_and_describes_what_it_holds() {
     let sound = with_meetings(2, &["m1", "m2"]);
-    assert_eq!((sound.version, version(&entry(2, &["m1"]).parts)), (2, 1));
+    assert_eq!(
+        (sound.version, version(&entry(2, &["m1"]).parts, None)),
+        (2, 1)
+    );
     let parse = |entry: &Entry| Entry::parse(&entry_path(2), &entry.to_bytes().unwrap());
     assert_eq!(parse(&sound).unwrap(), sound);
     let cases: [(Damage, &str); 6] = [

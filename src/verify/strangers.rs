@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::compression::Compression;
 use crate::config::Format;
-use crate::dataset::{RUNS, SET_ASIDE, SHOWN, STAGING, is_ours, is_taken};
+use crate::dataset::{REPLACED, RUNS, SET_ASIDE, SHOWN, STAGING, is_ours, is_taken};
 use crate::error::{Error, Result};
 use crate::ledger::checkpoint::CHECKPOINTS;
 use crate::ledger::{self, Ledger, Part};
@@ -52,6 +52,7 @@ pub(super) struct Names {
     /// In `_rollbook` and its folders, those that are not rollbook's.
     inside: Vec<String>,
     set_aside: usize,
+    replaced: usize,
 }
 
 /// What the names of the dataset's own folder mean.
@@ -81,6 +82,7 @@ impl Names {
             }
         }
         names.set_aside = list(root, SET_ASIDE)?.len();
+        names.replaced = list(root, REPLACED)?.len();
         Ok(names)
     }
 
@@ -132,6 +134,15 @@ impl Names {
             strangers.notes.push(Note {
                 path: SET_ASIDE.to_owned(),
                 what: format!("holds {} that a repair set aside", self.set_aside),
+            });
+        }
+        if self.replaced > 0 {
+            strangers.notes.push(Note {
+                path: REPLACED.to_owned(),
+                what: format!(
+                    "holds {} that others replaced; a run removes them when their time is over",
+                    self.replaced
+                ),
             });
         }
         strangers

@@ -69,6 +69,8 @@ fn defaults() -> Vec<(String, String)> {
 #[case::export("export", &["export", "-h"])]
 #[case::export_long("export-long", &["export", "--help"])]
 #[case::login_check("login-check", &["login-check", "-h"])]
+#[case::compact("compact", &["compact", "--help"])]
+#[case::purge("purge", &["purge", "--help"])]
 #[case::login_check_long("login-check-long", &["login-check", "--help"])]
 #[case::meetings("meetings", &["meetings", "-h"])]
 #[case::demo("demo", &["demo", "-h"])]

@@ -165,6 +165,9 @@ const BEFORE: [(&str, Before); 3] = [
     }),
 ];
 
+/// What no export into a dataset of exports alone passes; the tests of compactions do.
+const ELSEWHERE: [Point; 1] = [Point::ReplacedRemoved];
+
 /// What the meetings table adds something to.
 const OF_COMMITS: [Point; 7] = [
     Point::PartRecovered,
@@ -235,6 +238,7 @@ fn a_run_that_dies_at_any_step_shows_no_half_and_the_next_one_finishes() {
     println!("{all} crashes");
     let every: BTreeSet<_> = Point::ALL
         .iter()
+        .filter(|point| !ELSEWHERE.contains(point))
         .map(|point| format!("{point:?}"))
         .collect();
     assert_eq!(hit, every, "a point that no test passes");

@@ -13,6 +13,8 @@ mod cli;
 mod clock;
 #[cfg(unix)]
 mod command;
+#[cfg(unix)]
+mod compact;
 mod config;
 mod connections;
 #[cfg(unix)]

@@ -22,8 +22,16 @@ fn shows_the_usage_as_the_command_does() {
 
 #[test]
 fn names_only_flags_and_commands_that_exist() {
-    let help = ["export", "login-check", "meetings", "schema", "verify"]
-        .map(|command| rollbook(&[command, "--help"]));
+    let commands = [
+        "compact",
+        "export",
+        "login-check",
+        "meetings",
+        "purge",
+        "schema",
+        "verify",
+    ];
+    let help = commands.map(|command| rollbook(&[command, "--help"]));
     let help = help.concat();
     let words = README.split(|c: char| !(c.is_ascii_lowercase() || c == '-'));
     let flags: Vec<_> = words

@@ -1,0 +1,104 @@
+//! `rollbook compact`: the small parts of a dataset merged into large ones.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bytesize::ByteSize;
+use clap::Args;
+use indicatif::{HumanBytes, HumanCount};
+use rollbook::{CompactOptions, Compaction};
+
+use super::exit::Exit;
+use super::verify::mode_of;
+use super::{answer, permit, runtime};
+use crate::terminal::plain;
+
+const AFTER_HELP: &str = "\
+Readers that glob the parts miss the merged rows for the moment between the old parts' leaving and
+the new part's coming, and never see a row twice. The old parts are kept in _rollbook/replaced, and
+removed by the first export or compaction after their time.";
+
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct CompactArgs {
+    /// The dataset: what --out named
+    dataset: String,
+    /// Merge commits until their parts have this size
+    #[arg(long, value_name = "SIZE", default_value = "128MiB")]
+    target_size: ByteSize,
+    /// How long to keep the parts that were merged
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
+    keep: Duration,
+    /// Say what would be merged, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// As JSON, for machines
+    #[arg(long)]
+    json: bool,
+}
+
+impl CompactArgs {
+    pub(crate) fn run(self) -> Result<Exit> {
+        permit(mode_of(&self.dataset));
+        let options = CompactOptions {
+            target_bytes: self.target_size.as_u64(),
+            keep: self.keep,
+            is_dry_run: self.dry_run,
+        };
+        let done = runtime()?.block_on(rollbook::compact(&self.dataset, &options))?;
+        answer(&if self.json {
+            serde_json::to_string_pretty(&done)? + "\n"
+        } else {
+            describe(&self.dataset, &done)
+        })?;
+        Ok(Exit::Complete)
+    }
+}
+
+fn describe(dataset: &str, done: &Compaction) -> String {
+    let dataset = plain(dataset);
+    let count = |count: u64| HumanCount(count).to_string();
+    let first = if done.merged == 0 {
+        format!(
+            "nothing to merge: the {} commits of {dataset} are large enough, or too few",
+            count(done.commits)
+        )
+    } else {
+        let verb = match done.run_id {
+            Some(_) => "merged",
+            None => "would merge",
+        };
+        let after = match done.bytes_after {
+            Some(bytes) => format!("{} parts, {}", count(done.parts_after), HumanBytes(bytes)),
+            None => format!("about {} parts", count(done.parts_after)),
+        };
+        format!(
+            "{verb} {} of the {} commits of {dataset} into {}: {} parts, {}, into {after} \
+             ({} records)",
+            count(done.merged),
+            count(done.commits),
+            count(done.into),
+            count(done.parts_before),
+            HumanBytes(done.bytes_before),
+            count(done.records),
+        )
+    };
+    let mut lines = vec![first];
+    if let Some(until) = done.kept_until {
+        let until = until.format("%Y-%m-%d %H:%M:%SZ");
+        lines.push(format!("  the merged parts are kept until {until}"));
+    }
+    if done.expired > 0 {
+        let expired = count(done.expired);
+        lines.push(format!(
+            "  removed {expired} parts that were kept for long enough"
+        ));
+    }
+    if done.conflicts > 0 {
+        let conflicts = count(done.conflicts);
+        lines.push(format!(
+            "  left {conflicts} groups alone, since another run changed them; compact again"
+        ));
+    }
+    lines.join("\n") + "\n"
+}

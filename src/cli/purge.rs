@@ -1,0 +1,62 @@
+//! `rollbook purge`: meetings erased from a dataset, for good.
+
+use anyhow::Result;
+use clap::Args;
+use indicatif::HumanCount;
+use rollbook::{ConfUuid, Purge};
+
+use super::exit::Exit;
+use super::verify::mode_of;
+use super::{answer, permit, runtime};
+use crate::terminal::plain;
+
+const AFTER_HELP: &str = "\
+The parts that hold the meetings are written again without them and removed, those that a
+compaction keeps as well. The ledger remembers the UUIDs alone, so that no later export fetches the
+meetings again. Copies made elsewhere, snapshots of the disk or bucket, and the state folder of an
+export that was cut off are beyond its reach.";
+
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct PurgeArgs {
+    /// The dataset: what --out named
+    dataset: String,
+    /// A meeting to erase; may be given again
+    #[arg(long = "meeting", value_name = "UUID", required = true)]
+    meetings: Vec<ConfUuid>,
+    /// As JSON, for machines
+    #[arg(long)]
+    json: bool,
+}
+
+impl PurgeArgs {
+    pub(crate) fn run(self) -> Result<Exit> {
+        permit(mode_of(&self.dataset));
+        let done = runtime()?.block_on(rollbook::purge(&self.dataset, &self.meetings))?;
+        answer(&if self.json {
+            serde_json::to_string_pretty(&done)? + "\n"
+        } else {
+            describe(&self.dataset, &done)
+        })?;
+        Ok(Exit::Complete)
+    }
+}
+
+fn describe(dataset: &str, done: &Purge) -> String {
+    let mut lines = Vec::new();
+    let dataset = plain(dataset);
+    for meeting in &done.purged {
+        lines.push(format!("purged meeting {meeting} from {dataset}"));
+    }
+    for meeting in &done.already {
+        lines.push(format!("meeting {meeting} was purged before"));
+    }
+    if done.rewritten > 0 {
+        lines.push(format!(
+            "  {} records are gone; {} commits were written again without them",
+            HumanCount(done.records),
+            HumanCount(done.rewritten)
+        ));
+    }
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,286 @@
+//! Merges the small parts of a dataset into large ones.
+//!
+//! Whole commits are merged: one ledger entry takes the place of several, with all that they hold.
+//! So a dataset of nightly parts stays quick to read, and its ledger quick to open. What is merged
+//! is planned from the ledger alone, so that the plan can be shown without touching anything.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use crate::dataset::must_be_dataset;
+use crate::error::Result;
+use crate::ledger::{Entry, Ledger};
+use crate::rewrite::Rewriter;
+use crate::run_id::new_run_id;
+use crate::store::Store;
+use crate::table::Table;
+
+/// Version of the compaction's form.
+pub const COMPACTION_VERSION: u32 = 1;
+
+/// What is merged, and what becomes of what was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactOptions {
+    /// Commits are merged until their parts have this size, in bytes; one that has half of it is
+    /// left alone.
+    pub target_bytes: u64,
+    /// For how long the merged parts are kept where readers do not look.
+    pub keep: Duration,
+    /// Plan, and change nothing.
+    pub is_dry_run: bool,
+}
+
+impl Default for CompactOptions {
+    fn default() -> Self {
+        Self {
+            target_bytes: 128 << 20,
+            keep: Duration::from_secs(7 * 24 * 60 * 60),
+            is_dry_run: false,
+        }
+    }
+}
+
+/// What a compaction did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Compaction {
+    /// [`COMPACTION_VERSION`].
+    pub version: u32,
+    /// The name under which it wrote to the ledger; nothing if it only planned.
+    pub run_id: Option<String>,
+    /// Commits that stood before.
+    pub commits: u64,
+    /// Of them, those that were merged.
+    pub merged: u64,
+    /// Commits that took their place; where it only planned, those that would.
+    pub into: u64,
+    /// Parts of the merged commits.
+    pub parts_before: u64,
+    /// Parts that took their place; where it only planned, about.
+    pub parts_after: u64,
+    /// Bytes of the merged commits' parts.
+    pub bytes_before: u64,
+    /// Bytes of the parts that took their place; nothing if it only planned.
+    pub bytes_after: Option<u64>,
+    /// Records that were written again.
+    pub records: u64,
+    /// Groups of commits that were left as they are, since another run changed one meanwhile.
+    pub conflicts: u64,
+    /// Parts of earlier compactions whose time was over, and that were removed.
+    pub expired: u64,
+    /// When the parts that were replaced may be removed; nothing where none was.
+    pub kept_until: Option<DateTime<Utc>>,
+}
+
+/// Merges the small parts of the dataset at a destination. Exports may go on meanwhile.
+///
+/// Readers of the parts by their names miss the merged rows for the moment between the old parts'
+/// leaving and the new one's coming, and never see one twice.
+///
+/// # Errors
+///
+/// No dataset there, a part that is not what was committed, or a store that fails. What was merged
+/// before that stays merged.
+pub async fn compact(dest: &str, options: &CompactOptions) -> Result<Compaction> {
+    let mut done = Compaction {
+        version: COMPACTION_VERSION,
+        run_id: None,
+        commits: 0,
+        merged: 0,
+        into: 0,
+        parts_before: 0,
+        parts_after: 0,
+        bytes_before: 0,
+        bytes_after: None,
+        records: 0,
+        conflicts: 0,
+        expired: 0,
+        kept_until: None,
+    };
+    if options.is_dry_run {
+        let store = Store::open_at(dest).await?;
+        must_be_dataset(&store, dest)?;
+        let ledger = Ledger::read(&store).await?;
+        done.commits = ledger.standing().count() as u64;
+        for group in plan(ledger.standing(), options.target_bytes) {
+            done.into += 1;
+            done.count(&group);
+            let mut parts = group.iter().flat_map(|entry| &entry.parts);
+            done.parts_after += 1 + u64::from(parts.any(|part| part.table() == Table::Meetings));
+            done.records += rows(&group);
+        }
+        return Ok(done);
+    }
+    let run_id = format!("compact-{}", new_run_id());
+    let mut rewriter = Rewriter::open(dest, &run_id).await?;
+    done.run_id = Some(run_id);
+    done.commits = rewriter.dataset.standing().count() as u64;
+    done.bytes_after = Some(0);
+    for group in plan(rewriter.dataset.standing(), options.target_bytes) {
+        let keep = TimeDelta::from_std(options.keep).unwrap_or(TimeDelta::MAX);
+        let keep_until = Utc::now().checked_add_signed(keep);
+        let keep_until = keep_until.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        match rewriter.rewrite(&group, &[], keep_until).await? {
+            Some(written) => {
+                done.into += 1;
+                done.count(&group);
+                done.parts_after += written.parts;
+                done.bytes_after = done.bytes_after.map(|bytes| bytes + written.bytes);
+                done.records += written.records;
+                done.kept_until = Some(keep_until);
+            }
+            None => done.conflicts += 1,
+        }
+    }
+    rewriter.dataset.leave().await?;
+    done.expired = rewriter.dataset.recovery().expired;
+    Ok(done)
+}
+
+impl Compaction {
+    fn count(&mut self, group: &[Entry]) {
+        let parts = || group.iter().flat_map(|entry| &entry.parts);
+        self.merged += group.len() as u64;
+        self.parts_before += parts().count() as u64;
+        self.bytes_before += parts().map(|part| part.bytes).sum::<u64>();
+    }
+}
+
+/// The commits that are to become one, group by group, each in the order of the ledger.
+///
+/// A group of which one member has more than half of the bytes gains too little from being written
+/// again: its first members wait until there is more to merge them with. So in a dataset that grows
+/// night by night a row is written again only as often as its part doubles.
+fn plan<'a>(standing: impl Iterator<Item = &'a Entry>, target: u64) -> Vec<Vec<Entry>> {
+    let mut groups: Vec<Vec<Entry>> = Vec::new();
+    let mut open: Vec<Vec<Entry>> = Vec::new();
+    for entry in standing {
+        if entry.parts.is_empty() || bytes(entry) > target / 2 {
+            continue;
+        }
+        let is_alike = |group: &Vec<Entry>| group.first().is_some_and(|one| is_alike(one, entry));
+        let place = open.iter().position(is_alike).unwrap_or_else(|| {
+            open.push(Vec::new());
+            open.len() - 1
+        });
+        open[place].push(entry.clone());
+        if open[place].iter().map(bytes).sum::<u64>() >= target {
+            groups.push(open.swap_remove(place));
+        }
+    }
+    groups.extend(open.into_iter().map(worthwhile));
+    groups.retain(|group| group.len() > 1);
+    groups.sort_by_key(|group| group.first().map(|entry| entry.sequence));
+    groups
+}
+
+/// The longest end of a group that is worth writing again.
+fn worthwhile(mut group: Vec<Entry>) -> Vec<Entry> {
+    while group.len() > 1 {
+        let all: u64 = group.iter().map(bytes).sum();
+        let largest = (0..group.len()).max_by_key(|&at| bytes(&group[at]));
+        match largest {
+            Some(at) if bytes(&group[at]) > all / 2 + all % 2 => {
+                group.drain(..=at);
+            }
+            _ => break,
+        }
+    }
+    group
+}
+
+/// Whether the rows of both may lie in one part, and their meetings in one commit.
+fn is_alike(one: &Entry, other: &Entry) -> bool {
+    let has_meetings = |entry: &Entry| entry.parts_of(Table::Meetings).next().is_some();
+    one.asked == other.asked && has_meetings(one) == has_meetings(other)
+}
+
+fn bytes(entry: &Entry) -> u64 {
+    entry.parts.iter().map(|part| part.bytes).sum()
+}
+
+fn rows(group: &[Entry]) -> u64 {
+    let meetings = group.iter().flat_map(|entry| &entry.meetings);
+    meetings.map(|meeting| meeting.rows).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::tests::entry;
+
+    /// A ledger whose commits have parts of these sizes.
+    fn ledger(sizes: &[u64]) -> Vec<Entry> {
+        let commits = (1..).zip(sizes).map(|(sequence, &bytes)| {
+            let mut entry = entry(sequence, &[&format!("m{sequence}")]);
+            entry.parts.truncate(1);
+            entry.parts.iter_mut().for_each(|part| part.bytes = bytes);
+            entry
+        });
+        commits.collect()
+    }
+
+    fn planned(sizes: &[u64], target: u64) -> Vec<Vec<u64>> {
+        let groups = plan(ledger(sizes).iter(), target).into_iter();
+        let sequences = |group: Vec<Entry>| group.iter().map(|entry| entry.sequence).collect();
+        groups.map(sequences).collect()
+    }
+
+    #[test]
+    fn small_commits_are_merged_until_they_have_the_target() {
+        assert_eq!(
+            planned(&[40, 40, 40, 40, 40, 40], 100),
+            [vec![1, 2, 3], vec![4, 5, 6]]
+        );
+    }
+
+    #[test]
+    fn a_large_commit_is_left_alone_and_parts_no_group() {
+        assert_eq!(planned(&[10, 90, 10], 100), [vec![1, 3]]);
+        assert!(planned(&[90, 10, 90], 100).is_empty());
+    }
+
+    #[test]
+    fn what_has_most_of_a_groups_bytes_waits() {
+        assert!(planned(&[40, 10], 100).is_empty());
+        assert_eq!(planned(&[40, 10, 10], 100), [vec![2, 3]]);
+        assert_eq!(planned(&[40, 10, 10, 20], 100), [vec![1, 2, 3, 4]]);
+    }
+
+    #[test]
+    fn commits_that_were_asked_for_otherwise_do_not_meet() {
+        use crate::ledger::Asked;
+        use crate::record::Language;
+        let mut entries = ledger(&[10, 10, 10, 10]);
+        for at in [1, 3] {
+            entries[at].asked = Some(Asked::new(Language::ZhCn, None));
+        }
+        let groups = plan(entries.iter(), 100);
+        let asked = |group: &Vec<Entry>| group.iter().all(|one| one.asked == group[0].asked);
+        assert_eq!(groups.len(), 2);
+        assert!(groups.iter().all(asked));
+    }
+
+    /// Night by night, a row is written again as often as its part doubles; and there are never
+    /// more parts than that, beside those that have the target.
+    #[test]
+    fn a_dataset_that_grows_stays_small_at_a_small_price() {
+        let (target, nights) = (64, 1_000);
+        let (mut sizes, mut written): (Vec<u64>, u64) = (Vec::new(), 0);
+        for _ in 0..nights {
+            sizes.push(1);
+            for group in planned(&sizes, target) {
+                let merged = |at: &usize| group.contains(&(*at as u64 + 1));
+                let sum: u64 = (0..sizes.len()).filter(merged).map(|at| sizes[at]).sum();
+                written += sum;
+                let rest = (0..sizes.len()).filter(|at| !merged(at));
+                sizes = rest.map(|at| sizes[at]).chain([sum]).collect();
+            }
+            let small = sizes.iter().filter(|&&size| size <= target / 2).count();
+            assert!(small <= 7, "{sizes:?}");
+        }
+        assert_eq!(sizes.iter().sum::<u64>(), nights);
+        assert!(written <= nights * 7, "{written}");
+    }
+}

@@ -1,0 +1,47 @@
+//! A commit that brings nothing new: it holds what earlier ones held, in other parts.
+//!
+//! So small parts become large ones, and so a meeting is erased. The earlier commits are void from
+//! then on, as those whose parts were lost are; but nothing of them is to be fetched again.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{CommittedMeeting, Entry};
+use crate::uuid::ConfUuid;
+
+/// What makes an entry one that rewrites those that it retracts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rewrite {
+    /// Until then the parts of the retracted entries are kept, where readers do not look.
+    pub(crate) keep_until: DateTime<Utc>,
+    /// Meetings that are erased: their records are in no part, and are never fetched again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) purged: Vec<ConfUuid>,
+}
+
+impl Rewrite {
+    /// What is wrong with an entry that rewrites these, if anything: it must hold each of their
+    /// meetings as they do, but for those that it purges.
+    pub(super) fn fault(&self, entry: &Entry, rewritten: &[&Entry]) -> Option<String> {
+        let mut before: HashMap<&ConfUuid, &CommittedMeeting> = rewritten
+            .iter()
+            .flat_map(|entry| &entry.meetings)
+            .map(|meeting| (&meeting.conf_uuid, meeting))
+            .collect();
+        for purged in &self.purged {
+            if before.remove(purged).is_none() {
+                return Some(format!("purges {purged}, which it does not rewrite"));
+            }
+        }
+        for meeting in &entry.meetings {
+            if before.remove(&meeting.conf_uuid) != Some(meeting) {
+                let meeting = &meeting.conf_uuid;
+                return Some(format!("holds {meeting} otherwise than what it rewrites"));
+            }
+        }
+        let lost = before.into_keys().min()?;
+        Some(format!("rewrites {lost} and does not hold it"))
+    }
+}

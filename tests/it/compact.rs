@@ -1,0 +1,459 @@
+//! Small parts merged into large ones, and meetings erased: what readers see before, in between and
+//! after, and what a crash at any step leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::ipc::reader::StreamReader;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rollbook::Table;
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::described::uuids;
+use crate::stage::{Ended, Stage, ended, name};
+
+/// Small and empty meetings, and some of several pages.
+const SIZES: [u64; 9] = [3, 0, 250, 140, 99, 100, 7, 320, 40];
+
+/// As many nights as meetings: each has a commit of its own.
+fn nights(stage: &Stage, args: &[&str]) {
+    for night in 0..stage.simulator.meetings().len() {
+        stage.list("night.txt", [night]);
+        let list = ["-q", "export", "--meetings", "night.txt", "--out", "out"];
+        export(stage, &[&list, args].concat());
+    }
+}
+
+/// An export that writes the meetings as well.
+#[track_caller]
+fn export(stage: &Stage, args: &[&str]) {
+    let mut command = stage.command(args);
+    ended(command.env("ROLLBOOK_WITH_MEETINGS", "true")).with(0);
+}
+
+/// The same for all of them.
+#[track_caller]
+fn export_all(stage: &Stage, args: &[&str]) {
+    let list = ["-q", "export", "--meetings", "list.txt", "--out", "out"];
+    export(stage, &[&list, args].concat());
+}
+
+fn compact(stage: &Stage, args: &[&str]) -> Ended {
+    stage.run(&[&["compact", "out"], args].concat())
+}
+
+fn json(ended: &Ended) -> Value {
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    serde_json::from_str(ended.answer()).unwrap()
+}
+
+/// The parts of a table that a reader's glob finds, in the order of their names.
+fn parts(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return vec![];
+    };
+    let mut parts: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    parts.retain(|path| name(path).starts_with("part-"));
+    parts.sort();
+    parts
+}
+
+/// All that the parts of a table hold, in order: one batch, or lines.
+fn contents(folder: &Path, table: Table) -> (Option<RecordBatch>, String) {
+    let (mut batches, mut lines) = (Vec::new(), String::new());
+    for part in parts(folder) {
+        let file = fs::File::open(&part).unwrap();
+        match name(&part).split_once('.').unwrap().1 {
+            "parquet" => {
+                let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+                batches.extend(reader.build().unwrap().map(Result::unwrap));
+            }
+            "arrow" => {
+                let reader = StreamReader::try_new_buffered(file, None).unwrap();
+                batches.extend(reader.map(Result::unwrap));
+            }
+            "ndjson.zst" => {
+                let mut file = zstd::Decoder::new(file).unwrap();
+                file.read_to_string(&mut lines).unwrap();
+            }
+            "ndjson.gz" => {
+                let mut file = flate2::read::MultiGzDecoder::new(file);
+                file.read_to_string(&mut lines).unwrap();
+            }
+            _ => lines.push_str(&fs::read_to_string(&part).unwrap()),
+        }
+    }
+    let schema = table.schema();
+    let batches: Vec<_> = batches
+        .into_iter()
+        .map(|batch| RecordBatch::try_new(schema.clone(), batch.columns().to_vec()).unwrap())
+        .collect();
+    let batch = (!batches.is_empty()).then(|| concat_batches(&schema, &batches).unwrap());
+    (batch, lines)
+}
+
+#[rstest]
+#[case::parquet(&["--format", "parquet"])]
+#[case::arrow(&["--format", "arrow"])]
+#[case::ndjson(&["--format", "ndjson", "--compression", "none"])]
+#[case::ndjson_zst(&["--format", "ndjson", "--compression", "zstd"])]
+#[case::ndjson_gz(&["--format", "ndjson", "--compression", "gzip"])]
+fn merged_parts_hold_every_row_as_it_was_and_nothing_is_fetched_again(#[case] form: &[&str]) {
+    let stage = Stage::of(&SIZES);
+    nights(&stage, form);
+    let (out, meetings) = (stage.path("out"), stage.path("out/meetings"));
+    let before = [
+        contents(&out, Table::Records),
+        contents(&meetings, Table::Meetings),
+    ];
+    let old: BTreeMap<_, _> = parts(&out)
+        .into_iter()
+        .map(|part| (name(&part), fs::read(part).unwrap()))
+        .collect();
+
+    let done = json(&compact(&stage, &["--json"]));
+    assert_eq!(done["merged"], 9);
+    assert_eq!(done["into"], 1);
+    assert_eq!(done["records"], SIZES.iter().sum::<u64>());
+    assert_eq!((parts(&out).len(), parts(&meetings).len()), (1, 1));
+    let after = [
+        contents(&out, Table::Records),
+        contents(&meetings, Table::Meetings),
+    ];
+    assert!(before == after);
+    stage.verified().with(0);
+
+    let kept = parts(&stage.path("out/_rollbook/replaced"));
+    let kept: BTreeMap<_, _> = kept
+        .into_iter()
+        .map(|part| (name(&part), fs::read(part).unwrap()))
+        .filter(|(name, _)| !name.starts_with("meetings-"))
+        .collect();
+    assert!(kept == old);
+
+    stage.requests();
+    export_all(&stage, form);
+    assert_eq!(stage.requests(), 0);
+    let again = json(&compact(&stage, &["--json"]));
+    assert_eq!(
+        (&again["merged"], &again["expired"]),
+        (&0.into(), &0.into())
+    );
+}
+
+#[test]
+fn a_plan_changes_nothing_and_says_what_would_be_merged() {
+    let stage = Stage::of(&SIZES);
+    nights(&stage, &[]);
+    let before = stage.parts("out");
+    let said = compact(&stage, &["--dry-run"]);
+    assert!(
+        said.answer()
+            .starts_with("would merge 9 of the 9 commits of out into 1"),
+        "{}",
+        said.answer()
+    );
+    assert!(before == stage.parts("out"));
+    assert_eq!(json(&stage.run(&["status", "out", "--json"]))["entries"], 9);
+}
+
+#[test]
+fn parts_that_were_replaced_go_when_their_time_is_over() {
+    let stage = Stage::of(&SIZES);
+    nights(&stage, &[]);
+    compact(&stage, &["--keep", "0s"]).with(0);
+    let replaced = stage.path("out/_rollbook/replaced");
+    assert!(parts(&replaced).is_empty());
+    stage.assert_rows(&stage.rows("out"), &(0..9).collect::<Vec<_>>());
+
+    let stage = Stage::of(&SIZES);
+    nights(&stage, &[]);
+    compact(&stage, &[]).with(0);
+    let replaced = stage.path("out/_rollbook/replaced");
+    assert_eq!(files(&replaced).len(), 8 + 9);
+    let status = stage.run(&["status", "out"]);
+    for line in ["10  9 written again", "17  parts, kept for a while"] {
+        assert!(status.answer().contains(line), "{}", status.answer());
+    }
+    let verified = stage.verified();
+    assert!(verified.answer().contains("holds 17 that others replaced"));
+    // As if the week that the ledger grants them were over.
+    let entry = stage.path("out/_rollbook/ledger/00000000000000000010.json");
+    let mut text: Value = serde_json::from_slice(&fs::read(&entry).unwrap()).unwrap();
+    text["rewrite"]["keep_until"] = "2026-01-01T00:00:00Z".into();
+    fs::write(&entry, text.to_string()).unwrap();
+    export_all(&stage, &[]);
+    assert!(files(&replaced).is_empty());
+    stage.verified().with(0);
+}
+
+#[test]
+fn a_part_that_is_not_what_was_committed_is_not_blessed_by_being_written_again() {
+    let stage = Stage::of(&SIZES);
+    nights(&stage, &["--format", "ndjson", "--compression", "none"]);
+    let part = &parts(&stage.path("out"))[2];
+    let text = fs::read_to_string(part).unwrap();
+    let since = fs::metadata(part).unwrap().modified().unwrap();
+    // Decay leaves no date, so that the opening has no reason to look.
+    fs::write(
+        part,
+        text.replacen("\"duration_ms\":", "\"duration_mz\":", 1),
+    )
+    .unwrap();
+    fs::File::options()
+        .write(true)
+        .open(part)
+        .unwrap()
+        .set_modified(since)
+        .unwrap();
+    let before = stage.parts("out");
+    let said = compact(&stage, &[]).with(1);
+    assert!(
+        said.contains("is not what was committed") && said.contains("--repair"),
+        "{said}"
+    );
+    assert!(before == stage.parts("out"));
+    assert!(parts(&stage.path("out/_rollbook/staging")).is_empty());
+}
+
+/// Every file under a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+/// The files that hold a text, outside of the ledger and the reports, which name meetings alone.
+fn holding(stage: &Stage, text: &str) -> Vec<String> {
+    let mut files = files(&stage.path("out"));
+    files.retain(|path| {
+        let is_told = path.to_string_lossy().contains("_rollbook/ledger/")
+            || path.to_string_lossy().contains("_rollbook/runs/");
+        let bytes = fs::read(path).unwrap();
+        !is_told
+            && bytes
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+    });
+    files.iter().map(|path| name(path)).collect()
+}
+
+const PLAIN: [&str; 4] = ["--format", "ndjson", "--compression", "none"];
+
+#[rstest]
+#[case::from_the_parts_of_its_night(false)]
+#[case::from_merged_parts_and_those_that_are_kept(true)]
+fn a_meeting_that_is_purged_is_in_no_file_and_never_comes_back(#[case] is_compacted: bool) {
+    let stage = Stage::of(&SIZES);
+    nights(&stage, &PLAIN);
+    if is_compacted {
+        compact(&stage, &[]).with(0);
+    }
+    let (gone, empty) = (stage.meeting(2), stage.meeting(1));
+    assert!(!holding(&stage, &gone).is_empty());
+    let done = stage.run(&["purge", "out", "--meeting", &gone, "--meeting", &empty]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(
+        done.answer().contains("250 records are gone"),
+        "{}",
+        done.answer()
+    );
+    for meeting in [&gone, &empty] {
+        assert_eq!(holding(&stage, meeting), [""; 0]);
+    }
+    stage.verified().with(0);
+    let left: BTreeSet<_> = uuids(&stage.path("out")).into_iter().collect();
+    assert_eq!(left.len(), SIZES.len() - 2);
+
+    stage.requests();
+    export_all(&stage, &PLAIN);
+    assert_eq!(stage.requests(), 0);
+    assert_eq!(holding(&stage, &gone), [""; 0]);
+    let status = json(&stage.run(&["status", "out", "--json"]));
+    assert_eq!(
+        (&status["purged"], &status["meetings"]),
+        (&2.into(), &7.into())
+    );
+    assert_eq!(status["records"], SIZES.iter().sum::<u64>() - 250);
+    let again = stage.run(&["purge", "out", "--meeting", &gone]);
+    assert!(again.answer().contains("was purged before"), "{again:?}");
+}
+
+#[test]
+fn the_last_meeting_leaves_a_part_that_readers_can_read() {
+    let stage = Stage::of(&[3]);
+    nights(&stage, &[]);
+    let only = stage.meeting(0);
+    stage.run(&["purge", "out", "--meeting", &only]).with(0);
+    assert_eq!(parts(&stage.path("out")).len(), 1);
+    assert!(stage.rows("out").is_empty());
+    stage.verified().with(0);
+}
+
+#[test]
+fn a_meeting_that_is_not_there_is_not_purged_and_nothing_changes() {
+    let stage = Stage::of(&SIZES);
+    nights(&stage, &[]);
+    let before = stage.parts("out");
+    let there = stage.meeting(0);
+    let said = stage.run(&["purge", "out", "--meeting", &there, "--meeting", "nobody"]);
+    let said = said.with(1);
+    assert!(said.contains("does not hold meeting nobody"), "{said}");
+    assert!(before == stage.parts("out"));
+}
+
+/// How often a command passes each point.
+fn hits(stage: &Stage, command: &mut Command) -> BTreeMap<String, usize> {
+    let trace = stage.path("trace");
+    let done = ended(command.env("ROLLBOOK_CRASH_TRACE", &trace));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let mut hits = BTreeMap::new();
+    for point in fs::read_to_string(trace).unwrap().lines() {
+        *hits.entry(point.to_owned()).or_default() += 1;
+    }
+    hits
+}
+
+/// A dataset of nights, as it can be put back.
+struct Before<'a> {
+    stage: &'a Stage,
+}
+
+impl<'a> Before<'a> {
+    fn of(stage: &'a Stage) -> Self {
+        copy(&stage.path("out"), &stage.path("before"));
+        Self { stage }
+    }
+
+    fn again(&self) {
+        fs::remove_dir_all(self.stage.path("out")).unwrap();
+        copy(&self.stage.path("before"), &self.stage.path("out"));
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).unwrap();
+        }
+    }
+}
+
+/// Dies at every point of a command, at its first, middle and last hit; tells which.
+fn die_everywhere(stage: &Stage, args: &[&str], check: impl Fn()) -> BTreeSet<String> {
+    let before = Before::of(stage);
+    let hits = hits(stage, &mut stage.command(args));
+    for (point, &hits) in &hits {
+        for hit in BTreeSet::from([1, hits.div_ceil(2), hits]) {
+            before.again();
+            let mut command = stage.command(args);
+            command.env("ROLLBOOK_CRASH_AT", format!("{point}:{hit}"));
+            assert_eq!(
+                command.output().unwrap().status.signal(),
+                Some(6),
+                "{point}:{hit}"
+            );
+            // Rows may be missing for the moment, whole meetings of them; none is there twice.
+            stage.assert_no_halves("out");
+            check();
+        }
+    }
+    hits.into_keys().collect()
+}
+
+#[test]
+fn a_compaction_that_dies_at_any_step_shows_no_row_twice_and_the_next_run_has_them_all() {
+    let stage = Stage::of(&SIZES);
+    nights(&stage, &[]);
+    stage.requests();
+    let all: Vec<_> = (0..SIZES.len()).collect();
+    let hit = die_everywhere(&stage, &["compact", "out"], || {
+        export_all(&stage, &[]);
+        assert_eq!(stage.requests(), 0);
+        stage.assert_rows(&stage.rows("out"), &all);
+        assert_eq!(uuids(&stage.path("out")).len(), SIZES.len());
+        stage.verified().with(0);
+    });
+    for point in ["EntryPut", "VoidRemoved", "PartPublished"] {
+        assert!(hit.contains(point), "{hit:?}");
+    }
+}
+
+#[test]
+fn an_erasure_that_dies_at_any_step_is_finished_by_the_next_one() {
+    let stage = Stage::of(&SIZES);
+    nights(&stage, &[]);
+    compact(&stage, &[]).with(0);
+    stage.requests();
+    let gone = stage.meeting(2);
+    let rest: Vec<_> = (0..SIZES.len()).filter(|&at| at != 2).collect();
+    let purge = ["purge", "out", "--meeting", &gone];
+    let hit = die_everywhere(&stage, &purge, || {
+        stage.run(&purge).with(0);
+        export_all(&stage, &[]);
+        assert_eq!(stage.requests(), 0);
+        stage.assert_rows(&stage.rows("out"), &rest);
+        stage.verified().with(0);
+        // Nothing that held it is kept.
+        assert_eq!(parts(&stage.path("out/_rollbook/replaced")).len(), 7);
+    });
+    for point in [
+        "EntryPut",
+        "VoidRemoved",
+        "ReplacedRemoved",
+        "PartPublished",
+    ] {
+        assert!(hit.contains(point), "{hit:?}");
+    }
+}
+
+#[test]
+fn two_compactions_and_an_export_at_once_leave_each_row_once() {
+    for round in 0..3 {
+        let stage = Stage::of(&[SIZES, SIZES].concat());
+        for night in 0..SIZES.len() {
+            stage.list("night.txt", [night]);
+            let list = ["-q", "export", "--meetings", "night.txt", "--out", "out"];
+            stage.run(&list).with(0);
+        }
+        thread::scope(|scope| {
+            let compactions = [(); 2].map(|()| scope.spawn(|| compact(&stage, &[])));
+            let export = scope.spawn(|| {
+                let mut export = stage.command(&["-q", "export", "--meetings", "list.txt"]);
+                ended(export.args(["--out", "out", "--commit-every", "1ms"]))
+            });
+            for ended in compactions {
+                ended.join().unwrap().with(0);
+            }
+            export.join().unwrap().with(0);
+        });
+        stage.run(&["verify", "out"]).with(0);
+        let mut rows = stage.rows("out");
+        rows.sort();
+        let before = rows.len();
+        rows.dedup();
+        assert_eq!((rows.len(), before), (2 * 959, 2 * 959), "round {round}");
+    }
+}
