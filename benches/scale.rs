@@ -1,5 +1,6 @@
 //! Does what an export costs follow what it brings (S1), in memory that does not grow (M1)? And how
-//! long does a dataset take to open that was committed to each hour for a year?
+//! long does a dataset take to open that was committed to each hour for a year, without a checkpoint
+//! of its ledger and with one? (`-- opening` asks that alone.)
 //!
 //! Each run is a process of its own, so that its peak of memory is its own (Linux tells it); the
 //! simulator is in the process that starts them. They take turns; figures are medians of five, and
@@ -50,6 +51,8 @@ fn main() {
     match words.as_slice() {
         ["export", base_url, list, out] => export(base_url, list, out),
         ["open", out] => open(out),
+        ["sum-up", out, report] => sum_up(out, report),
+        words if words.contains(&"opening") => opening(&tempfile::tempdir().unwrap()),
         words => bench(if words.contains(&"full") { 10 } else { 3 }),
     }
 }
@@ -102,17 +105,54 @@ fn bench(times: u64) {
         more.megabytes()
     );
 
+    opening(&home);
+}
+
+fn opening(home: &TempDir) {
     let ledger = home.path().join("ledger");
     write_ledger(&ledger);
-    let open = Child::new(vec!["open".to_owned(), ledger.to_str().unwrap().to_owned()]);
-    let [(wall, cpu)] = medians(5, || open.cpu.get(), [&mut || open.run()]);
+    let checkpoints = ledger.join("_rollbook/checkpoints");
+    let little = Work::of(home, "little", &[1]);
+    little.child.run();
+    let report = only_file(&little.out.join("_rollbook/runs"));
+    let place = ledger.to_str().unwrap().to_owned();
+    let without = Child::new(vec!["open".to_owned(), place.clone()]);
+    let with = Child::new(without.words.clone());
+    let report = report.to_str().unwrap().to_owned();
+    let sum_up = Child::new(vec!["sum-up".to_owned(), place, report]);
+    let told = |what: &str, child: &Child, (wall, cpu): (Duration, Duration)| {
+        let (wall, cpu) = (wall.as_secs_f64(), cpu.as_secs_f64());
+        let megabytes = Duration::from_millis(child.peak()).as_secs_f64() * 1.024;
+        println!("opening: {what}: {wall:.2} s, {cpu:.2} s of CPU, {megabytes:.0} MB of memory");
+    };
+
+    let [spent] = medians(5, || without.cpu.get(), [&mut || without.run()]);
+    told("without a checkpoint", &without, spent);
+    let write = &mut || {
+        if checkpoints.exists() {
+            fs::remove_dir_all(&checkpoints).unwrap();
+        }
+        sum_up.run();
+    };
+    let [spent] = medians(5, || sum_up.cpu.get(), [write]);
+    told("with the end of a run that writes one", &sum_up, spent);
+    let bytes = fs::metadata(only_file(&checkpoints)).unwrap().len();
+    println!("opening: a checkpoint of {bytes} bytes");
+    let [spent] = medians(5, || with.cpu.get(), [&mut || with.run()]);
+    told("with a checkpoint", &with, spent);
     tell(
         "opening",
         "seconds for 10,000 entries with 1,000,000 meetings",
-        wall.as_secs_f64(),
+        spent.0.as_secs_f64(),
         ..=1.0,
     );
-    println!("opening: {:.2} s of CPU", cpu.as_secs_f64());
+}
+
+fn only_file(folder: &Path) -> PathBuf {
+    let mut entries = fs::read_dir(folder).unwrap();
+    let file = entries.next().unwrap().unwrap().path();
+    assert!(entries.next().is_none());
+    file
 }
 
 /// Meetings of the embedded API, and where a run brings them.
@@ -258,19 +298,35 @@ fn export(base_url: &str, list: &str, out: &str) {
 }
 
 fn open(out: &str) {
-    let open = Dataset::open(
-        out,
-        "bench",
-        Format::Parquet,
-        Compression::of(Format::Parquet),
-    );
-    let dataset = Runtime::new().unwrap().block_on(open).unwrap();
+    let dataset = opened(&Runtime::new().unwrap(), out, "bench");
     assert!(dataset.holds(&meeting(ENTRIES, MEETINGS - 1)));
     tell_figures();
 }
 
+fn opened(runtime: &Runtime, out: &str, run_id: &str) -> Dataset {
+    let (format, compression) = (Format::Parquet, Compression::of(Format::Parquet));
+    let open = Dataset::open(out, run_id, format, compression);
+    runtime.block_on(open).unwrap()
+}
+
+/// Opens a dataset and ends the run.
+fn sum_up(out: &str, report: &str) {
+    let report = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
+    let runtime = Runtime::new().unwrap();
+    let run_id = format!("bench-{}", std::process::id());
+    let mut dataset = opened(&runtime, out, &run_id);
+    runtime.block_on(dataset.finish(&report)).unwrap();
+    tell_figures();
+}
+
+/// As different as the API's.
 fn meeting(entry: usize, number: usize) -> ConfUuid {
-    format!("{entry:016x}{number:016x}").parse().unwrap()
+    let mut chance = chance(entry, number);
+    format!("{:032x}", chance.u128(..)).parse().unwrap()
+}
+
+fn chance(entry: usize, number: usize) -> fastrand::Rng {
+    fastrand::Rng::with_seed((entry * MEETINGS + number) as u64)
 }
 
 /// A dataset as hourly runs leave it, but for what is in its parts: opening does not read them.
@@ -286,9 +342,18 @@ fn write_ledger(out: &Path) {
     let at = "2036-11-23T05:10:02.011645081Z";
     for entry in 1..=ENTRIES {
         let meetings = (0..MEETINGS).map(|number| {
+            let nanos = chance(entry, number).u32(..500_000_000);
+            let fetched = |nanos| {
+                format!(
+                    "2036-11-23T05:{:02}:{:02}.{nanos:09}Z",
+                    entry % 60,
+                    number % 60
+                )
+            };
+            let (first_fetch, last_fetch) = (fetched(nanos), fetched(nanos * 2));
             json!({
                 "conf_uuid": meeting(entry, number), "count": 1, "rows": 1, "requests": 1,
-                "first_fetch": at, "last_fetch": at, "status": "complete",
+                "first_fetch": first_fetch, "last_fetch": last_fetch, "status": "complete",
                 "proof": "single-page", "pages": 1, "seams": 0,
             })
         });

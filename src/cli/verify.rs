@@ -353,6 +353,19 @@ mod tests {
         insta::assert_snapshot!(text);
     }
 
+    #[test]
+    fn a_checkpoint_that_is_damaged_costs_no_record() {
+        let found = verification(vec![Finding::Checkpoint {
+            path: "_rollbook/checkpoints/1-0.arrow".into(),
+            reason: "is damaged".into(),
+        }]);
+        insta::assert_snapshot!(describe("attendance", &found, false), @r"
+        damaged: attendance (200 meetings, 45,123 records, 2 parts, 1.18 MiB)
+          _rollbook/checkpoints/1-0.arrow: a checkpoint that is damaged
+        next: rollbook verify --repair attendance removes the checkpoint; no record is lost with it
+        ");
+    }
+
     fn meeting(uuid: &str, rows: u64, pages: Option<u64>) -> MeetingStatement {
         MeetingStatement {
             conf_uuid: uuid.parse().unwrap(),

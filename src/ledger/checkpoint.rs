@@ -104,7 +104,9 @@ pub(super) async fn believed(store: &Store, names: Vec<Name>, objects: &[Object]
 }
 
 async fn restored(name: &Name, bytes: Bytes, objects: &[Object]) -> Option<Ledger> {
-    let (bytes, count) = intact(name, bytes).await?;
+    let Form::Known { batches: count } = Form::told(name, &bytes).await else {
+        return None;
+    };
     let mut batches = stream::iter(0..count)
         .map(|number| {
             let bytes = bytes.clone();
@@ -128,17 +130,38 @@ async fn restored(name: &Name, bytes: Bytes, objects: &[Object]) -> Option<Ledge
     (ledger.summed == name.entries).then_some(ledger)
 }
 
-/// The bytes and the number of their batches, where they are those of the name and of a form that
-/// is known.
-async fn intact(name: &Name, bytes: Bytes) -> Option<(Bytes, usize)> {
-    let digest = bytes.clone();
-    let entries = name.entries;
-    let found = tokio::task::spawn_blocking(move || Name::of(entries, &digest));
-    if found.await.ok()? != *name {
-        return None;
+/// What can be said of a checkpoint by itself.
+#[derive(Debug, PartialEq, Eq)]
+enum Form {
+    /// It is as it was written, in so many batches.
+    Known {
+        batches: usize,
+    },
+    /// It is as a newer rollbook wrote it.
+    Newer,
+    Damaged,
+}
+
+impl Form {
+    fn of(name: &Name, bytes: Bytes) -> Self {
+        if Name::of(name.entries, &bytes) != *name {
+            return Self::Damaged;
+        }
+        match open(bytes) {
+            Some(reader) if reader.schema() == columns::schema() => Self::Known {
+                batches: reader.num_batches(),
+            },
+            Some(reader) if is_newer(&reader.schema()) => Self::Newer,
+            _ => Self::Damaged,
+        }
     }
-    let reader = open(bytes.clone())?;
-    (reader.schema() == columns::schema()).then(|| (bytes, reader.num_batches()))
+
+    /// The same beside other work.
+    async fn told(name: &Name, bytes: &Bytes) -> Self {
+        let (name, bytes) = (name.clone(), bytes.clone());
+        let told = tokio::task::spawn_blocking(move || Self::of(&name, bytes));
+        told.await.unwrap_or(Self::Damaged)
+    }
 }
 
 fn open(bytes: Bytes) -> Option<FileReader<Cursor<Bytes>>> {
@@ -164,10 +187,10 @@ pub(crate) async fn fault(store: &Store, name: &Name, ledger: &Ledger) -> Result
         return Ok(Some(fault));
     }
     let damaged = || Ok(Some("is damaged".to_owned()));
-    let Some((bytes, batches)) = intact(name, bytes.clone()).await else {
-        let is_newer = Name::of(name.entries, &bytes) == *name
-            && open(bytes).is_some_and(|reader| is_newer(&reader.schema()));
-        return if is_newer { Ok(None) } else { damaged() };
+    let batches = match Form::told(name, &bytes).await {
+        Form::Known { batches } => batches,
+        Form::Newer => return Ok(None),
+        Form::Damaged => return damaged(),
     };
     let mut entries = ledger.entries.iter().take(name.entries);
     for number in 0..batches {

@@ -245,7 +245,7 @@ fn apply(ledger: &mut Ledger, entry: Entry) -> Result<()> {
 }
 
 /// What two commits of a meeting each make of a third entry.
-fn third(entry: Entry) -> Result<Ledger> {
+fn third(entry: &Entry) -> Result<Ledger> {
     let mut ledger = Ledger::default();
     for (sequence, meeting) in [(1, "m1"), (2, "m2")] {
         apply(&mut ledger, self::entry(sequence, &[meeting]))?;
@@ -257,7 +257,7 @@ fn third(entry: Entry) -> Result<Ledger> {
 
 #[test]
 fn an_entry_that_rewrites_others_holds_what_they_held_and_nothing_of_them_is_lost() {
-    let ledger = third(rewriting()).unwrap();
+    let ledger = third(&rewriting()).unwrap();
     assert_eq!(ledger.holder("m1"), Some(3));
     assert_eq!((ledger.meetings(), ledger.void().count()), (2, 2));
     assert!([1, 2].iter().all(|&old| ledger.rewrite_of(old).is_some()));
@@ -271,7 +271,7 @@ fn an_entry_that_rewrites_others_holds_what_they_held_and_nothing_of_them_is_los
         .unwrap()
         .purged
         .push(purged.conf_uuid.clone());
-    let ledger = third(purging).unwrap();
+    let ledger = third(&purging).unwrap();
     assert!(ledger.is_purged(&purged.conf_uuid) && ledger.holder("m2").is_none());
 }
 
@@ -307,10 +307,10 @@ fn an_entry_that_rewrites_others_and_holds_something_else_is_not_believed() {
     for (damage, expected) in damages {
         let mut entry = rewriting();
         damage(&mut entry);
-        let error = third(entry).unwrap_err().to_string();
+        let error = third(&entry).unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");
     }
-    let mut ledger = third(rewriting()).unwrap();
+    let mut ledger = third(&rewriting()).unwrap();
     let again = Entry {
         sequence: 4,
         ..rewriting()

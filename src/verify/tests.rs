@@ -107,6 +107,56 @@ async fn rows_of_other_meetings_than_the_commit_has_are_found_in_every_format() 
     }
 }
 
+/// Puts a checkpoint of the ledger; its path in the dataset, and its file.
+async fn sum_up(dest: &str) -> (String, PathBuf) {
+    let store = Store::open_at(dest).await.unwrap();
+    let mut ledger = Ledger::read(&store).await.unwrap();
+    ledger.sum_up(&store, 1).await.unwrap();
+    let name = checkpoint::listed(&store).await.unwrap().remove(0);
+    (name.path(), store.local(&name.path()))
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_not_believed_but_judged_and_a_repair_removes_it_alone() {
+    let (home, dest) = dataset((Format::Ndjson, Compression::None)).await;
+    let (path, file) = sum_up(&dest).await;
+    let found = verify(&dest).await.unwrap();
+    assert!(found.is_sound() && found.notes.is_empty(), "{found:?}");
+
+    // Of the same size, and no younger than it was.
+    let entry = home.path().join(entry_path(1));
+    let text = fs::read_to_string(&entry).unwrap();
+    let modified = fs::metadata(&entry).unwrap().modified().unwrap();
+    fs::write(&entry, text.replace("\"m1\"", "\"mX\"")).unwrap();
+    let of_entry = File::options().append(true).open(&entry).unwrap();
+    of_entry.set_modified(modified).unwrap();
+    let contradicts = Finding::Checkpoint {
+        path: path.clone(),
+        reason: "is not what entry 1 says".to_owned(),
+    };
+    let all = findings(&dest).await;
+    assert!(all.contains(&contradicts) && all.len() > 1, "{all:?}");
+    fs::write(&entry, text).unwrap();
+
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[99] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let damaged = Finding::Checkpoint {
+        path: path.clone(),
+        reason: "is damaged".to_owned(),
+    };
+    let found = verify(&dest).await.unwrap();
+    assert_eq!(found.findings, [damaged]);
+    let verdicts = found.per_meeting.iter().map(|meeting| meeting.verdict);
+    assert!(verdicts.into_iter().all(|it| it == Soundness::Sound));
+
+    let repair = repair(&dest).await.unwrap();
+    assert_eq!(repair.checkpoints, [path]);
+    assert!(repair.dropped.is_empty() && repair.retracted.is_empty());
+    assert!(repair.verification().is_sound() && !file.exists());
+    assert_eq!(repair.verification().meetings, 4);
+}
+
 #[tokio::test]
 async fn a_flipped_bit_is_found_in_every_format() {
     for kind in KINDS {

@@ -1,6 +1,7 @@
 //! Stores that fail: at every call of a little run, what was committed is whole, and what was not
 //! is committed by the next run.
 
+use std::cell::Cell;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,7 +43,7 @@ async fn open_on(store: Store, run_id: &str) -> Result<Dataset> {
 }
 
 /// A dataset that has lost one of two parts of its first commit, and whose only run was killed
-/// between the entry and the publishing of its second.
+/// between the entry and the publishing of its second; a checkpoint has both.
 async fn cut_off() -> TempDir {
     let home = home();
     let mut dataset = open_on(healthy(&home), "zero").await.unwrap();
@@ -51,12 +52,22 @@ async fn cut_off() -> TempDir {
     let (parts, meetings) = stage(&dataset, &[("m0", 2)]);
     let entry = dataset.entry(&parts, &meetings).unwrap();
     assert!(dataset.ledger.put(&dataset.store, entry).await.unwrap());
+    dataset.ledger.sum_up(&dataset.store, 1).await.unwrap();
+    assert_eq!(checkpoints(&home).len(), 1);
     home
 }
 
-/// Commits what is not in the dataset yet, and reports.
+fn checkpoints(home: &TempDir) -> Vec<String> {
+    let names = fs::read_dir(root(home).join(checkpoint::CHECKPOINTS)).unwrap();
+    names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// Commits what is not in the dataset yet, sums up the ledger, and reports.
 async fn little_run(store: Store, run_id: &str) -> Result<()> {
     let mut dataset = open_on(store, run_id).await?;
+    dataset.few_entries = 1;
     assert!(!dataset.is_single_writer());
     for batch in BATCHES {
         if !dataset.holds(&uuid(batch[0].0)) {
@@ -75,6 +86,8 @@ async fn is_whole(home: &TempDir, what: &str) {
     assert!(found.notes.is_empty(), "{what}: {:?}", found.notes);
     assert_eq!(found.meetings, 6, "{what}");
     assert!(staging_folders(home).is_empty(), "{what}");
+    // The new one, the old one where the new one could not be put, or both.
+    assert!((1..=2).contains(&checkpoints(home).len()), "{what}");
 }
 
 /// Runs against a store with a fault at each call in turn, until no call is left; hands what came
@@ -145,7 +158,17 @@ async fn a_call_that_is_refused_for_good_is_not_made_again_and_the_next_run_fini
     for fault in [Fault::Denied, Fault::System(ErrorKind::StorageFull)] {
         let begun = tokio::time::Instant::now();
         let script = move |number, call: &Call| (call.number == number).then_some(fault);
-        at_each_call(true, script, failed_by_name).await;
+        let needless = Cell::new(0);
+        at_each_call(true, script, |ended| {
+            if ended.is_ok() {
+                needless.set(needless.get() + 1);
+                return true;
+            }
+            failed_by_name(ended)
+        })
+        .await;
+        // Of a checkpoint: list and read; then look at the entries, put, list and remove.
+        assert_eq!(needless.get(), 6);
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }
@@ -162,6 +185,8 @@ async fn a_slow_store_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn half_of_an_entry_is_not_taken_for_the_whole() {
     let home = cut_off().await;
+    // Which would be read in their place.
+    fs::remove_dir_all(root(&home).join(checkpoint::CHECKPOINTS)).unwrap();
     let mut seen = HashSet::new();
     // Every read comes in half the first time.
     let faulty = Faulty::new(&root(&home), move |call| {
