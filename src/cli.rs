@@ -15,6 +15,7 @@ mod man;
 mod meetings;
 mod metrics;
 mod purge;
+mod reach;
 mod schema;
 mod settings;
 mod signals;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::dataset::must_be_dataset;
 use crate::error::Result;
 use crate::ledger::{Entry, Ledger};
+use crate::place::Place;
 use crate::rewrite::Rewriter;
 use crate::run_id::new_run_id;
 use crate::store::Store;
@@ -82,7 +83,8 @@ pub struct Compaction {
 ///
 /// No dataset there, a part that is not what was committed, or a store that fails. What was merged
 /// before that stays merged.
-pub async fn compact(dest: &str, options: &CompactOptions) -> Result<Compaction> {
+pub async fn compact(dest: impl Into<Place>, options: &CompactOptions) -> Result<Compaction> {
+    let place = dest.into();
     let mut done = Compaction {
         version: COMPACTION_VERSION,
         run_id: None,
@@ -99,8 +101,8 @@ pub async fn compact(dest: &str, options: &CompactOptions) -> Result<Compaction>
         kept_until: None,
     };
     if options.is_dry_run {
-        let store = Store::open_at(dest).await?;
-        must_be_dataset(&store, dest)?;
+        let store = Store::open_at(&place).await?;
+        must_be_dataset(&store, &place.dest).await?;
         let ledger = Ledger::read(&store).await?;
         done.commits = ledger.standing().count() as u64;
         for group in plan(ledger.standing(), options.target_bytes) {
@@ -113,7 +115,7 @@ pub async fn compact(dest: &str, options: &CompactOptions) -> Result<Compaction>
         return Ok(done);
     }
     let run_id = format!("compact-{}", new_run_id());
-    let mut rewriter = Rewriter::open(dest, &run_id).await?;
+    let mut rewriter = Rewriter::open(&place, &run_id).await?;
     done.run_id = Some(run_id);
     done.commits = rewriter.dataset.standing().count() as u64;
     done.bytes_after = Some(0);

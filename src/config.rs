@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::mode::Mode;
 use crate::moment::Moment;
 use crate::pii::PiiPolicy;
+use crate::place::{self, Place, StoreOptions};
 use crate::rate::Rate;
 use crate::record::Language;
 use crate::zone::Zone;
@@ -56,8 +57,11 @@ pub struct Config {
     /// Write the meetings, as the history list tells them, into a table of their own. A dataset that
     /// has the table goes on with it in any case.
     pub with_meetings: bool,
-    /// Destination: a folder, or `-` for standard output.
+    /// Destination: a folder, a bucket as [`Place`] has it, or `-` for standard output.
     pub out: Option<String>,
+    /// What a bucket's store wants to know; in no file.
+    #[serde(skip)]
+    pub store: StoreOptions,
     /// Format of the parts.
     pub format: Format,
     /// How the parts are compressed; none is [`Compression::of`] the format.
@@ -175,6 +179,7 @@ impl Default for Config {
             lookback: Duration::from_secs(3 * 86_400),
             with_meetings: false,
             out: None,
+            store: StoreOptions::default(),
             format: Format::default(),
             compression: None,
             compress: None,
@@ -257,6 +262,13 @@ impl Config {
             }
             other => return refuse(format!("base_url {url}: {other} is not http or https")),
         }
+        if let Some(out) = self
+            .out
+            .as_deref()
+            .filter(|&out| !out.is_empty() && out != "-")
+        {
+            place::parse(out)?;
+        }
         if url.query().is_some() || url.fragment().is_some() {
             return refuse("base_url: expected no query and no fragment".into());
         }
@@ -274,6 +286,16 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// A place as these settings reach it.
+    pub fn place(&self, dest: &str) -> Place {
+        Place {
+            dest: dest.to_owned(),
+            options: self.store.clone(),
+            allow_http: self.allow_http,
+            state_dir: self.state_dir.clone(),
+        }
     }
 
     /// How the parts are compressed.

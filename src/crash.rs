@@ -18,6 +18,8 @@ pub enum Point {
     ReplacedRemoved,
     /// The leftovers of a dead run are removed.
     Cleared,
+    /// In a bucket, the run's sign of life is there.
+    PulseBegun,
     /// The run's staging folder is made.
     StagingMade,
     /// The run's spool file is there under its name.
@@ -36,10 +38,16 @@ pub enum Point {
     PartSynced,
     /// A part is staged: durable, name and all.
     PartStaged,
+    /// A piece of a part, or a small part, is in a bucket.
+    PieceSent,
+    /// A part is staged in a bucket, and still on this machine.
+    PartUploaded,
     /// All parts of a batch are staged, its ledger entry is not there.
     EntryReady,
     /// The ledger entry is there, no part is published.
     EntryPut,
+    /// In a bucket, a part has its final name and its former one.
+    PartCopied,
     /// A part has its final name.
     PartPublished,
     /// A checkpoint of the ledger is made, it is not put.
@@ -52,6 +60,8 @@ pub enum Point {
     ReportReady,
     /// The report is there, the staging folder too.
     ReportPut,
+    /// In a bucket, the run's sign of life is gone, the staging folder on this machine is not.
+    PulseEnded,
     /// The staging folder is removed.
     StagingRemoved,
     /// The run's own spool file is removed, those of runs before it are not.
@@ -60,13 +70,14 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::DatasetMade,
         Self::PartRecovered,
         Self::Retracted,
         Self::VoidRemoved,
         Self::ReplacedRemoved,
         Self::Cleared,
+        Self::PulseBegun,
         Self::StagingMade,
         Self::SpoolMade,
         Self::FrameTorn,
@@ -76,14 +87,18 @@ impl Point {
         Self::PartWritten,
         Self::PartSynced,
         Self::PartStaged,
+        Self::PieceSent,
+        Self::PartUploaded,
         Self::EntryReady,
         Self::EntryPut,
+        Self::PartCopied,
         Self::PartPublished,
         Self::CheckpointReady,
         Self::CheckpointPut,
         Self::CheckpointRemoved,
         Self::ReportReady,
         Self::ReportPut,
+        Self::PulseEnded,
         Self::StagingRemoved,
         Self::SpoolRemoved,
     ];

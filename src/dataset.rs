@@ -9,6 +9,7 @@ mod covered;
 mod held;
 mod layout;
 mod left;
+mod pulse;
 mod recovery;
 mod rewriting;
 mod room;
@@ -16,6 +17,7 @@ mod staging;
 mod status;
 
 use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -28,6 +30,7 @@ use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::checkpoint;
 use crate::ledger::{self, Asked, CommittedMeeting, Entry, Ledger, Part};
+use crate::place::Place;
 use crate::report::Report;
 use crate::store::{Object, Store};
 use crate::table::Table;
@@ -35,6 +38,7 @@ use crate::uuid::ConfUuid;
 use crate::writer::{StagedPart, extension};
 
 use layout::{HOME, PROBE, report_path};
+use pulse::Pulse;
 use staging::{Gate, Staging};
 
 pub(crate) use held::Held;
@@ -55,6 +59,8 @@ pub struct Dataset {
     run_id: String,
     staging: Option<Staging>,
     staging_path: PathBuf,
+    /// What a run in a bucket has instead of a lock that others see.
+    pulse: Option<Pulse>,
     recovery: Recovery,
     beside: Vec<String>,
     asked: Option<Asked>,
@@ -97,30 +103,31 @@ impl Dataset {
     /// A dataset of another format or of a newer rollbook, a ledger with holes, parts that no
     /// ledger knows, a run of the same name.
     pub async fn open(
-        dest: &str,
+        dest: impl Into<Place>,
         run_id: &str,
         format: Format,
         compression: Compression,
     ) -> Result<Self> {
         plain_run_id(run_id)?;
-        let store = Store::create_at(dest).await?;
+        let store = Store::create_at(&dest.into()).await?;
         Self::open_on(store, run_id, format, compression).await
     }
 
     /// Opens a dataset as [`Dataset::open`] does, unless another run is at work on it. Of two that
-    /// do so at the same moment, one gets it.
+    /// do so at the same moment, one gets it; of two on different machines, in a bucket, one or
+    /// none.
     ///
     /// # Errors
     ///
     /// Those of [`Dataset::open`]; [`Error::Busy`] names the runs.
     pub async fn open_alone(
-        dest: &str,
+        dest: impl Into<Place>,
         run_id: &str,
         format: Format,
         compression: Compression,
     ) -> Result<Self> {
         plain_run_id(run_id)?;
-        let store = Store::create_at(dest).await?;
+        let store = Store::create_at(&dest.into()).await?;
         Self::enter(store, run_id, format, compression, true).await
     }
 
@@ -142,25 +149,46 @@ impl Dataset {
         is_alone: bool,
     ) -> Result<Self> {
         let root = store.local("");
-        let place = root.clone();
-        let (gate, (abandoned, beside)) = folder::blocking("open", &root, move || {
-            for folder in [ledger::FOLDER, RUNS, STAGING] {
-                folder::create(&place.join(folder))?;
-            }
-            point(Point::DatasetMade);
-            let gate = Gate::enter(&place)?;
-            let found = Staging::sort(&place, &gate)?;
-            Ok((gate, found))
-        })
-        .await?;
+        let (place, own, is_remote) = (root.clone(), run_id.to_owned(), store.is_remote());
+        let (gate, (abandoned, mut beside), mut staging) =
+            folder::blocking("open", &root, move || {
+                for folder in [ledger::FOLDER, RUNS, STAGING] {
+                    folder::create(&place.join(folder))?;
+                }
+                point(Point::DatasetMade);
+                let gate = Gate::enter(&place)?;
+                let found = Staging::sort(&place, &gate)?;
+                // Whoever finds this run's sign of life in the bucket knows then whether it lives.
+                let staging = is_remote
+                    .then(|| Staging::create(place.join(STAGING).join(own), &gate))
+                    .transpose()?;
+                Ok((gate, found, staging))
+            })
+            .await?;
+        let (mut pulse, mut left) = (None, Vec::new());
+        if is_remote {
+            let dead: Vec<_> = abandoned.iter().map(Staging::run_id).collect();
+            let (begun, others) = Pulse::begin(&store, run_id, &dead).await?;
+            pulse = Some(begun);
+            left = others.abandoned;
+            beside.extend(others.live);
+            beside.sort_unstable();
+            beside.dedup();
+        }
         // Nobody joins them before this one gives the gate back.
         if is_alone && !beside.is_empty() {
+            if let Some(pulse) = pulse {
+                pulse.end(&store).await?;
+            }
+            if let Some(staging) = staging {
+                staging.remove(&gate)?;
+            }
             return Err(Error::Busy { runs: beside });
         }
         store.probe(&format!("{PROBE}{run_id}")).await?;
         if let Some(other) = beside.first().filter(|_| store.is_single_writer()) {
             return Err(Error::Dataset {
-                path: root.display().to_string(),
+                path: store.shown(""),
                 reason: format!(
                     "run {other} goes on here, and this store would not notice if both wrote the \
                      same ledger entry; wait until it has ended"
@@ -177,6 +205,7 @@ impl Dataset {
             run_id: run_id.to_owned(),
             staging: None,
             staging_path: root.join(STAGING).join(run_id),
+            pulse,
             recovery: Recovery::default(),
             beside,
             asked: None,
@@ -187,7 +216,13 @@ impl Dataset {
         dataset.room_for_tables().await?;
         dataset.recover(&visible).await?;
         let path = dataset.staging_path.clone();
-        dataset.recovery.cleared = abandoned.len() as u64;
+        let mut cleared: HashSet<_> = abandoned.iter().map(Staging::run_id).collect();
+        for trace in left {
+            cleared.insert(trace.run_id.clone());
+            trace.clear(&dataset.store).await?;
+            point(Point::Cleared);
+        }
+        dataset.recovery.cleared = cleared.len() as u64;
         let staging = folder::blocking("create", &root, move || {
             let mut abandoned = abandoned.into_iter();
             abandoned.try_for_each(|staging| {
@@ -195,7 +230,10 @@ impl Dataset {
                 point(Point::Cleared);
                 Ok(())
             })?;
-            let staging = Staging::create(path, &gate)?;
+            let staging = match staging.take() {
+                Some(staging) => staging,
+                None => Staging::create(path, &gate)?,
+            };
             point(Point::StagingMade);
             Ok(staging)
         })
@@ -271,8 +309,8 @@ impl Dataset {
     }
 
     /// The dataset's one name, however the destination was spelt.
-    pub(crate) fn place(&self) -> PathBuf {
-        self.store.local("")
+    pub(crate) fn place(&self) -> String {
+        self.store.shown("")
     }
 
     /// Whether the store lets two runs at once take the same number in the ledger.
@@ -303,6 +341,7 @@ impl Dataset {
         meetings: Vec<CommittedMeeting>,
     ) -> Result<Commit> {
         self.check(&parts, &meetings)?;
+        let mut is_staged = !self.store.is_remote();
         loop {
             let already: Vec<_> = meetings
                 .iter()
@@ -311,11 +350,10 @@ impl Dataset {
                 .cloned()
                 .collect();
             if !already.is_empty() {
-                for part in parts {
-                    self.store.remove(&self.staged_path(&part)?).await?;
-                }
+                self.give_up(&parts, is_staged).await?;
                 return Ok(Commit::Conflict { already });
             }
+            self.bring(&parts, &mut is_staged).await?;
             let entry = self.entry(&parts, &meetings)?;
             point(Point::EntryReady);
             if self.ledger.put(&self.store, entry.clone()).await? {
@@ -430,12 +468,47 @@ impl Dataset {
         })
     }
 
+    /// Brings parts into the store's staging folder, if they are not there.
+    async fn bring(&self, parts: &[StagedPart], is_staged: &mut bool) -> Result<()> {
+        if !std::mem::replace(is_staged, true) {
+            for part in parts {
+                self.upload(part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes parts that are not to be committed.
+    async fn give_up(&self, parts: &[StagedPart], is_staged: bool) -> Result<()> {
+        for part in parts {
+            self.store.remove(&self.staged_path(part)?).await?;
+            if !is_staged {
+                self.remove_local(part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings a part from this machine into the bucket's staging folder.
+    async fn upload(&self, part: &StagedPart) -> Result<()> {
+        let staged = self.staged_path(part)?;
+        self.store.upload(&part.path, part.bytes, &staged).await?;
+        point(Point::PartUploaded);
+        self.remove_local(part).await
+    }
+
+    async fn remove_local(&self, part: &StagedPart) -> Result<()> {
+        let path = part.path.clone();
+        let remove = move || fs::remove_file(&path).map_err(Error::file("remove", &path));
+        folder::blocking("remove", &part.path, remove).await
+    }
+
     /// Gives the parts of a commit their final names.
     async fn publish(&mut self, entry: &Entry) -> Result<()> {
         self.is_published = false;
         for part in &entry.parts {
             // Another run may have found the entry and been quicker.
-            if !self.store.publish(&part.staged, &part.path).await?
+            if !self.publish_part(part).await?
                 && self.store.size(&part.path).await? != Some(part.bytes)
             {
                 return Err(Error::Dataset {
@@ -447,6 +520,17 @@ impl Dataset {
         }
         self.is_published = true;
         Ok(())
+    }
+
+    /// Gives one part its final name; says whether it had its former one.
+    async fn publish_part(&self, part: &Part) -> Result<bool> {
+        let Part {
+            staged,
+            path,
+            bytes,
+            ..
+        } = part;
+        self.store.publish(staged, path, *bytes).await
     }
 
     /// A staged part's path inside the dataset.
@@ -470,7 +554,7 @@ impl Dataset {
             .find(|part| part.path.split_once('.').map(|(_, found)| found) != Some(extension));
         match other {
             Some(part) => Err(Error::Dataset {
-                path: self.store.local(&part.path).display().to_string(),
+                path: self.store.shown(&part.path),
                 reason: format!(
                     "the dataset's parts are not .{extension}; keep its format, or choose another \
                      destination"

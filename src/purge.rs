@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::ledger::Entry;
+use crate::place::Place;
 use crate::rewrite::Rewriter;
 use crate::run_id::new_run_id;
 use crate::uuid::ConfUuid;
@@ -45,9 +46,11 @@ pub struct Purge {
 ///
 /// A meeting that the dataset does not hold: nothing is changed then. A part that is not what was
 /// committed, or a store that fails: the meetings that were erased before stay erased.
-pub async fn purge(dest: &str, meetings: &[ConfUuid]) -> Result<Purge> {
+pub async fn purge(dest: impl Into<Place>, meetings: &[ConfUuid]) -> Result<Purge> {
+    let place = dest.into();
+    let dest = place.dest.clone();
     let run_id = format!("purge-{}", new_run_id());
-    let mut rewriter = Rewriter::open(dest, &run_id).await?;
+    let mut rewriter = Rewriter::open(&place, &run_id).await?;
     let mut done = Purge {
         version: PURGE_VERSION,
         run_id,
@@ -65,7 +68,7 @@ pub async fn purge(dest: &str, meetings: &[ConfUuid]) -> Result<Purge> {
         } else {
             rewriter.dataset.leave().await?;
             return Err(Error::Dataset {
-                path: dest.to_owned(),
+                path: dest,
                 reason: format!(
                     "does not hold meeting {meeting}, and nothing was changed; is the UUID right?"
                 ),
@@ -78,7 +81,7 @@ pub async fn purge(dest: &str, meetings: &[ConfUuid]) -> Result<Purge> {
         let Some(entry) = rewriter.dataset.standing().find(holds).cloned() else {
             // Dropped as lost meanwhile: there is no row of it, but it would be fetched again.
             return Err(Error::Dataset {
-                path: dest.to_owned(),
+                path: dest,
                 reason: format!(
                     "another run dropped {} of the meetings; purge them again when it has ended",
                     wanted.len()

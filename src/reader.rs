@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, new_null_array};
@@ -42,17 +41,16 @@ pub(crate) struct PartReader {
 }
 
 impl PartReader {
-    /// Opens a part of a table.
+    /// Reads a part of a table from its file; its path tells its format, and names it in errors.
     ///
     /// # Errors
     ///
-    /// A file that cannot be opened, or that is no part of rollbook's.
-    pub(crate) fn open(path: &Path, table: Table) -> Result<Self> {
-        let file = File::open(path).map_err(Error::file("open", path))?;
-        let (metadata, batches) = batches(file, path, table)
-            .map_err(|fault| unreadable(&path.display().to_string(), &*fault))?;
+    /// A file that is no part of rollbook's.
+    pub(crate) fn new(file: File, path: &str, table: Table) -> Result<Self> {
+        let (metadata, batches) =
+            batches(file, path, table).map_err(|fault| unreadable(path, &*fault))?;
         Ok(Self {
-            path: path.display().to_string(),
+            path: path.to_owned(),
             table,
             batches,
             provenance: Provenance::from_metadata(&metadata),
@@ -84,10 +82,10 @@ fn unreadable(path: &str, fault: &(dyn std::error::Error + Send + Sync)) -> Erro
 
 fn batches(
     file: File,
-    path: &Path,
+    path: &str,
     table: Table,
 ) -> Result<(HashMap<String, String>, Batches), Fault> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = path.rsplit('/').next().unwrap_or(path);
     let form = name.split_once('.').and_then(|(_, found)| form_of(found));
     let lines: Box<dyn BufRead> = match form {
         Some((Format::Parquet, _)) => {

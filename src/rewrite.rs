@@ -4,11 +4,15 @@
 //! the hash that it was committed with: what is damaged is never blessed by being written again.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Seek;
+use std::path::Path;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
+use tokio::runtime::Handle;
 
 use crate::compression::Compression;
 use crate::config::Format;
@@ -16,8 +20,10 @@ use crate::dataset::{Dataset, fingerprint};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::{Entry, Part, Rewrite};
+use crate::place::Place;
 use crate::reader::PartReader;
 use crate::record::{Column, Language, Provenance};
+use crate::store::Store;
 use crate::table::Table;
 use crate::uuid::ConfUuid;
 use crate::writer::{BatchWriter, PartOptions, StagedPart};
@@ -42,8 +48,8 @@ pub(crate) struct Rewritten {
 
 impl Rewriter {
     /// Opens a dataset for it, as a run of this name.
-    pub(crate) async fn open(dest: &str, run_id: &str) -> Result<Self> {
-        let (dataset, format, compression) = Dataset::open_as_it_is(dest, run_id).await?;
+    pub(crate) async fn open(place: &Place, run_id: &str) -> Result<Self> {
+        let (dataset, format, compression) = Dataset::open_as_it_is(place, run_id).await?;
         Ok(Self {
             dataset,
             format,
@@ -68,9 +74,10 @@ impl Rewriter {
         let sources = Sources {
             parts: entries
                 .iter()
-                .flat_map(|entry| &entry.parts)
-                .map(|part| (self.dataset.local(part), part.clone()))
+                .flat_map(|entry| entry.parts.clone())
                 .collect(),
+            store: self.dataset.store().clone(),
+            runtime: Handle::current(),
             without: purged.iter().map(|uuid| uuid.as_str().to_owned()).collect(),
             is_readable_without: self.dataset.has_parts_beside(entries),
         };
@@ -103,8 +110,10 @@ impl Rewriter {
 
 /// The parts of some commits, and which of their rows stay.
 struct Sources {
-    /// Where each lies, and what it was committed as.
-    parts: Vec<(PathBuf, Part)>,
+    parts: Vec<Part>,
+    store: Store,
+    /// Waits for the store where blocking is allowed.
+    runtime: Handle,
     /// Meetings whose rows do not stay.
     without: HashSet<String>,
     /// There are other parts, so that none is needed where no row stays.
@@ -131,9 +140,9 @@ impl Sources {
         };
         let mut writer = BatchWriter::new(options, staging.to_owned()).in_series(series);
         let mut described = Vec::new();
-        for (path, part) in &self.parts {
-            for batch in PartReader::open(path, part.table())? {
-                let batch = self.staying(batch?, path)?;
+        for part in &self.parts {
+            for batch in PartReader::new(self.open(part)?, &part.path, part.table())? {
+                let batch = self.staying(batch?, part)?;
                 match part.table() {
                     Table::Records => writer.whole(&[batch])?,
                     Table::Meetings => described.push(batch),
@@ -144,13 +153,10 @@ impl Sources {
             writer.empty_part()?;
         }
         let mut staged: Vec<_> = writer.finish()?.into_iter().collect();
-        if self
-            .parts
-            .iter()
-            .any(|(_, part)| part.table() == Table::Meetings)
-        {
+        let mut parts = self.parts.iter();
+        if parts.any(|part| part.table() == Table::Meetings) {
             let rows = concat_batches(&Table::Meetings.schema(), &described)
-                .map_err(|fault| unwritten(staging, &fault))?;
+                .map_err(|fault| unwritten("the meetings table", &fault))?;
             staged.extend(writer.meetings(&rows)?);
         }
         Ok(staged)
@@ -160,17 +166,15 @@ impl Sources {
     fn provenance(&self) -> Result<Option<Provenance>> {
         let mut sites = BTreeSet::new();
         let mut all = None;
-        for (path, part) in &self.parts {
-            if fingerprint(path)? != Some((part.bytes, part.sha256.clone())) {
-                return Err(Error::Dataset {
-                    path: path.display().to_string(),
-                    reason: "is not what was committed; `rollbook verify --repair` drops it, and \
-                             the same export fetches it again"
-                        .to_owned(),
-                });
+        for part in &self.parts {
+            let mut file = self.open(part)?;
+            let path = self.store.local(&part.path);
+            if fingerprint(&mut file, &path)? != (part.bytes, part.sha256.clone()) {
+                return Err(self.damaged(part, "is not what was committed"));
             }
-            let found = PartReader::open(path, part.table())?.provenance().cloned();
-            let found = found.unwrap_or_else(unknown);
+            file.rewind().map_err(Error::file("read", &path))?;
+            let reader = PartReader::new(file, &part.path, part.table())?;
+            let found = reader.provenance().cloned().unwrap_or_else(unknown);
             sites.insert(found.base_url.clone());
             all.get_or_insert(found);
         }
@@ -181,8 +185,22 @@ impl Sources {
         }))
     }
 
+    fn open(&self, part: &Part) -> Result<File> {
+        let file = self.runtime.block_on(self.store.fetch(&part.path))?;
+        file.ok_or_else(|| self.damaged(part, "is gone"))
+    }
+
+    fn damaged(&self, part: &Part, what: &str) -> Error {
+        Error::Dataset {
+            path: self.store.shown(&part.path),
+            reason: format!(
+                "{what}; `rollbook verify --repair` drops it, and the same export fetches it again"
+            ),
+        }
+    }
+
     /// The rows that stay.
-    fn staying(&self, batch: RecordBatch, path: &Path) -> Result<RecordBatch> {
+    fn staying(&self, batch: RecordBatch, part: &Part) -> Result<RecordBatch> {
         if self.without.is_empty() {
             return Ok(batch);
         }
@@ -194,13 +212,13 @@ impl Sources {
             .flat_map(|meetings| meetings.iter())
             .map(|meeting| Some(meeting.is_none_or(|meeting| !self.without.contains(meeting))))
             .collect();
-        filter_record_batch(&batch, &stays).map_err(|fault| unwritten(path, &fault))
+        filter_record_batch(&batch, &stays).map_err(|fault| unwritten(&part.path, &fault))
     }
 }
 
-fn unwritten(path: &Path, fault: &arrow::error::ArrowError) -> Error {
+fn unwritten(path: &str, fault: &ArrowError) -> Error {
     Error::Dataset {
-        path: path.display().to_string(),
+        path: path.to_owned(),
         reason: format!("cannot be written again: {fault}"),
     }
 }

@@ -1,30 +1,48 @@
 //! Where a dataset lies: named objects that are created once, moved and listed.
 //!
-//! The only place that knows `object_store`. Today it is a local folder; a bucket fits behind the
-//! same few calls, with parts uploaded from a local staging folder. What may pass is tried again.
-//! It decides nothing: what is committed is the ledger's business.
+//! The only place that knows `object_store`: a local folder, or a bucket behind the same few calls.
+//! Parts are local files first; of a bucket, its folder here holds them until they are uploaded.
+//! What may pass is tried again. It decides nothing: what is committed is the ledger's business.
 
+mod bucket;
+mod fault;
 #[cfg(test)]
 mod faulty;
 mod patience;
+mod upload;
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Seek, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use sha2::{Digest, Sha256};
 
+use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
+use crate::hex::hex;
+use crate::place::{self, BucketUrl, Place, StoreOptions, Target};
 
 use self::patience::patiently;
 
 #[cfg(test)]
 pub(crate) use self::faulty::{Call, Fault, Faulty, Operation};
+pub(crate) use self::upload::is_note;
+
+/// What is read of an object at once, where it is not read whole.
+const STRETCH: u64 = 8 << 20;
+
+/// How many request times a call to a bucket may take until it is not tried again.
+const PATIENCE: u32 = 2;
 
 /// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,52 +58,134 @@ pub(crate) struct Object {
 /// The place of one dataset.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
+    /// The dataset, or what this machine holds of one in a bucket.
     root: PathBuf,
     objects: Arc<dyn ObjectStore>,
+    bucket: Option<Arc<Bucket>>,
+    /// How long a call that fails is tried again.
+    patience: Duration,
     /// The store was seen to create a name a second time: whoever comes second is not told.
     is_single_writer: bool,
 }
 
+/// What a bucket has beyond a folder.
+struct Bucket {
+    url: BucketUrl,
+    pieces: Arc<dyn MultipartStore>,
+    options: StoreOptions,
+    /// Goes with the last who uses it.
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl std::fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.url.shown(""))
+    }
+}
+
 impl Store {
-    /// The place that a destination names; made if it does not exist.
-    pub(crate) async fn create_at(dest: &str) -> Result<Self> {
-        let root = local_root(dest)?;
-        let folder = root.clone();
-        folder::blocking("create", &root, move || folder::create(&folder)).await?;
-        Self::open_at(dest).await
+    /// The place that a destination names; a folder is made if it does not exist.
+    pub(crate) async fn create_at(place: &Place) -> Result<Self> {
+        if let Target::Folder(root) = place::parse(&place.dest)? {
+            let folder = root.clone();
+            folder::blocking("create", &root, move || folder::create(&folder)).await?;
+        }
+        Self::open_at(place).await
     }
 
     /// The place that a destination names; it must exist.
-    pub(crate) async fn open_at(dest: &str) -> Result<Self> {
-        let root = local_root(dest)?;
-        let prefix = root.clone();
-        folder::blocking("open", &root, move || {
-            let root = prefix
-                .canonicalize()
-                .map_err(Error::file("open", &prefix))?;
-            let objects = LocalFileSystem::new_with_prefix(&root)
-                .map_err(failed("open", ""))?
-                // Contents and names are synced before a call says that they are there.
-                .with_fsync(true);
-            Ok(Self {
-                root,
-                objects: Arc::new(objects),
-                is_single_writer: false,
-            })
-        })
-        .await
+    pub(crate) async fn open_at(place: &Place) -> Result<Self> {
+        match place::parse(&place.dest)? {
+            Target::Folder(root) => {
+                let prefix = root.clone();
+                folder::blocking("open", &root, move || {
+                    let root = prefix
+                        .canonicalize()
+                        .map_err(Error::file("open", &prefix))?;
+                    let objects = LocalFileSystem::new_with_prefix(&root)
+                        .map_err(failed("open", ""))?
+                        // Contents and names are synced before a call says that they are there.
+                        .with_fsync(true);
+                    Ok(Self::on(root, Arc::new(objects)))
+                })
+                .await
+            }
+            Target::Bucket(url) => {
+                let place = place.clone();
+                let shown = PathBuf::from(url.shown(""));
+                folder::blocking("open", &shown, move || Self::of_bucket(url, place)).await
+            }
+        }
     }
 
-    /// An object as a local file.
+    /// The objects of a local folder.
+    fn on(root: PathBuf, objects: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            root,
+            objects,
+            bucket: None,
+            patience: Duration::MAX,
+            is_single_writer: false,
+        }
+    }
+
+    fn of_bucket(url: BucketUrl, place: Place) -> Result<Self> {
+        let client = bucket::connect(&url, &place)?;
+        let (root, folder) = match &place.state_dir {
+            Some(state_dir) => {
+                // One for each dataset, so that runs of this machine see each other's locks.
+                let name = Sha256::digest(format!("{} {}", url.shown(""), client.endpoint));
+                let name = hex(&name).chars().take(16).collect::<String>();
+                let root = state_dir.join("buckets").join(name);
+                folder::create_private(&root)?;
+                (root, None)
+            }
+            None => {
+                let nowhere = std::path::Path::new("a temporary folder");
+                let folder = tempfile::tempdir().map_err(Error::file("create", nowhere))?;
+                (folder.path().to_owned(), Some(folder))
+            }
+        };
+        Ok(Self {
+            root,
+            objects: client.objects,
+            bucket: Some(Arc::new(Bucket {
+                url,
+                pieces: client.pieces,
+                options: place.options,
+                _folder: folder,
+            })),
+            patience: client.timeout * PATIENCE,
+            is_single_writer: false,
+        })
+    }
+
+    /// Whether it lies in a network: there are no locks, and nothing is written in place.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.bucket.is_some()
+    }
+
+    /// An object as a local file; of a bucket, where one that is not uploaded yet is.
     pub(crate) fn local(&self, path: &str) -> PathBuf {
         self.root.join(path)
+    }
+
+    /// An object's name as people know it.
+    pub(crate) fn shown(&self, path: &str) -> String {
+        match &self.bucket {
+            Some(bucket) => bucket.url.shown(path),
+            None => self.local(path).display().to_string(),
+        }
     }
 
     /// Tries out whether the store creates a name only once, under a name that nobody else has.
     pub(crate) async fn probe(&mut self, path: &str) -> Result<()> {
         // Whether the first one's answer came does not matter; the second must be refused.
-        self.create(path, "first".into()).await?;
-        self.is_single_writer = self.create(path, "second".into()).await?;
+        self.is_single_writer = match self.create(path, "first".into()).await {
+            Err(error) if is_not_implemented(&error) => true,
+            Err(error) => return Err(error),
+            Ok(_) => self.create(path, "second".into()).await?,
+        };
         self.remove(path).await
     }
 
@@ -101,22 +201,57 @@ impl Store {
         if self.is_single_writer && self.size(path).await?.is_some() {
             return Ok(false);
         }
-        let put = patiently(|| {
+        // One that ignores the condition, or refuses to hear of it, needs none.
+        let mode = match self.is_single_writer {
+            true => PutMode::Overwrite,
+            false => PutMode::Create,
+        };
+        let put = patiently(self.patience, async || {
             let payload = PutPayload::from_bytes(bytes.clone());
-            self.objects
-                .put_opts(&place, payload, PutMode::Create.into())
+            let put = self.objects.put_opts(&place, payload, mode.clone().into());
+            match put.await {
+                // Somebody else is about to create it, and may fail to.
+                Err(object_store::Error::AlreadyExists { path, source })
+                    if self.is_remote() && !self.is_there(&place).await? =>
+                {
+                    Err(object_store::Error::Generic {
+                        store: "bucket",
+                        source: format!("{path} is there and is not: {source}").into(),
+                    })
+                }
+                put => put,
+            }
         });
         match put.await {
             Ok(_) => Ok(true),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(error) => Err(failed("create", path)(error)),
+            Err(error) => Err(self.failed("create", path)(error)),
+        }
+    }
+
+    /// Writes an object, whatever was there.
+    pub(crate) async fn write(&self, path: &str, bytes: Bytes) -> Result<()> {
+        let place = parse("write", path)?;
+        let put = patiently(self.patience, || {
+            self.objects
+                .put(&place, PutPayload::from_bytes(bytes.clone()))
+        });
+        put.await.map_err(self.failed("write", path))?;
+        Ok(())
+    }
+
+    async fn is_there(&self, place: &Path) -> object_store::Result<bool> {
+        match self.objects.head(place).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
     /// An object's bytes, or nothing where there is no such object.
     pub(crate) async fn read(&self, path: &str) -> Result<Option<Bytes>> {
         let place = parse("read", path)?;
-        let read = patiently(async || {
+        let read = patiently(self.patience, async || {
             let found = self.objects.get(&place).await?;
             let expected = found.meta.size;
             let bytes = found.bytes().await?;
@@ -132,34 +267,38 @@ impl Store {
         match read.await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(failed("read", path)(error)),
+            Err(error) => Err(self.failed("read", path)(error)),
         }
     }
 
     /// An object's size, or nothing where there is no such object.
     pub(crate) async fn size(&self, path: &str) -> Result<Option<u64>> {
         let place = parse("read", path)?;
-        match patiently(|| self.objects.head(&place)).await {
+        match patiently(self.patience, || self.objects.head(&place)).await {
             Ok(found) => Ok(Some(found.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(failed("read", path)(error)),
+            Err(error) => Err(self.failed("read", path)(error)),
         }
     }
 
     /// The objects directly in a folder (`""` is the dataset's own), by name.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Object>> {
         let prefix = parse("list", folder)?;
-        let mut objects: Vec<_> = patiently(|| self.objects.list_with_delimiter(Some(&prefix)))
-            .await
-            .map_err(failed("list", folder))?
-            .objects
-            .into_iter()
-            .map(|object| Object {
-                path: object.location.to_string(),
-                bytes: object.size,
-                modified: object.last_modified,
-            })
-            .collect();
+        let mut objects: Vec<_> = patiently(self.patience, || {
+            self.objects.list_with_delimiter(Some(&prefix))
+        })
+        .await
+        .map_err(self.failed("list", folder))?
+        .objects
+        .into_iter()
+        .map(|object| Object {
+            path: object.location.to_string(),
+            bytes: object.size,
+            modified: object.last_modified,
+        })
+        .collect();
+        // Some stores list a folder that was made as an object in itself.
+        objects.retain(|object| object.path != prefix.as_ref());
         objects.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(objects)
     }
@@ -170,35 +309,137 @@ impl Store {
         Ok(objects.map(|object| (object.path, object.bytes)).collect())
     }
 
-    /// Moves an object to its final name, durably; says whether there was one to move. Where an
-    /// answer was lost, it says no though there was: what has the final name decides.
-    pub(crate) async fn publish(&self, from: &str, to: &str) -> Result<bool> {
+    /// The folders directly in a folder, by name.
+    pub(crate) async fn folders(&self, folder: &str) -> Result<Vec<String>> {
+        let prefix = parse("list", folder)?;
+        let listed = patiently(self.patience, || {
+            self.objects.list_with_delimiter(Some(&prefix))
+        });
+        let listed = listed.await.map_err(self.failed("list", folder))?;
+        let mut folders: Vec<_> = listed
+            .common_prefixes
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        folders.sort_unstable();
+        Ok(folders)
+    }
+
+    /// Moves an object of this many bytes to its final name, durably; says whether there was one
+    /// to move. Where an answer was lost, it says no though there was: what has the final name
+    /// decides.
+    pub(crate) async fn publish(&self, from: &str, to: &str, bytes: u64) -> Result<bool> {
         let (place, aim) = (parse("publish", from)?, parse("publish", to)?);
-        match patiently(|| self.objects.rename(&place, &aim)).await {
+        let moved = patiently(self.patience, async || {
+            if !self.is_remote() {
+                return self.objects.rename(&place, &aim).await;
+            }
+            self.objects.copy(&place, &aim).await?;
+            // Whoever has no other copy does not take the store's word for it.
+            match self.objects.head(&aim).await?.size {
+                there if there == bytes => Ok(()),
+                there => Err(object_store::Error::Generic {
+                    store: "bucket",
+                    source: format!("{there} of {bytes} bytes were copied").into(),
+                }),
+            }
+        });
+        match moved.await {
+            Ok(()) if self.is_remote() => {
+                point(Point::PartCopied);
+                self.remove(from).await?;
+                Ok(true)
+            }
             Ok(()) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(failed("publish", to)(error)),
+            Err(error) => Err(self.failed("publish", to)(error)),
         }
     }
 
     /// Removes an object; it is fine if it is gone already.
     pub(crate) async fn remove(&self, path: &str) -> Result<()> {
         let place = parse("remove", path)?;
-        match patiently(|| self.objects.delete(&place)).await {
+        match patiently(self.patience, || self.objects.delete(&place)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed("remove", path)(error)),
+            Err(error) => Err(self.failed("remove", path)(error)),
+        }
+    }
+
+    /// An object as an open file, or nothing where there is no such object. Of a bucket it is a
+    /// copy that nobody else sees.
+    pub(crate) async fn fetch(&self, path: &str) -> Result<Option<File>> {
+        let local = self.local(path);
+        if !self.is_remote() {
+            let place = local.clone();
+            return folder::blocking("open", &local, move || open(&place)).await;
+        }
+        let Some(bytes) = self.size(path).await? else {
+            return Ok(None);
+        };
+        let place = parse("read", path)?;
+        let root = self.root.clone();
+        let create = move || tempfile::tempfile_in(&root).map_err(Error::file("create", &root));
+        let mut file = folder::blocking("create", &local, create).await?;
+        let mut from = 0;
+        while from < bytes {
+            let range = from..bytes.min(from + STRETCH);
+            let read = patiently(self.patience, || {
+                self.objects.get_range(&place, range.clone())
+            });
+            let stretch = match read.await {
+                Ok(stretch) if stretch.len() as u64 == range.end - range.start => stretch,
+                Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(self.failed("read", path)(error)),
+                Ok(stretch) => {
+                    let reason = format!("{} of its bytes came at {from}", stretch.len());
+                    let path = self.shown(path);
+                    return Err(Error::Dataset { path, reason });
+                }
+            };
+            from = range.end;
+            let place = local.clone();
+            file = folder::blocking("write", &local, move || {
+                file.write_all(&stretch)
+                    .map_err(Error::file("write", &place))?;
+                Ok(file)
+            })
+            .await?;
+        }
+        file.rewind().map_err(Error::file("read", &local))?;
+        Ok(Some(file))
+    }
+
+    /// What failed, without the secrets of whoever came.
+    fn failed(
+        &self,
+        action: &'static str,
+        path: &str,
+    ) -> impl FnOnce(object_store::Error) -> Error {
+        let bucket = self.bucket.clone();
+        let path = path.to_owned();
+        move |error| match bucket {
+            None => failed(action, &path)(error),
+            Some(bucket) => {
+                let error = fault::clean(error, bucket.options.secrets());
+                failed(action, &bucket.url.shown(&path))(error)
+            }
         }
     }
 }
 
-fn local_root(dest: &str) -> Result<PathBuf> {
-    match dest.split_once("://") {
-        Some((scheme, _)) => Err(Error::Config(format!(
-            "{dest}: {scheme} destinations are not supported; use a folder"
-        ))),
-        None if dest.is_empty() => Err(Error::Config("the destination is empty".to_owned())),
-        None => Ok(PathBuf::from(dest)),
+/// A local file, or nothing where there is none.
+fn open(path: &std::path::Path) -> Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::file("open", path)(error)),
     }
+}
+
+/// Whether a store says that it knows no conditions at all.
+fn is_not_implemented(error: &Error) -> bool {
+    let text = error.chain();
+    text.contains("501 Not Implemented") || text.contains("NotImplemented")
 }
 
 fn parse(action: &'static str, path: &str) -> Result<Path> {
@@ -221,7 +462,8 @@ mod tests {
     async fn store() -> (tempfile::TempDir, Store) {
         let home = tempfile::tempdir().unwrap();
         let dest = home.path().join("lake/attendance");
-        let store = Store::create_at(dest.to_str().unwrap()).await.unwrap();
+        let place = dest.to_str().unwrap().into();
+        let store = Store::create_at(&place).await.unwrap();
         (home, store)
     }
 
@@ -238,8 +480,8 @@ mod tests {
     async fn publishing_twice_is_fine() {
         let (_home, store) = store().await;
         store.create("staging/x", "x".into()).await.unwrap();
-        assert!(store.publish("staging/x", "part").await.unwrap());
-        assert!(!store.publish("staging/x", "part").await.unwrap());
+        assert!(store.publish("staging/x", "part", 1).await.unwrap());
+        assert!(!store.publish("staging/x", "part", 1).await.unwrap());
         assert_eq!(store.size("part").await.unwrap(), Some(1));
         assert_eq!(store.size("staging/x").await.unwrap(), None);
         store.remove("part").await.unwrap();
@@ -269,8 +511,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bucket_is_refused_by_name() {
-        let error = Store::create_at("s3://lake/x").await.unwrap_err();
-        assert!(error.to_string().contains("s3 destinations"), "{error}");
+    async fn an_unknown_scheme_is_refused_by_name() {
+        let error = Store::create_at(&"hdfs://lake/x".into()).await.unwrap_err();
+        assert!(error.to_string().contains("hdfs://"), "{error}");
     }
 }

@@ -15,8 +15,8 @@ mod strangers;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Seek};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -24,6 +24,7 @@ use crate::dataset::{fingerprint, must_be_dataset};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::{Ledger, Part, checkpoint};
+use crate::place::Place;
 use crate::store::Store;
 use crate::table::Table;
 
@@ -77,9 +78,10 @@ impl Verification {
 ///
 /// No dataset there, or files that the system does not let us read. What is wrong with the
 /// dataset itself is a finding.
-pub async fn verify(dest: &str) -> Result<Verification> {
-    let store = Store::open_at(dest).await?;
-    Ok(survey(&store, dest).await?.found)
+pub async fn verify(dest: impl Into<Place>) -> Result<Verification> {
+    let place = dest.into();
+    let store = Store::open_at(&place).await?;
+    Ok(survey(&store, &place.dest).await?.found)
 }
 
 /// A verification, and what a repair needs to know beyond it.
@@ -106,12 +108,10 @@ async fn survey(store: &Store, dest: &str) -> Result<Survey> {
         notes: Vec::new(),
         per_meeting: Vec::new(),
     };
-    must_be_dataset(store, dest)?;
+    must_be_dataset(store, dest).await?;
     // Listed before the ledger is read: a part that a live run publishes in between is known then,
     // and so is each entry that a checkpoint sums up.
-    let root = store.local("");
-    let place = root.clone();
-    let names = folder::blocking("read", &root, move || Names::read(&place)).await?;
+    let names = Names::of(store).await?;
     let checkpoints = checkpoint::listed(store).await?;
     let ledger = match Ledger::read_entries(store).await {
         Ok(ledger) => ledger,
@@ -207,16 +207,16 @@ async fn check_part(
     let path = part.path.clone();
     let mut is_published = true;
     let table = part.table();
-    let mut read = read_part(store.local(&part.path), table).await?;
+    let mut read = read_part(store, &part.path, table).await?;
     if matches!(read, Found::Nothing) {
         // Committed, and on its way to its final name; there by now, if its run lives.
-        read = read_part(store.local(&part.staged), table).await?;
+        read = read_part(store, &part.staged, table).await?;
         is_published = !matches!(
             &read,
             Found::File { bytes, sha256, .. } if *bytes == part.bytes && *sha256 == part.sha256
         );
         if is_published {
-            read = read_part(store.local(&part.path), table).await?;
+            read = read_part(store, &part.path, table).await?;
         }
     }
     if matches!(read, Found::Nothing) {
@@ -277,38 +277,32 @@ async fn check_part(
     Ok(rows)
 }
 
-async fn read_part(file: PathBuf, table: Table) -> Result<Found> {
-    let path = file.clone();
-    folder::blocking("read", &path, move || {
-        match fs::metadata(&file) {
-            Ok(metadata) if !metadata.is_file() => return Ok(Found::NoFile),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // A link that leads nowhere is something, too.
-                let is_link = fs::symlink_metadata(&file).is_ok();
-                return Ok(if is_link {
-                    Found::NoFile
-                } else {
-                    Found::Nothing
-                });
-            }
-            // Something else stands in the place of its folder.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Ok(Found::Nothing);
-            }
-            // Whatever else is wrong is told by the reading.
-            _ => {}
+async fn read_part(store: &Store, path: &str, table: Table) -> Result<Found> {
+    let local = store.local(path);
+    if !store.is_remote() {
+        let place = local.clone();
+        let looked = folder::blocking("read", &local, move || Ok(look(&place)));
+        if let Some(found) = looked.await? {
+            return Ok(found);
         }
-        let Some((bytes, sha256)) = fingerprint(&file)? else {
-            return Ok(Found::Nothing);
-        };
+    }
+    let Some(mut file) = store.fetch(path).await? else {
+        return Ok(Found::Nothing);
+    };
+    let place = local.clone();
+    folder::blocking("read", &local, move || {
+        let (bytes, sha256) = fingerprint(&mut file, &place)?;
+        file.rewind().map_err(Error::file("read", &place))?;
         let mut rows = PartRows::default();
-        let read = keys::read(&file, table, |meeting, index| rows.push(meeting, index));
+        let read = keys::read(file, &place, table, |meeting, index| {
+            rows.push(meeting, index);
+        });
         // What the system does not let us read says nothing of the part.
         let fault = match read {
             Ok(()) => None,
             Err(fault) => match fault.downcast::<io::Error>() {
                 Ok(error) if !is_of_the_bytes(error.kind()) => {
-                    return Err(Error::file("read", &file)(*error));
+                    return Err(Error::file("read", &place)(*error));
                 }
                 Ok(error) => Some(error.to_string()),
                 Err(fault) => Some(fault.to_string()),
@@ -322,6 +316,26 @@ async fn read_part(file: PathBuf, table: Table) -> Result<Found> {
         })
     })
     .await
+}
+
+/// What needs no reading: nothing, or something that is no file.
+fn look(file: &Path) -> Option<Found> {
+    match fs::metadata(file) {
+        Ok(metadata) if !metadata.is_file() => Some(Found::NoFile),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // A link that leads nowhere is something, too.
+            let is_link = fs::symlink_metadata(file).is_ok();
+            Some(if is_link {
+                Found::NoFile
+            } else {
+                Found::Nothing
+            })
+        }
+        // Something else stands in the place of its folder.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Some(Found::Nothing),
+        // Whatever else is wrong is told by the reading.
+        _ => None,
+    }
 }
 
 /// Whether a reader fails so on bytes that are not what they should be.

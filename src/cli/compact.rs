@@ -9,6 +9,7 @@ use indicatif::{HumanBytes, HumanCount};
 use rollbook::{CompactOptions, Compaction};
 
 use super::exit::Exit;
+use super::reach::Reach;
 use super::verify::mode_of;
 use super::{answer, permit, runtime};
 use crate::terminal::plain;
@@ -35,17 +36,20 @@ pub(crate) struct CompactArgs {
     /// As JSON, for machines
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 impl CompactArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         permit(mode_of(&self.dataset));
+        let place = self.reach.place(&self.dataset);
         let options = CompactOptions {
             target_bytes: self.target_size.as_u64(),
             keep: self.keep,
             is_dry_run: self.dry_run,
         };
-        let done = runtime()?.block_on(rollbook::compact(&self.dataset, &options))?;
+        let done = runtime()?.block_on(rollbook::compact(place, &options))?;
         answer(&if self.json {
             serde_json::to_string_pretty(&done)? + "\n"
         } else {

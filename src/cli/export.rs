@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
 use super::metrics::Metrics;
+use super::reach;
 use super::settings::Settings;
 use super::whole_file::WholeFile;
 use super::{Voice, answer, config, credentials, permit, runtime, signals, state_dir, tenants};
@@ -38,6 +39,10 @@ Credentials come from ROLLBOOK_ACCESS_TOKEN, or ROLLBOOK_APP_ID and ROLLBOOK_APP
 ROLLBOOK_USER_ID, ROLLBOOK_CORP_ID), or ROLLBOOK_ACCOUNT and ROLLBOOK_PASSWORD, or the command in \
 ROLLBOOK_TOKEN_COMMAND, or from files; never from a flag. A file that holds a secret must be its \
 owner's alone (chmod 600). rollbook login-check proves them.
+
+A bucket is s3://, obs://, gs://, az:// or abfss://, as in s3://lake/attendance. Its credentials, \
+region and endpoint come from the variables of its own tools: AWS_*, OBS_* or HUAWEICLOUD_SDK_*, \
+GOOGLE_*, AZURE_*.
 
 Each --some-flag is also ROLLBOOK_SOME_FLAG in the environment and some_flag in the config file: a \
 flag wins over the environment, the environment over the file. ROLLBOOK_LOG filters the log, as in \
@@ -197,6 +202,7 @@ impl ExportArgs {
         if config.state_dir.is_none() {
             config.state_dir = state_dir::default();
         }
+        config.store = reach::store_options();
         Ok(())
     }
 }

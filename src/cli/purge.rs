@@ -6,6 +6,7 @@ use indicatif::HumanCount;
 use rollbook::{ConfUuid, Purge};
 
 use super::exit::Exit;
+use super::reach::Reach;
 use super::verify::mode_of;
 use super::{answer, permit, runtime};
 use crate::terminal::plain;
@@ -27,12 +28,15 @@ pub(crate) struct PurgeArgs {
     /// As JSON, for machines
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 impl PurgeArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         permit(mode_of(&self.dataset));
-        let done = runtime()?.block_on(rollbook::purge(&self.dataset, &self.meetings))?;
+        let place = self.reach.place(&self.dataset);
+        let done = runtime()?.block_on(rollbook::purge(place, &self.meetings))?;
         answer(&if self.json {
             serde_json::to_string_pretty(&done)? + "\n"
         } else {

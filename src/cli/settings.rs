@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     /// Meeting list: UUIDs, NDJSON or CSV; `-` is standard input
     #[arg(short, long, value_name = "FILE", env = "ROLLBOOK_MEETINGS")]
     meetings: Option<PathBuf>,
-    /// Destination: a folder, or `-` for standard output
+    /// Destination: a folder, a bucket (s3://, obs://, gs://, az://), or `-` for standard output
     #[arg(short, long, value_name = "DEST", env = "ROLLBOOK_OUT")]
     out: Option<String>,
     /// Format of the parts: parquet, ndjson or arrow [default: parquet]
@@ -153,7 +153,7 @@ pub(crate) struct Settings {
     #[arg(value_parser = choice::<IfRunning>(), hide_possible_values = true)]
     #[arg(hide_short_help = true)]
     if_running: Option<IfRunning>,
-    /// Where pages are kept until they are committed [default: the user's state directory]
+    /// Where pages and parts are kept until committed [default: the user's state directory]
     #[arg(long, value_name = "DIR", env = "ROLLBOOK_STATE_DIR", help_heading = TUNING)]
     #[arg(hide_short_help = true)]
     state_dir: Option<PathBuf>,

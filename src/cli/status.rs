@@ -6,6 +6,7 @@ use indicatif::{HumanBytes, HumanCount};
 use rollbook::{Left, RunStatus, Status};
 
 use super::exit::Exit;
+use super::reach::Reach;
 use super::{answer, runtime};
 use crate::terminal::{Align, Table, plain, shortened};
 
@@ -25,11 +26,13 @@ pub(crate) struct StatusArgs {
     /// As JSON, for machines
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 impl StatusArgs {
     pub(crate) fn run(self) -> Result<Exit> {
-        let status = runtime()?.block_on(rollbook::status(&self.dataset))?;
+        let status = runtime()?.block_on(rollbook::status(self.reach.place(&self.dataset)))?;
         let text = if self.json {
             serde_json::to_string_pretty(&status)? + "\n"
         } else {

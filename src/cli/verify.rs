@@ -9,6 +9,7 @@ use indicatif::{HumanBytes, HumanCount};
 use rollbook::{Finding, MeetingStatement, Mode, Proof, Repair, Soundness, Verification};
 
 use super::exit::Exit;
+use super::reach::Reach;
 use super::{answer, permit, runtime};
 use crate::terminal::plain;
 
@@ -31,14 +32,17 @@ pub(crate) struct VerifyArgs {
     /// As JSON, for machines
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 impl VerifyArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         let dataset = &self.dataset;
+        let place = self.reach.place(dataset);
         let (text, is_sound) = if self.repair {
             permit(mode_of(dataset));
-            let repair = runtime()?.block_on(rollbook::repair(dataset))?;
+            let repair = runtime()?.block_on(rollbook::repair(place))?;
             let is_sound = repair.verification().is_sound();
             let text = if self.json {
                 serde_json::to_string_pretty(&repair)? + "\n"
@@ -47,7 +51,7 @@ impl VerifyArgs {
             };
             (text, is_sound)
         } else {
-            let found = runtime()?.block_on(rollbook::verify(dataset))?;
+            let found = runtime()?.block_on(rollbook::verify(place))?;
             let text = if self.json {
                 serde_json::to_string_pretty(&found)? + "\n"
             } else {

@@ -13,9 +13,11 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::{Ledger, checkpoint};
+use crate::run_id::new_run_id;
 use crate::store::Store;
 
 use super::layout::{SET_ASIDE, STAGING};
+use super::pulse::Pulse;
 use super::staging::{Gate, Staging};
 use super::status::must_be_dataset;
 use super::{Dataset, Recovery, visible};
@@ -24,8 +26,11 @@ use super::{Dataset, Recovery, visible};
 #[derive(Debug)]
 pub(crate) struct Held {
     store: Store,
-    _gate: Gate,
+    gate: Gate,
     _abandoned: Vec<Staging>,
+    /// In a bucket, what shows the repair to others.
+    staging: Option<Staging>,
+    pulse: Option<Pulse>,
 }
 
 /// Something that was moved out of the readers' sight.
@@ -44,28 +49,54 @@ impl Held {
     ///
     /// No dataset there, or a run that goes on.
     pub(crate) async fn open(store: Store, dest: &str) -> Result<Self> {
-        must_be_dataset(&store, dest)?;
+        must_be_dataset(&store, dest).await?;
         let root = store.local("");
-        let place = root.clone();
-        let (gate, abandoned, live) = folder::blocking("open", &root, move || {
+        let (place, is_remote) = (root.clone(), store.is_remote());
+        let name = format!("repair-{}", new_run_id());
+        let own = name.clone();
+        let (gate, abandoned, mut live, staging) = folder::blocking("open", &root, move || {
+            if is_remote {
+                folder::create(&place.join(STAGING))?;
+            }
             let gate = Gate::enter(&place)?;
             let (abandoned, live) = Staging::sort(&place, &gate)?;
-            Ok((gate, abandoned, live))
+            let folder = place.join(STAGING).join(own);
+            let staging = is_remote.then(|| Staging::create(folder, &gate));
+            Ok((gate, abandoned, live, staging.transpose()?))
         })
         .await?;
-        if let Some(run) = live.first() {
-            return Err(Error::Dataset {
-                path: dest.to_owned(),
-                reason: format!(
-                    "run {run} goes on in this dataset; let it end, or stop it, and repair then"
-                ),
-            });
+        let mut pulse = None;
+        if is_remote {
+            let dead: Vec<_> = abandoned.iter().map(Staging::run_id).collect();
+            let (begun, others) = Pulse::begin(&store, &name, &dead).await?;
+            pulse = Some(begun);
+            live.extend(others.live);
         }
-        Ok(Self {
+        let held = Self {
             store,
-            _gate: gate,
+            gate,
             _abandoned: abandoned,
-        })
+            staging,
+            pulse,
+        };
+        if let Some(run) = live.first() {
+            let reason = format!(
+                "run {run} goes on in this dataset; let it end, or stop it, and repair then"
+            );
+            held.release().await?;
+            let path = dest.to_owned();
+            return Err(Error::Dataset { path, reason });
+        }
+        Ok(held)
+    }
+
+    /// Opens the dataset to others again.
+    pub(crate) async fn release(self) -> Result<()> {
+        if let Some(pulse) = self.pulse {
+            pulse.end(&self.store).await?;
+        }
+        self.staging
+            .map_or(Ok(()), |staging| staging.remove(&self.gate))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -87,6 +118,7 @@ impl Held {
             run_id: run_id.to_owned(),
             staging: None,
             staging_path: self.store.local(STAGING).join(run_id),
+            pulse: None,
             recovery: Recovery::default(),
             beside: Vec::new(),
             asked: None,
@@ -108,6 +140,9 @@ impl Held {
 
     /// Moves those of these that are there out of the readers' sight.
     async fn set_aside(&self, names: Vec<OsString>) -> Result<Vec<SetAside>> {
+        if self.store.is_remote() {
+            return self.set_objects_aside(names).await;
+        }
         let root = self.store.local("");
         let place = root.clone();
         folder::blocking("rename", &root, move || {
@@ -116,6 +151,26 @@ impl Held {
             there.map(|name| set_aside(&place, name)).collect()
         })
         .await
+    }
+
+    async fn set_objects_aside(&self, names: Vec<OsString>) -> Result<Vec<SetAside>> {
+        let mut moved = Vec::new();
+        for name in names {
+            let path = name.to_string_lossy().into_owned();
+            let Some(bytes) = self.store.size(&path).await? else {
+                continue;
+            };
+            let flat = format!("{SET_ASIDE}/{}", path.replace('/', "-"));
+            let (mut to, mut number) = (flat.clone(), 0_u32);
+            while self.store.size(&to).await?.is_some() {
+                number += 1;
+                to = format!("{flat}.{number}");
+            }
+            if self.store.publish(&path, &to, bytes).await? {
+                moved.push(SetAside { path, to });
+            }
+        }
+        Ok(moved)
     }
 }
 

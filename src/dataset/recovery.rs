@@ -77,7 +77,7 @@ impl Dataset {
             }
             for part in staged {
                 // The run that committed it may live and be quicker.
-                if self.store.publish(&part.staged, &part.path).await? {
+                if self.publish_part(part).await? {
                     self.recovery.published.push(part.path.clone());
                     point(Point::PartRecovered);
                 }
@@ -101,7 +101,7 @@ impl Dataset {
         for part in parts {
             if self.store.size(&part.path).await?.is_none()
                 && self.is_staged(&part).await?
-                && self.store.publish(&part.staged, &part.path).await?
+                && self.publish_part(&part).await?
             {
                 self.recovery.published.push(part.path);
                 point(Point::PartRecovered);
@@ -116,6 +116,10 @@ impl Dataset {
     /// that nobody touched costs nothing. Decay that leaves no date is found by `verify` alone.
     async fn altered(&self, visible: &HashMap<String, Object>) -> Result<HashSet<String>> {
         let mut altered = HashSet::new();
+        // In a bucket a part is as old as its final name, which came after the commit.
+        if self.store.is_remote() {
+            return Ok(altered);
+        }
         for entry in self.ledger.standing() {
             for part in &entry.parts {
                 let is_suspect = visible.get(&part.path).is_some_and(|found| {
@@ -136,10 +140,17 @@ impl Dataset {
 
     /// Whether the bytes under this path are those of the part.
     async fn is_as_written(&self, part: &Part, path: &str) -> Result<bool> {
+        // What has another size is not brought here to be read.
+        if self.store.is_remote() && self.store.size(path).await? != Some(part.bytes) {
+            return Ok(false);
+        }
+        let Some(mut file) = self.store.fetch(path).await? else {
+            return Ok(false);
+        };
         let place = self.store.local(path);
-        let path = place.clone();
-        let found = folder::blocking("read", &place, move || fingerprint(&path)).await?;
-        Ok(found.as_ref() == Some(&(part.bytes, part.sha256.clone())))
+        let shown = place.clone();
+        let found = folder::blocking("read", &shown, move || fingerprint(&mut file, &place));
+        Ok(found.await? == (part.bytes, part.sha256.clone()))
     }
 
     /// Puts an entry after which these commits do not stand any more.
@@ -190,7 +201,7 @@ impl Dataset {
         });
         match unknown {
             Some(path) => Err(Error::Dataset {
-                path: self.store.local(path).display().to_string(),
+                path: self.store.shown(path),
                 reason: "the ledger does not know this part; was _rollbook removed? restore it, \
                          or choose another destination"
                     .to_owned(),
@@ -200,19 +211,14 @@ impl Dataset {
     }
 }
 
-/// Length and SHA-256 of a file, or nothing where there is no such file.
-pub(crate) fn fingerprint(path: &Path) -> Result<Option<(u64, String)>> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::file("open", path)(error)),
-    };
+/// Length and SHA-256 of a file from here on; its path is for messages.
+pub(crate) fn fingerprint(file: &mut File, path: &Path) -> Result<(u64, String)> {
     let mut hash = Sha256::new();
     let mut block = vec![0; 256 << 10];
     let mut bytes = 0;
     loop {
-        match io::Read::read(&mut file, &mut block).map_err(Error::file("read", path))? {
-            0 => return Ok(Some((bytes, hex(&hash.finalize())))),
+        match io::Read::read(file, &mut block).map_err(Error::file("read", path))? {
+            0 => return Ok((bytes, hex(&hash.finalize()))),
             read => {
                 hash.update(&block[..read]);
                 bytes += read as u64;

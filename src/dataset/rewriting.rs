@@ -5,7 +5,6 @@
 //! opening, in the same order.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
@@ -14,7 +13,8 @@ use crate::config::Format;
 use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
-use crate::ledger::{CommittedMeeting, Entry, Ledger, Part, Rewrite};
+use crate::ledger::{CommittedMeeting, Entry, Ledger, Rewrite};
+use crate::place::Place;
 use crate::store::{Object, Store};
 use crate::table::Table;
 use crate::uuid::ConfUuid;
@@ -31,16 +31,16 @@ impl Dataset {
     ///
     /// Those of [`Dataset::open`]; no dataset there, or one without a part.
     pub(crate) async fn open_as_it_is(
-        dest: &str,
+        place: &Place,
         run_id: &str,
     ) -> Result<(Self, Format, Compression)> {
         plain_run_id(run_id)?;
-        let store = Store::open_at(dest).await?;
-        must_be_dataset(&store, dest)?;
+        let store = Store::open_at(place).await?;
+        must_be_dataset(&store, &place.dest).await?;
         let ledger = Ledger::read(&store).await?;
         let Some((format, compression)) = form(&ledger) else {
             return Err(Error::Dataset {
-                path: dest.to_owned(),
+                path: place.dest.clone(),
                 reason: "has no part yet; export into it first".to_owned(),
             });
         };
@@ -65,17 +65,17 @@ impl Dataset {
         let meetings: Vec<CommittedMeeting> = kept.cloned().collect();
         self.check(&parts, &meetings)?;
         self.asked = rewritten.iter().find_map(|entry| entry.asked.clone());
+        let mut is_staged = !self.store.is_remote();
         loop {
             let sequences = rewritten.iter().map(|entry| entry.sequence);
             if sequences
                 .clone()
                 .any(|sequence| self.ledger.is_retracted(sequence))
             {
-                for part in parts {
-                    self.store.remove(&self.staged_path(&part)?).await?;
-                }
+                self.give_up(&parts, is_staged).await?;
                 return Ok(None);
             }
+            self.bring(&parts, &mut is_staged).await?;
             let mut entry = self.entry(&parts, &meetings)?;
             entry.retracts = sequences.collect();
             entry.rewrite = Some(rewrite.clone());
@@ -112,9 +112,9 @@ impl Dataset {
             .collect();
         for (path, is_kept) in void {
             let aside = replaced_path(&path);
-            if visible.contains_key(&path) {
+            if let Some(object) = visible.get(&path) {
                 if is_kept {
-                    self.store.publish(&path, &aside).await?;
+                    self.store.publish(&path, &aside, object.bytes).await?;
                 } else {
                     self.store.remove(&path).await?;
                     self.recovery.removed.push(path);
@@ -163,13 +163,15 @@ impl Dataset {
         beside.any(|entry| entry.parts_of(Table::Records).next().is_some())
     }
 
-    /// A part as a local file.
-    pub(crate) fn local(&self, part: &Part) -> PathBuf {
-        self.store.local(&part.path)
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Ends a run that has nothing to report.
     pub(crate) async fn leave(&mut self) -> Result<()> {
+        if let Some(pulse) = self.pulse.take() {
+            pulse.end(&self.store).await?;
+        }
         if let Some(staging) = self.staging.take() {
             let root = self.store.local("");
             folder::blocking("remove", &self.staging_path, move || {

@@ -75,6 +75,11 @@ impl Staging {
         Ok((abandoned, live))
     }
 
+    /// The run that it belongs to.
+    pub(super) fn run_id(&self) -> String {
+        run_id(&self.folder)
+    }
+
     /// Removes the folder and all that is in it.
     pub(super) fn remove(self, _gate: &Gate) -> Result<()> {
         let Self { folder, lock } = self;

@@ -10,12 +10,14 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::Ledger;
+use crate::place::Place;
 use crate::run_id::began;
 use crate::store::Store;
 use crate::table::Table;
 
-use super::layout::{REPLACED, RUNS, SHOWN, report_path, run_of};
+use super::layout::{HOME, REPLACED, RUNS, SHOWN, report_path, run_of};
 use super::left::{self, Left, Times};
+use super::pulse;
 use super::staging;
 
 /// Version of the status' form.
@@ -108,18 +110,18 @@ pub struct Damage {
 /// # Errors
 ///
 /// No dataset there, or a ledger that cannot be read.
-pub async fn status(dest: &str) -> Result<Status> {
-    let store = Store::open_at(dest).await?;
-    let root = store.local("");
+pub async fn status(dest: impl Into<Place>) -> Result<Status> {
+    let place = dest.into();
+    let store = Store::open_at(&place).await?;
+    let dest = &place.dest;
     // Before the ledger: what a live run commits in between is then not taken for lost.
     let mut visible = HashMap::new();
     for folder in SHOWN {
         visible.extend(store.sizes(folder).await?);
     }
-    must_be_dataset(&store, dest)?;
+    must_be_dataset(&store, dest).await?;
     let ledger = Ledger::read(&store).await?;
-    let place = root.clone();
-    let seen = folder::blocking("read", &root, move || staging::look(&place)).await?;
+    let unfinished = unfinished(&store).await?;
 
     let mut runs: BTreeMap<String, RunStatus> = BTreeMap::new();
     let mut reports = Vec::new();
@@ -195,16 +197,35 @@ pub async fn status(dest: &str) -> Result<Status> {
     status
         .runs
         .sort_by_cached_key(|run| order(run, reports.get(&report_path(&run.run_id))));
-    status.unfinished = seen
-        .into_iter()
-        .map(|seen| Unfinished {
+    status.unfinished = unfinished;
+    Ok(status)
+}
+
+/// The staging folders, in a bucket told by what lies there, and by this machine's locks.
+async fn unfinished(store: &Store) -> Result<Vec<Unfinished>> {
+    let root = store.local("");
+    let place = root.clone();
+    let here = folder::blocking("read", &root, move || staging::look(&place)).await?;
+    if !store.is_remote() {
+        let unfinished = here.into_iter().map(|seen| Unfinished {
             run_id: seen.run_id,
             is_live: seen.is_live,
             files: seen.files,
             bytes: seen.bytes,
-        })
-        .collect();
-    Ok(status)
+        });
+        return Ok(unfinished.collect());
+    }
+    let traces = pulse::traces(store).await?.into_iter();
+    let unfinished = traces.map(|trace| {
+        let here = here.iter().find(|seen| seen.run_id == trace.run_id);
+        Unfinished {
+            is_live: here.map_or_else(|| trace.is_live(), |seen| seen.is_live),
+            files: trace.parts().count() as u64,
+            bytes: trace.parts().map(|part| part.bytes).sum(),
+            run_id: trace.run_id,
+        }
+    });
+    Ok(unfinished.collect())
 }
 
 /// What of each run's commits is in the dataset, whoever wrote it last.
@@ -240,8 +261,14 @@ fn order(run: &RunStatus, report: Option<&Times>) -> impl Ord + use<> {
 }
 
 /// Refuses a place that no run made a dataset.
-pub(crate) fn must_be_dataset(store: &Store, dest: &str) -> Result<()> {
-    if store.local(crate::ledger::FOLDER).is_dir() {
+pub(crate) async fn must_be_dataset(store: &Store, dest: &str) -> Result<()> {
+    let is_dataset = if store.is_remote() {
+        // The ledger of one that nothing was committed to is not there.
+        !store.folders(HOME).await?.is_empty()
+    } else {
+        store.local(crate::ledger::FOLDER).is_dir()
+    };
+    if is_dataset {
         return Ok(());
     }
     Err(Error::Dataset {

@@ -1,7 +1,6 @@
 //! Where a run writes, and whether it may begin while another one is at work there.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -11,10 +10,15 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::ledger::Asked;
+use crate::place;
 use crate::uuid::ConfUuid;
 
 /// Between two looks at whether the others have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The same where a look costs requests; and up to as much again, so that two that wait do not
+/// step back from each other for ever.
+const LOOK_FAR_EVERY: Duration = Duration::from_secs(5);
 
 /// Where a run writes.
 pub(super) enum Destination {
@@ -25,7 +29,7 @@ pub(super) enum Destination {
 
 impl Destination {
     /// The dataset's one name.
-    pub(super) fn place(&self) -> Option<PathBuf> {
+    pub(super) fn place(&self) -> Option<String> {
         match self {
             Self::Dataset(dataset) => Some(dataset.place()),
             Self::Pipe(_) => None,
@@ -83,12 +87,14 @@ pub(super) async fn open(
         return Err(Error::Config("out: no destination".to_owned()));
     };
     let mut is_waiting = false;
+    let is_remote = place::is_remote(out);
     let mut dataset = loop {
         let (format, compression) = (config.format, config.compression());
+        let place = config.place(out);
         let opened = match config.if_running {
-            IfRunning::Proceed => Dataset::open(out, run_id, format, compression).await,
+            IfRunning::Proceed => Dataset::open(place, run_id, format, compression).await,
             IfRunning::Skip | IfRunning::Wait => {
-                Dataset::open_alone(out, run_id, format, compression).await
+                Dataset::open_alone(place, run_id, format, compression).await
             }
         };
         let runs = match opened {
@@ -102,9 +108,13 @@ pub(super) async fn open(
         if !std::mem::replace(&mut is_waiting, true) {
             (observer)(Event::Waiting { runs: runs.clone() });
         }
+        let pause = match is_remote {
+            true => LOOK_FAR_EVERY.mul_f64(1. + fastrand::f64()),
+            false => LOOK_EVERY,
+        };
         tokio::select! {
             () = stop.cancelled() => return Ok(Opening::Taken(runs)),
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     };
     dataset.ask(asked)?;

@@ -208,7 +208,7 @@ proptest! {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let read = runtime.block_on(async {
-            Ledger::read(&Store::open_at(home.path().to_str().unwrap()).await?).await
+            Ledger::read(&Store::open_at(&home.path().to_str().unwrap().into()).await?).await
         });
         match (held(&files), read) {
             (Some(held), Ok(ledger)) => {

@@ -42,7 +42,7 @@ pub(crate) fn entry(sequence: u64, meetings: &[&str]) -> Entry {
 
 async fn store() -> (tempfile::TempDir, Store) {
     let home = tempfile::tempdir().unwrap();
-    let store = Store::create_at(home.path().to_str().unwrap())
+    let store = Store::create_at(&home.path().to_str().unwrap().into())
         .await
         .unwrap();
     (home, store)

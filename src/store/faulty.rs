@@ -109,11 +109,7 @@ impl Faulty {
 
     /// A dataset's place on this store.
     pub(crate) fn store(&self, root: &std::path::Path) -> Store {
-        Store {
-            root: root.to_owned(),
-            objects: Arc::new(self.clone()),
-            is_single_writer: false,
-        }
+        Store::on(root.to_owned(), Arc::new(self.clone()))
     }
 
     /// Lets a call happen, or not, as the script says.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use object_store::{Error, Result};
+use tokio::time::Instant;
 
 /// Attempts after the first.
 const RETRIES: usize = 4;
@@ -12,15 +13,18 @@ const RETRIES: usize = 4;
 /// Before the first of them; doubles with each, and chance adds up to as much again.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 
-/// Does it, and does it again after faults that may pass.
+/// Does it, and does it again after faults that may pass, but not after this time.
 pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(
+    patience: Duration,
     work: impl FnMut() -> F,
 ) -> Result<T> {
+    let begun = Instant::now();
     let delays = ExponentialBuilder::new()
         .with_min_delay(FIRST_DELAY)
         .with_max_times(RETRIES)
         .with_jitter();
-    work.retry(delays).when(may_pass).await
+    let is_worth_it = |error: &Error| begun.elapsed() < patience && may_pass(error);
+    work.retry(delays).when(is_worth_it).await
 }
 
 /// Whether the same call may succeed in a moment. A store that is full, read-only or not ours is
@@ -29,6 +33,9 @@ fn may_pass(error: &Error) -> bool {
     let Error::Generic { source, .. } = error else {
         return false;
     };
+    if source.to_string().contains("501 Not Implemented") {
+        return false;
+    }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source.as_ref());
     while let Some(error) = cause {
         if let Some(fault) = error.downcast_ref::<std::io::Error>() {
@@ -102,7 +109,7 @@ mod tests {
     async fn patience_ends() {
         let tries = AtomicUsize::new(0);
         let begun = tokio::time::Instant::now();
-        let done: Result<()> = patiently(async || {
+        let done: Result<()> = patiently(Duration::MAX, async || {
             tries.fetch_add(1, Ordering::Relaxed);
             Err(generic("503"))
         })

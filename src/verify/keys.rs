@@ -18,11 +18,15 @@ use crate::table::Table;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-/// Calls `row` with the meeting and the index of each record in a part; a row of the meetings table
-/// has the index 0.
-pub(super) fn read(path: &Path, table: Table, row: impl FnMut(&str, i64)) -> Result<(), Fault> {
+/// Calls `row` with the meeting and the index of each record in a part, whose name tells its
+/// format; a row of the meetings table has the index 0.
+pub(super) fn read(
+    file: File,
+    path: &Path,
+    table: Table,
+    row: impl FnMut(&str, i64),
+) -> Result<(), Fault> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let file = File::open(path)?;
     match name.split_once('.').map(|(_, extension)| extension) {
         Some("parquet") => parquet(file, table, row),
         Some("arrow") => arrow(file, table, row),

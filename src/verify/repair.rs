@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::dataset::{Held, SetAside};
 use crate::error::Result;
 use crate::ledger::Ledger;
+use crate::place::Place;
 use crate::run_id::new_run_id;
 use crate::store::Store;
 use crate::uuid::ConfUuid;
@@ -69,8 +70,9 @@ impl Repair {
 ///
 /// No dataset there, a run that goes on in it, or files that the system does not let us read or
 /// move. What a repair cannot mend is a finding that is left.
-pub async fn repair(dest: &str) -> Result<Repair> {
-    repair_on(Store::open_at(dest).await?, dest).await
+pub async fn repair(dest: impl Into<Place>) -> Result<Repair> {
+    let place = dest.into();
+    repair_on(Store::open_at(&place).await?, &place.dest).await
 }
 
 pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
@@ -95,6 +97,7 @@ pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
     } = seen;
     let mut repair = Repair::of(before);
     let Some(ledger) = ledger.filter(|_| !repair.before.is_sound()) else {
+        held.release().await?;
         return Ok(repair);
     };
     let lost = ledger
@@ -118,7 +121,7 @@ pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
             repair.checkpoints.push(path.clone());
         }
     }
-    drop(held);
+    held.release().await?;
     repair.after = Some(survey(&store, dest).await?.found);
     Ok(repair)
 }

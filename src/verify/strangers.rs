@@ -14,8 +14,10 @@ use crate::compression::Compression;
 use crate::config::Format;
 use crate::dataset::{REPLACED, RUNS, SET_ASIDE, SHOWN, STAGING, is_ours, is_taken};
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::ledger::checkpoint::CHECKPOINTS;
 use crate::ledger::{self, Ledger, Part};
+use crate::store::Store;
 use crate::table::{MEETINGS, Table};
 use crate::writer::extension;
 
@@ -65,7 +67,37 @@ pub(super) struct Strangers {
 
 impl Names {
     /// Lists them.
-    pub(super) fn read(root: &Path) -> Result<Self> {
+    pub(super) async fn of(store: &Store) -> Result<Self> {
+        if store.is_remote() {
+            return Self::of_bucket(store).await;
+        }
+        let root = store.local("");
+        let place = root.clone();
+        folder::blocking("read", &root, move || Self::read(&place)).await
+    }
+
+    /// A bucket has objects alone; what is in folders of others is theirs.
+    async fn of_bucket(store: &Store) -> Result<Self> {
+        let mut names = Self::default();
+        for folder in SHOWN {
+            let found = store.list(folder).await?.into_iter();
+            names.shown.extend(found.map(|object| object.path.into()));
+        }
+        for folder in FOLDERS {
+            let objects = store.list(folder).await?.into_iter();
+            let objects = objects.map(|object| (object.path, false));
+            let folders = store.folders(folder).await?.into_iter();
+            let folders = folders.map(|folder| (folder, true));
+            let strange = |(path, is_folder): &(String, bool)| !is_ours(path, *is_folder);
+            let strange = objects.chain(folders).filter(strange);
+            names.inside.extend(strange.map(|(path, _)| path));
+        }
+        names.set_aside = store.list(SET_ASIDE).await?.len();
+        names.replaced = store.list(REPLACED).await?.len();
+        Ok(names)
+    }
+
+    fn read(root: &Path) -> Result<Self> {
         let mut names = Self::default();
         for folder in SHOWN {
             let found = list(root, folder)?.into_iter();

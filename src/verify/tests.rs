@@ -109,7 +109,7 @@ async fn rows_of_other_meetings_than_the_commit_has_are_found_in_every_format() 
 
 /// Puts a checkpoint of the ledger; its path in the dataset, and its file.
 async fn sum_up(dest: &str) -> (String, PathBuf) {
-    let store = Store::open_at(dest).await.unwrap();
+    let store = Store::open_at(&dest.into()).await.unwrap();
     let mut ledger = Ledger::read(&store).await.unwrap();
     ledger.sum_up(&store, 1).await.unwrap();
     let name = checkpoint::listed(&store).await.unwrap().remove(0);
@@ -329,7 +329,7 @@ async fn records_of_another_commit_and_twice_are_found_even_with_the_right_hash(
         text.replacen(text.lines().nth(1).unwrap(), first, 1)
     );
     fs::write(&path, text).unwrap();
-    let (bytes, sha256) = fingerprint(&path).unwrap().unwrap();
+    let (bytes, sha256) = fingerprint(&mut fs::File::open(&path).unwrap(), &path).unwrap();
     let ledger = home.path().join(entry_path(1));
     let mut entry: serde_json::Value = serde_json::from_slice(&fs::read(&ledger).unwrap()).unwrap();
     entry["parts"][0]["bytes"] = bytes.into();

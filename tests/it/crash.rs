@@ -187,6 +187,14 @@ fn grow(stage: &Stage, out: &str) {
         fs::write(ledger.join(format!("{sequence:020}.json")), entry).unwrap();
     }
 }
+/// What there is in buckets alone.
+const OF_BUCKETS: [Point; 5] = [
+    Point::PulseBegun,
+    Point::PieceSent,
+    Point::PartUploaded,
+    Point::PartCopied,
+    Point::PulseEnded,
+];
 
 /// What the meetings table adds something to.
 const OF_COMMITS: [Point; 7] = [
@@ -262,7 +270,7 @@ fn a_run_that_dies_at_any_step_shows_no_half_and_the_next_one_finishes() {
     println!("{all} crashes");
     let every: BTreeSet<_> = Point::ALL
         .iter()
-        .filter(|point| !ELSEWHERE.contains(point))
+        .filter(|point| !ELSEWHERE.contains(point) && !OF_BUCKETS.contains(point))
         .map(|point| format!("{point:?}"))
         .collect();
     assert_eq!(hit, every, "a point that no test passes");

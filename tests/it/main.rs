@@ -8,6 +8,8 @@
 
 #[cfg(unix)]
 mod allowance;
+#[cfg(unix)]
+mod bucket;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clock;

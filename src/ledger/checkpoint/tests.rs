@@ -41,7 +41,9 @@ impl Scene {
     /// A ledger of these entries.
     async fn of(entries: &[Entry]) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let store = Store::open_at(home.path().to_str().unwrap()).await.unwrap();
+        let store = Store::open_at(&home.path().to_str().unwrap().into())
+            .await
+            .unwrap();
         let scene = Self { home, store };
         fs::create_dir_all(scene.path(super::super::FOLDER)).unwrap();
         for entry in entries {

@@ -1,0 +1,209 @@
+//! Signs of life in a bucket, where there are no locks: which runs go on, and which left things.
+//!
+//! A run keeps an object in its staging folder young. All ages are told by the store's clock, as the
+//! run's own object has it. Somebody who is silent for a while no longer counts as at work; only
+//! one who is silent for very long, or has reported, or is known to be dead on this machine, is
+//! cleared up after. Were that wrong, the commit at hand would fail, and nothing be half.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::crash::{Point, point};
+use crate::error::{Error, Result};
+use crate::store::{Object, Store, is_note};
+
+use super::layout::{STAGING, report_path};
+
+/// The object that is kept young.
+const PULSE: &str = "pulse";
+
+/// How often.
+const BEAT: Duration = Duration::from_secs(5 * 60);
+
+/// A run that was silent for longer is not at work any more.
+const SILENT: TimeDelta = TimeDelta::minutes(16);
+
+/// A run that was silent for longer does not come back.
+const ABANDONED: TimeDelta = TimeDelta::hours(24);
+
+/// The sign of life of this run; it stops when dropped, and fades.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    run_id: String,
+    _beats: AbortOnDropHandle<()>,
+}
+
+/// What a run has in its staging folder in a bucket.
+#[derive(Debug)]
+pub(super) struct Trace {
+    pub(super) run_id: String,
+    objects: Vec<Object>,
+}
+
+/// The others, as their traces tell.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    /// They are at work.
+    pub(super) live: Vec<String>,
+    /// Nobody will come back for these.
+    pub(super) abandoned: Vec<Trace>,
+}
+
+/// What is to be thought of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Live,
+    /// It may come back: nothing of it is touched, and nobody waits for it.
+    Silent,
+    Abandoned,
+}
+
+impl Fate {
+    fn of(silence: TimeDelta, has_ended: bool) -> Self {
+        match has_ended {
+            true => Self::Abandoned,
+            false if silence >= ABANDONED => Self::Abandoned,
+            false if silence >= SILENT => Self::Silent,
+            false => Self::Live,
+        }
+    }
+}
+
+impl Pulse {
+    /// Shows a run to the others, and tells how they are; those in `dead` are known to have ended.
+    pub(super) async fn begin(
+        store: &Store,
+        run_id: &str,
+        dead: &[String],
+    ) -> Result<(Self, Others)> {
+        let path = path_of(run_id);
+        store.write(&path, Bytes::new()).await?;
+        point(Point::PulseBegun);
+        let beats = {
+            let (store, path) = (store.clone(), path.clone());
+            async move {
+                loop {
+                    tokio::time::sleep(BEAT).await;
+                    // What fails now succeeds next time; the parts that come are a sign as well.
+                    drop(store.write(&path, Bytes::new()).await);
+                }
+            }
+        };
+        let pulse = Self {
+            run_id: run_id.to_owned(),
+            _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
+        };
+        let mut traces = traces(store).await?;
+        let own = traces.iter().position(|trace| trace.run_id == run_id);
+        let own = own.map(|at| traces.swap_remove(at));
+        let Some(now) = own.and_then(|own| own.last_sign()) else {
+            return Err(Error::Dataset {
+                path: store.shown(&path),
+                reason: "was written, and the store does not list it".to_owned(),
+            });
+        };
+        let mut others = Others::default();
+        for trace in traces {
+            let silence = now - trace.last_sign().unwrap_or(now);
+            let has_ended = dead.contains(&trace.run_id)
+                || store.size(&report_path(&trace.run_id)).await?.is_some();
+            match Fate::of(silence, has_ended) {
+                Fate::Live => others.live.push(trace.run_id),
+                Fate::Silent => {}
+                Fate::Abandoned => others.abandoned.push(trace),
+            }
+        }
+        Ok((pulse, others))
+    }
+
+    /// Takes all that this run has in its staging folder away.
+    pub(super) async fn end(self, store: &Store) -> Result<()> {
+        let folder = format!("{STAGING}/{}", self.run_id);
+        let objects = store.list(&folder).await?;
+        let run_id = self.run_id.clone();
+        // Before the sign is removed, so that it does not come back.
+        drop(self);
+        Trace { run_id, objects }.clear(store).await?;
+        point(Point::PulseEnded);
+        Ok(())
+    }
+}
+
+impl Trace {
+    /// Parts, and what was uploaded of them.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Object> {
+        let pulse = path_of(&self.run_id);
+        let objects = self.objects.iter();
+        objects.filter(move |object| object.path != pulse && !is_note(&object.path))
+    }
+
+    /// Whether its run was at work a moment ago, by this machine's clock.
+    pub(super) fn is_live(&self) -> bool {
+        self.last_sign()
+            .is_some_and(|sign| Utc::now() - sign < SILENT)
+    }
+
+    /// Removes its objects and aborts its uploads.
+    pub(super) async fn clear(self, store: &Store) -> Result<()> {
+        let (notes, others): (Vec<_>, Vec<_>) = self
+            .objects
+            .iter()
+            .partition(|object| is_note(&object.path));
+        for note in notes {
+            store.abort_upload(&note.path).await?;
+        }
+        let pulse = path_of(&self.run_id);
+        for object in others.iter().filter(|object| object.path != pulse) {
+            store.remove(&object.path).await?;
+        }
+        // Last, so that it is not forgotten while there is something.
+        store.remove(&pulse).await
+    }
+
+    fn last_sign(&self) -> Option<DateTime<Utc>> {
+        let objects = self.objects.iter();
+        objects.map(|object| object.modified).max()
+    }
+}
+
+/// What all runs have in staging.
+pub(super) async fn traces(store: &Store) -> Result<Vec<Trace>> {
+    let mut traces = Vec::new();
+    for folder in store.folders(STAGING).await? {
+        let run_id = folder.rsplit('/').next().unwrap_or_default().to_owned();
+        let objects = store.list(&folder).await?;
+        // It may have been cleared since.
+        if !objects.is_empty() {
+            traces.push(Trace { run_id, objects });
+        }
+    }
+    Ok(traces)
+}
+
+fn path_of(run_id: &str) -> String {
+    format!("{STAGING}/{run_id}/{PULSE}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_ended_or_was_silent_for_very_long_is_cleared_up_after() {
+        let beats = TimeDelta::from_std(BEAT * 3).unwrap();
+        for (silence, has_ended, fate) in [
+            (TimeDelta::zero(), false, Fate::Live),
+            (TimeDelta::seconds(-3), false, Fate::Live),
+            (beats, false, Fate::Live),
+            (TimeDelta::minutes(17), false, Fate::Silent),
+            (TimeDelta::hours(23), false, Fate::Silent),
+            (TimeDelta::hours(24), false, Fate::Abandoned),
+            (TimeDelta::zero(), true, Fate::Abandoned),
+        ] {
+            assert_eq!(Fate::of(silence, has_ended), fate, "{silence}");
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! Buckets: from what a destination names and the variables say to a client of the store.
+//!
+//! What the variables mean is `object_store`'s to say, by the names of each ecosystem's own tools.
+//! Decided here: no request leaves in the clear unless that was permitted, no request waits for
+//! ever, and Huawei's OBS is spoken to as it wants to be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{BackoffConfig, ClientOptions, HeaderValue, ObjectStore, RetryConfig};
+use url::{Host, Url};
+
+use crate::error::{Error, Result};
+use crate::place::{BucketUrl, Kind, Place, StoreOptions};
+
+/// For one request, the body of a part's piece included.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Attempts of the client itself, beside the first. What it gives up is tried anew with fresh
+/// credentials.
+const RETRIES: usize = 3;
+
+const AGENT: &str = concat!("rollbook/", env!("CARGO_PKG_VERSION"));
+
+/// A store in a network.
+pub(super) struct Client {
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) pieces: Arc<dyn MultipartStore>,
+    /// For one request.
+    pub(super) timeout: Duration,
+    /// Where the requests go, as far as that was said.
+    pub(super) endpoint: String,
+}
+
+/// The client for a bucket.
+pub(super) fn connect(url: &BucketUrl, place: &Place) -> Result<Client> {
+    let options = &place.options;
+    let prefix = Path::from_url_path(&url.path)
+        .map_err(|error| Error::Config(format!("{}: {error}", url.shown(""))))?;
+    let timeout = timeout(url.kind, options)?;
+    let retry = RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(100),
+            max_backoff: timeout / 10,
+            base: 2.,
+        },
+        max_retries: RETRIES,
+        retry_timeout: timeout,
+    };
+    let plan = Plan {
+        url,
+        options,
+        allow_http: place.allow_http,
+        retry,
+        timeout,
+    };
+    let (endpoint, objects, pieces) = match url.kind {
+        Kind::S3 | Kind::Obs => plan.s3(prefix)?,
+        Kind::Google => plan.google(prefix)?,
+        Kind::Azure => plan.azure(prefix)?,
+    };
+    Ok(Client {
+        objects,
+        pieces,
+        timeout,
+        endpoint,
+    })
+}
+
+struct Plan<'a> {
+    url: &'a BucketUrl,
+    options: &'a StoreOptions,
+    allow_http: bool,
+    retry: RetryConfig,
+    timeout: Duration,
+}
+
+type Both = (String, Arc<dyn ObjectStore>, Arc<dyn MultipartStore>);
+
+impl Plan<'_> {
+    fn s3(self, prefix: Path) -> Result<Both> {
+        let endpoint = self.options.first(&AWS_ENDPOINTS);
+        let obs = match endpoint {
+            _ if self.url.kind == Kind::Obs => Some(Obs::find(self.url, self.options)?),
+            Some(endpoint) if is_of_obs(endpoint) => Some(Obs::find(self.url, self.options)?),
+            _ => None,
+        };
+        let endpoint = obs.as_ref().map_or(endpoint, |obs| Some(&obs.endpoint));
+        let mut builder = AmazonS3Builder::new()
+            .with_client_options(self.client(endpoint)?)
+            .with_retry(self.retry.clone())
+            // One object a request is what every such store can do.
+            .with_disable_bulk_delete(true);
+        for (name, value) in self.variables("AWS_") {
+            let is_replaced = AWS_ENDPOINTS.contains(&name) || AWS_KEYS.contains(&name);
+            if obs.is_some() && is_replaced {
+                continue;
+            }
+            if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        if let Some(obs) = &obs {
+            builder = builder
+                .with_endpoint(&obs.endpoint)
+                .with_virtual_hosted_style_request(obs.is_virtual)
+                .with_region(&obs.region);
+            if let [Some(key), Some(secret), token] = obs.keys {
+                builder = builder
+                    .with_access_key_id(key)
+                    .with_secret_access_key(secret);
+                builder = token.into_iter().fold(builder, AmazonS3Builder::with_token);
+            }
+        }
+        let endpoint = endpoint.unwrap_or_default().to_owned();
+        let built = builder.with_bucket_name(&self.url.bucket).build();
+        let store = Arc::new(PrefixStore::new(self.usable(built)?, prefix));
+        Ok((endpoint, Arc::clone(&store) as _, store))
+    }
+
+    fn google(self, prefix: Path) -> Result<Both> {
+        let endpoint = self.options.get("GOOGLE_BASE_URL");
+        let mut builder = GoogleCloudStorageBuilder::new()
+            .with_client_options(self.client(endpoint)?)
+            .with_retry(self.retry.clone());
+        if let Some(path) = self.options.get("SERVICE_ACCOUNT") {
+            builder = builder.with_service_account_path(path);
+        }
+        for (name, value) in self.variables("GOOGLE_") {
+            if let Ok(key) = name.to_ascii_lowercase().parse::<GoogleConfigKey>() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let endpoint = endpoint.unwrap_or_default().to_owned();
+        let built = builder.with_bucket_name(&self.url.bucket).build();
+        let store = Arc::new(PrefixStore::new(self.usable(built)?, prefix));
+        Ok((endpoint, Arc::clone(&store) as _, store))
+    }
+
+    fn azure(self, prefix: Path) -> Result<Both> {
+        let endpoint = self
+            .options
+            .first(&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]);
+        let mut builder = MicrosoftAzureBuilder::new()
+            .with_client_options(self.client(endpoint)?)
+            .with_retry(self.retry.clone());
+        if let Some(endpoint) = self.options.get("IDENTITY_ENDPOINT") {
+            builder = builder.with_msi_endpoint(endpoint);
+        }
+        for (name, value) in self.variables("AZURE_") {
+            if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let account = self.options.get("AZURE_STORAGE_ACCOUNT_NAME");
+        let endpoint = [endpoint, account].map(Option::unwrap_or_default).concat();
+        let built = builder.with_url(format!("{}/", self.url.base)).build();
+        let store = Arc::new(PrefixStore::new(self.usable(built)?, prefix));
+        Ok((endpoint, Arc::clone(&store) as _, store))
+    }
+
+    /// Each variable of a family, but for those that say what is decided here.
+    fn variables(&self, family: &'static str) -> impl Iterator<Item = (&str, &str)> {
+        let is_free = move |(name, _): &(&str, &str)| {
+            let name = name.strip_prefix(family).unwrap_or_default();
+            ![
+                "TIMEOUT",
+                "ALLOW_HTTP",
+                "BUCKET",
+                "BUCKET_NAME",
+                "CONTAINER_NAME",
+            ]
+            .contains(&name)
+        };
+        self.options.family(family).filter(is_free)
+    }
+
+    /// How requests are made; refuses to send any in the clear.
+    fn client(&self, endpoint: Option<&str>) -> Result<ClientOptions> {
+        let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let url = endpoint.and_then(|endpoint| Url::parse(endpoint).ok());
+        let has_secret = |url: &Url| {
+            !url.username().is_empty() || url.password().is_some() || url.query().is_some()
+        };
+        if endpoint.is_some() && url.as_ref().is_none_or(has_secret) {
+            return Err(Error::Config(format!(
+                "the endpoint of {} must be a URL of scheme, host and port alone",
+                self.url.shown("")
+            )));
+        }
+        if is_plain && !self.allow_http && !url.is_some_and(|url| is_local(&url)) {
+            return Err(Error::Config(format!(
+                "the endpoint of {}: http would send records in the clear; use https, or \
+                 allow_http where the network is trusted",
+                self.url.shown("")
+            )));
+        }
+        Ok(ClientOptions::new()
+            .with_allow_http(is_plain)
+            .with_timeout(self.timeout)
+            .with_connect_timeout(self.timeout.min(Duration::from_secs(10)))
+            .with_user_agent(HeaderValue::from_static(AGENT)))
+    }
+
+    /// What was built, or what the variables lack.
+    fn usable<T>(&self, built: object_store::Result<T>) -> Result<T> {
+        built.map_err(|error| {
+            let reason = super::fault::told(&error, self.options.secrets());
+            Error::Config(format!("{}: {reason}", self.url.shown("")))
+        })
+    }
+}
+
+/// The variables that say where S3 is, the first one first.
+const AWS_ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+
+const AWS_KEYS: [&str; 3] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
+
+/// The variables that have credentials for OBS, in the order in which they count.
+const OBS_KEYS: [[&str; 3]; 3] = [
+    [
+        "OBS_ACCESS_KEY_ID",
+        "OBS_SECRET_ACCESS_KEY",
+        "OBS_SECURITY_TOKEN",
+    ],
+    AWS_KEYS,
+    [
+        "HUAWEICLOUD_SDK_AK",
+        "HUAWEICLOUD_SDK_SK",
+        "HUAWEICLOUD_SDK_SECURITY_TOKEN",
+    ],
+];
+
+/// How Huawei's OBS is spoken to: as S3, with the bucket before the host.
+struct Obs<'a> {
+    endpoint: String,
+    is_virtual: bool,
+    region: String,
+    /// Key, secret and, for a while only, token.
+    keys: [Option<&'a str>; 3],
+}
+
+impl<'a> Obs<'a> {
+    fn find(url: &BucketUrl, options: &'a StoreOptions) -> Result<Self> {
+        let region = options.first(&["OBS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"]);
+        let given = options.get("OBS_ENDPOINT");
+        let given = given.or_else(|| options.first(&AWS_ENDPOINTS));
+        let Some(base) = given.map(str::to_owned).or_else(|| region.map(of_region)) else {
+            return Err(Error::Config(format!(
+                "{}: where is it? set OBS_REGION, as cn-north-4, or OBS_ENDPOINT",
+                url.shown("")
+            )));
+        };
+        let region = region.map(str::to_owned).or_else(|| region_of(&base));
+        let (endpoint, is_virtual) = address(&base, &url.bucket)?;
+        let mut keys = OBS_KEYS.iter().map(|keys| keys.map(|key| options.get(key)));
+        let keys = keys.find(|[key, secret, _]| key.is_some() && secret.is_some());
+        Ok(Self {
+            endpoint,
+            is_virtual,
+            region: region.unwrap_or_else(|| "cn-north-4".to_owned()),
+            keys: keys.unwrap_or_default(),
+        })
+    }
+}
+
+/// Ends the names of OBS' hosts.
+const OBS_HOSTS: [&str; 2] = [".myhuaweicloud.com", ".myhuaweicloud.eu"];
+
+fn is_of_obs(endpoint: &str) -> bool {
+    let url = Url::parse(endpoint).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    OBS_HOSTS.iter().any(|end| host.ends_with(end))
+}
+
+fn of_region(region: &str) -> String {
+    format!("https://obs.{region}.myhuaweicloud.com")
+}
+
+/// The region that an OBS host names: `obs.cn-north-4.myhuaweicloud.com`.
+fn region_of(endpoint: &str) -> Option<String> {
+    let url = Url::parse(endpoint).ok()?;
+    let rest = url.host_str()?.split_once("obs.")?.1;
+    let region = OBS_HOSTS.iter().find_map(|end| rest.strip_suffix(end))?;
+    Some(region.to_owned())
+}
+
+/// The endpoint with the bucket before its host, and whether it is there: an address has no names
+/// before it.
+fn address(endpoint: &str, bucket: &str) -> Result<(String, bool)> {
+    let refuse = || Error::Config("OBS_ENDPOINT: expected https://HOST".to_owned());
+    let mut url = Url::parse(endpoint).map_err(|_| refuse())?;
+    let host = match url.host().ok_or_else(refuse)? {
+        Host::Domain(host) if host != "localhost" => host.to_owned(),
+        _ => return Ok((endpoint.to_owned(), false)),
+    };
+    if !host.starts_with(&format!("{bucket}.")) {
+        url.set_host(Some(&format!("{bucket}.{host}")))
+            .map_err(|_| refuse())?;
+    }
+    Ok((url.as_str().trim_end_matches('/').to_owned(), true))
+}
+
+fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// How long one request may take, as the variable of the kind says.
+fn timeout(kind: Kind, options: &StoreOptions) -> Result<Duration> {
+    let name = match kind {
+        Kind::S3 | Kind::Obs => "AWS_TIMEOUT",
+        Kind::Google => "GOOGLE_TIMEOUT",
+        Kind::Azure => "AZURE_TIMEOUT",
+    };
+    let given = options.get(name).map(humantime::parse_duration);
+    match given {
+        None => Ok(TIMEOUT),
+        Some(Ok(timeout)) if timeout >= Duration::from_millis(100) => Ok(timeout),
+        Some(_) => Err(Error::Config(format!("{name}: expected a time, as 60s"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::{self, Target};
+
+    fn connected(dest: &str, variables: &[(&str, &str)], allow_http: bool) -> Result<String> {
+        let Target::Bucket(url) = place::parse(dest)? else {
+            panic!("{dest}");
+        };
+        let pairs = variables
+            .iter()
+            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
+        let place = Place {
+            options: StoreOptions::of(pairs),
+            allow_http,
+            ..dest.into()
+        };
+        connect(&url, &place).map(|client| client.endpoint)
+    }
+
+    #[test]
+    fn obs_is_found_by_its_region_or_its_endpoint_with_the_bucket_before_the_host() {
+        let there = "https://lake.obs.cn-south-1.myhuaweicloud.com";
+        let keys = [("OBS_ACCESS_KEY_ID", "ak"), ("OBS_SECRET_ACCESS_KEY", "sk")];
+        for (dest, name, value) in [
+            ("obs://lake/x", "OBS_REGION", "cn-south-1"),
+            ("obs://lake/x", "AWS_REGION", "cn-south-1"),
+            (
+                "obs://lake/x",
+                "OBS_ENDPOINT",
+                "https://obs.cn-south-1.myhuaweicloud.com/",
+            ),
+            ("obs://lake/x", "OBS_ENDPOINT", there),
+            (
+                "s3://lake/x",
+                "AWS_ENDPOINT_URL",
+                "https://obs.cn-south-1.myhuaweicloud.com",
+            ),
+        ] {
+            let variables = [keys[0], keys[1], (name, value)];
+            let endpoint = connected(dest, &variables, false).unwrap();
+            assert_eq!(endpoint, there, "{name}");
+        }
+        let error = connected("obs://lake/x", &keys, false).unwrap_err();
+        assert!(error.to_string().contains("OBS_REGION"), "{error}");
+    }
+
+    #[test]
+    fn records_travel_in_the_clear_only_on_this_machine_or_where_that_is_permitted() {
+        let connect = |endpoint, allow_http| {
+            let variables = [
+                ("AWS_ENDPOINT_URL", endpoint),
+                ("AWS_ACCESS_KEY_ID", "key"),
+                ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+                ("AWS_ALLOW_HTTP", "true"),
+            ];
+            connected("s3://lake", &variables, allow_http)
+        };
+        for endpoint in [
+            "http://127.0.0.1:9",
+            "http://[::1]:9",
+            "https://minio.example.com",
+        ] {
+            assert_eq!(connect(endpoint, false).unwrap(), endpoint);
+        }
+        assert!(connect("http://minio.example.com", true).is_ok());
+        for endpoint in [
+            "http://minio.example.com",
+            "https://key:hunter2@minio.example.com",
+            "https://minio.example.com?sig=hunter2",
+            "minio.example.com",
+        ] {
+            let error = connect(endpoint, false).unwrap_err();
+            assert!(!error.chain().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_bucket_can_be_named() {
+        let azure = [
+            ("AZURE_STORAGE_ACCOUNT_NAME", "me"),
+            ("AZURE_STORAGE_ACCOUNT_KEY", "aHVudGVyMg=="),
+        ];
+        assert_eq!(connected("az://lake/x", &azure, false).unwrap(), "me");
+        let hadoop = "abfss://lake@me.dfs.core.windows.net/x";
+        assert!(connected(hadoop, &azure[1..], false).is_ok());
+        let google = [("GOOGLE_SKIP_SIGNATURE", "true")];
+        assert!(connected("gs://lake/x", &google, false).is_ok());
+        let error = connected("az://lake/x", &[], false).unwrap_err();
+        assert!(matches!(error, Error::Config(_)), "{error:?}");
+    }
+
+    #[test]
+    fn half_of_the_credentials_are_refused_without_being_shown() {
+        let half = [("AWS_SECRET_ACCESS_KEY", "hunter2")];
+        let error = connected("s3://lake/x", &half, false).unwrap_err();
+        assert!(error.chain().contains("AccessKeyId"), "{error}");
+        assert!(!error.chain().contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,118 @@
+//! What a store may do wrong, and what becomes of an export then: the table of store and fault.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rstest::rstest;
+
+use crate::stage::ended;
+
+use super::proxy::{Asked, Lie, Proxy};
+use super::server::{Server, moto, seaweedfs};
+use super::site::Site;
+
+const SIZES: [u64; 5] = [3, 0, 700, 40, 250];
+
+/// Lies about each request the first time that it is made.
+fn at_first(lie: Lie) -> impl FnMut(&Asked) -> Option<Lie> + Send + 'static {
+    let mut seen = HashSet::new();
+    move |asked| {
+        let is_new = seen.insert(format!("{} {}", asked.method, asked.path));
+        is_new.then_some(lie)
+    }
+}
+
+/// A site behind a proxy, whose exports have several commits.
+fn behind(server: &'static Server, proxy: &Proxy) -> Site {
+    let mut site = Site::new(server, &SIZES);
+    site.endpoint.clone_from(&proxy.endpoint);
+    site
+}
+
+/// An export of several commits into `out` of a site.
+fn export(site: &Site) -> std::process::Command {
+    let mut command = site.exporting("out");
+    command.args(["--part-rows", "100", "--concurrency", "1"]);
+    command.args(["--report", "report.json"]);
+    command
+}
+
+#[rstest]
+fn what_goes_wrong_once_costs_nothing_but_time(
+    #[values(moto(), seaweedfs())] server: &'static Server,
+    #[values(
+        Lie::Status(500),
+        Lie::Status(503),
+        Lie::Reset,
+        Lie::AnswerLost,
+        Lie::Torn,
+        Lie::Slow
+    )]
+    lie: Lie,
+) {
+    let proxy = Proxy::before(server, at_first(lie));
+    let site = behind(server, &proxy);
+    let begun = Instant::now();
+    let said = ended(&mut export(&site)).silently(0);
+    let took = begun.elapsed();
+    assert!(said.contains("complete: 5 of 5 meetings"), "{said}");
+    assert!(!site.stage.report().single_writer);
+    assert!(proxy.lies() > 20, "{} lies", proxy.lies());
+    let entries = site.entries("out");
+    println!(
+        "{} {lie:?}: complete, {} lies, {entries} commits, {took:.1?}",
+        server.name,
+        proxy.lies()
+    );
+    // A commit whose answer was lost is not taken for somebody else's.
+    assert!(!said.contains("another run"), "{said}");
+    site.assert_complete("out");
+}
+
+#[rstest]
+fn a_store_that_ignores_conditions_is_found_out_and_said_aloud(
+    #[values(moto(), seaweedfs())] server: &'static Server,
+    #[values(Lie::Unconditional, Lie::Status(501))] lie: Lie,
+) {
+    let lies = move |asked: &Asked| asked.has_condition.then_some(lie);
+    let proxy = Proxy::before(server, lies);
+    let site = behind(server, &proxy);
+    let said = ended(&mut export(&site)).silently(0);
+    assert!(said.contains("complete: 5 of 5 meetings"), "{said}");
+    assert!(said.contains("does not notice a second writer"), "{said}");
+    assert!(site.stage.report().single_writer);
+    site.assert_complete("out");
+    println!("{} {lie:?}: complete, by a single writer", server.name);
+}
+
+#[rstest]
+fn a_store_that_never_answers_ends_the_run_with_a_clear_word(
+    #[values(moto(), seaweedfs())] server: &'static Server,
+) {
+    // It goes silent in the middle: the first commit is in, its part is not published.
+    let is_silent = Arc::new(AtomicBool::new(true));
+    let still = Arc::clone(&is_silent);
+    let goes_silent = move |asked: &Asked| {
+        let is_copy = asked.method == "PUT" && asked.path.contains("/out/part-");
+        (is_copy && still.load(Ordering::Relaxed)).then_some(Lie::Silent)
+    };
+    let proxy = Proxy::before(server, goes_silent);
+    let site = behind(server, &proxy);
+    let mut command = export(&site);
+    let begun = Instant::now();
+    let said = ended(command.env("AWS_TIMEOUT", "500ms")).silently(1);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{said}");
+    assert!(said.contains("cannot publish"), "{said}");
+    println!(
+        "{} Silent: failed after {:.1?}",
+        server.name,
+        begun.elapsed()
+    );
+    assert_eq!(site.assert_no_halves("out"), 0);
+    // The same command goes on from there.
+    is_silent.store(false, Ordering::Relaxed);
+    ended(&mut export(&site)).silently(0);
+    site.assert_complete("out");
+}
