@@ -34,6 +34,7 @@ use crate::place::Place;
 use crate::report::Report;
 use crate::store::{Object, Store};
 use crate::table::Table;
+use crate::table::versions::SchemaVersions;
 use crate::uuid::ConfUuid;
 use crate::writer::{StagedPart, extension};
 
@@ -454,9 +455,11 @@ impl Dataset {
                 });
             }
         }
+        let schema_versions =
+            SchemaVersions::of(parts.iter().map(|part| (part.table, part.schema_version)));
         let parts = named;
-        Ok(Entry {
-            version: ledger::version(&parts, None),
+        let entry = Entry {
+            version: 0,
             sequence,
             run_id: self.run_id.clone(),
             committed_at: Utc::now(),
@@ -465,7 +468,9 @@ impl Dataset {
             retracts: Vec::new(),
             rewrite: None,
             asked: self.asked.clone(),
-        })
+            schema_versions,
+        };
+        Ok(entry.versioned())
     }
 
     /// Brings parts into the store's staging folder, if they are not there.

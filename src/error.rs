@@ -51,6 +51,16 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// The dataset was extended by a newer rollbook, which wrote what this one does not know.
+    #[error("{path}: has {what}, and this rollbook knows {known}; use a newer rollbook")]
+    Newer {
+        /// The ledger entry.
+        path: String,
+        /// What it has, and which version of it.
+        what: String,
+        /// The newest version that is known.
+        known: u32,
+    },
     /// The dataset was wanted for one run alone, and others are at work on it.
     #[error("another run is at work on this dataset: {}", runs.join(", "))]
     Busy {
@@ -114,6 +124,7 @@ impl Error {
             | Self::Store { .. }
             | Self::Encode { .. }
             | Self::Dataset { .. }
+            | Self::Newer { .. }
             | Self::Busy { .. } => FailureKind::Storage,
             Self::Config(_) | Self::MeetingList { .. } => FailureKind::Config,
             Self::Credentials { .. } | Self::Login { .. } => FailureKind::Token,

@@ -28,13 +28,15 @@ use crate::pii::{self, Pii};
 use crate::record::Language;
 use crate::report::{MeetingStatus, Proof};
 use crate::store::{Object, Store};
+use crate::table::versions::SchemaVersions;
 use crate::table::{MEETINGS, Table};
 use crate::uuid::ConfUuid;
 
 pub(crate) use rewrite::Rewrite;
 
 /// The newest version of the entries' form. It may rewrite earlier entries, which a rollbook that
-/// knows the older ones alone would take for lost: it must refuse it.
+/// knows the older ones alone would take for lost, and tell schema versions beyond the first, which
+/// such a one would not know: it must refuse it.
 pub(crate) const LEDGER_VERSION: u32 = 3;
 
 /// The version of entries with parts of the meetings table, which a rollbook that knows the first
@@ -54,7 +56,7 @@ const READS: usize = 32;
 /// One commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// By [`version`]: the oldest that has a place for its parts.
+    /// The oldest that has a place for what it says, see [`Entry::versioned`].
     pub(crate) version: u32,
     /// Its number, from 1 without gaps.
     pub(crate) sequence: u64,
@@ -77,6 +79,9 @@ pub(crate) struct Entry {
     /// What was asked of each meeting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asked: Option<Asked>,
+    /// The schema versions of its parts.
+    #[serde(default, skip_serializing_if = "SchemaVersions::are_first")]
+    pub(crate) schema_versions: SchemaVersions,
 }
 
 /// What a run asks of each meeting. One dataset holds answers to one question: a meeting that
@@ -201,13 +206,11 @@ impl Entry {
             version
         };
         if version > LEDGER_VERSION {
-            return Err(damaged(
-                path,
-                format!(
-                    "ledger version {version} is newer than {LEDGER_VERSION}, which this \
-                     rollbook knows; use a newer one"
-                ),
-            ));
+            return Err(Error::Newer {
+                path: path.to_owned(),
+                what: format!("ledger version {version}"),
+                known: LEDGER_VERSION,
+            });
         }
         let entry = parsed.map_err(broken)?;
         if entry_path(entry.sequence) != path {
@@ -229,9 +232,17 @@ impl Entry {
     }
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::knowing(SchemaVersions::KNOWN)
+    }
+}
+
 /// The entries read so far and what they add up to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ledger {
+    /// The newest schema versions that an entry may have.
+    known: SchemaVersions,
     entries: Vec<Entry>,
     /// Meetings in the dataset, by the number of their entry.
     held: HashMap<ConfUuid, u64>,
@@ -257,7 +268,8 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// A missing, unreadable or contradictory entry: without all of them nothing is proven.
+    /// A missing, unreadable or contradictory entry, or one of a newer rollbook: without all of
+    /// them nothing is proven.
     pub(crate) async fn read(store: &Store) -> Result<Self> {
         // Before the entries, so that each that one of them sums up is in the listing.
         let checkpoints = checkpoint::listed(store).await.unwrap_or_default();
@@ -266,14 +278,14 @@ impl Ledger {
         ledger.read_on(store, objects).await
     }
 
-    /// Reads every entry from its own object.
+    /// Reads every entry from its own object, as a rollbook that knows these schema versions does.
     ///
     /// # Errors
     ///
     /// Those of [`Ledger::read`].
-    pub(crate) async fn read_entries(store: &Store) -> Result<Self> {
+    pub(crate) async fn read_entries(store: &Store, known: SchemaVersions) -> Result<Self> {
         let objects = objects(store).await?;
-        Self::default().read_on(store, objects).await
+        Self::knowing(known).read_on(store, objects).await
     }
 
     /// Reads the entries behind those that it has.
@@ -388,6 +400,19 @@ impl Ledger {
         self.purged.len() as u64
     }
 
+    /// An empty one, for a rollbook that knows these schema versions.
+    fn knowing(known: SchemaVersions) -> Self {
+        Self {
+            known,
+            entries: Vec::new(),
+            held: HashMap::new(),
+            retracted: BTreeMap::new(),
+            purged: HashSet::new(),
+            seen: Vec::new(),
+            summed: 0,
+        }
+    }
+
     fn apply(&mut self, entry: Entry, seen: Seen) -> Result<()> {
         let path = entry_path(entry.sequence);
         let expected = self.next_sequence();
@@ -396,6 +421,16 @@ impl Ledger {
                 &entry_path(expected),
                 "this ledger entry is missing; restore it, or start a new dataset".to_owned(),
             ));
+        }
+        for table in [Table::Records, Table::Meetings] {
+            let (version, known) = (entry.schema_versions.table(table), self.known.table(table));
+            if version > known {
+                return Err(Error::Newer {
+                    path,
+                    what: format!("version {version} of the schema of {}", table.as_str()),
+                    known,
+                });
+            }
         }
         let mut earlier = Vec::with_capacity(entry.retracts.len());
         for &sequence in &entry.retracts {
@@ -468,16 +503,6 @@ pub(crate) fn part_path_in(table: Table, sequence: u64, number: usize, extension
     match table {
         Table::Records => name,
         Table::Meetings => format!("{MEETINGS}/{name}"),
-    }
-}
-
-/// The version of an entry with these parts, which may rewrite others.
-pub(crate) fn version(parts: &[Part], rewrite: Option<&Rewrite>) -> u32 {
-    let has_meetings = parts.iter().any(|part| part.table() == Table::Meetings);
-    match rewrite {
-        Some(_) => LEDGER_VERSION,
-        None if has_meetings => WITH_MEETINGS,
-        None => RECORDS_ALONE,
     }
 }
 

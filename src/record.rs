@@ -12,7 +12,8 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 
-/// Version of the output schema, kept in each part's metadata.
+/// Version of the output schema, kept in each part's metadata. A next one may only add columns
+/// that may be null behind those that there are: `table::versions` has the rules.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The time zone label of the timestamp columns, as pyarrow, Polars, `DuckDB` and Spark write it.

@@ -1,9 +1,11 @@
 //! The tables of a dataset: their names, where their parts lie, and their columns.
 //!
 //! A dataset always has records; it has the meetings that they belong to where a run was told to
-//! write them as well. What the columns of each are is defined once, in `record` and in `meetings`.
+//! write them as well. What the columns of each are is defined once, in `record` and in `meetings`;
+//! how they may change from version to version, in `versions`.
 
 mod meetings;
+pub(crate) mod versions;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -41,6 +43,8 @@ pub struct TableColumn {
     pub meaning: &'static str,
     /// Whether few texts come again and again.
     pub has_few_values: bool,
+    /// The version of the schema that brought it.
+    pub since: u32,
 }
 
 impl Table {
@@ -52,7 +56,16 @@ impl Table {
         }
     }
 
-    /// The version of the table's schema, kept in each part's metadata.
+    /// Its name.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Meetings => "meetings",
+        }
+    }
+
+    /// The version of the table's schema, kept in each part's metadata and, where it is not the
+    /// first, in the ledger entry.
     pub const fn schema_version(self) -> u32 {
         match self {
             Self::Records => record::SCHEMA_VERSION,
@@ -108,6 +121,7 @@ fn of_record(column: Column) -> TableColumn {
             column,
             Column::DeviceType | Column::MediaType | Column::Anomaly
         ),
+        since: 1,
     }
 }
 
@@ -118,6 +132,7 @@ fn of_meeting(column: MeetingColumn) -> TableColumn {
         is_nullable: column != MeetingColumn::ConfUuid,
         meaning: column.meaning(),
         has_few_values: matches!(column, MeetingColumn::ConfType | MeetingColumn::MediaTypes),
+        since: 1,
     }
 }
 

@@ -5,6 +5,7 @@
 //! meetings, not of records.
 
 mod census;
+mod columns;
 mod described;
 mod finding;
 mod keys;
@@ -23,12 +24,14 @@ use serde::Serialize;
 use crate::dataset::{fingerprint, must_be_dataset};
 use crate::error::{Error, Result};
 use crate::folder;
-use crate::ledger::{Ledger, Part, checkpoint};
+use crate::ledger::{Entry, Ledger, Part, checkpoint};
 use crate::place::Place;
 use crate::store::Store;
 use crate::table::Table;
+use crate::table::versions::Schemas;
 
 use census::{Census, PartRows};
+use columns::PartSchema;
 use described::Described;
 use strangers::Names;
 
@@ -76,12 +79,13 @@ impl Verification {
 ///
 /// # Errors
 ///
-/// No dataset there, or files that the system does not let us read. What is wrong with the
-/// dataset itself is a finding.
+/// No dataset there, one that a newer rollbook extended, or files that the system does not let us
+/// read. What is wrong with the dataset itself is a finding.
 pub async fn verify(dest: impl Into<Place>) -> Result<Verification> {
     let place = dest.into();
     let store = Store::open_at(&place).await?;
-    Ok(survey(&store, &place.dest).await?.found)
+    let survey = survey(&store, &place.dest, &Schemas::known()).await?;
+    Ok(survey.found)
 }
 
 /// A verification, and what a repair needs to know beyond it.
@@ -95,7 +99,8 @@ struct Survey {
     unreferenced: Vec<OsString>,
 }
 
-async fn survey(store: &Store, dest: &str) -> Result<Survey> {
+/// Looks at all of a dataset as a rollbook does that knows these schemas.
+async fn survey(store: &Store, dest: &str, schemas: &Schemas) -> Result<Survey> {
     let mut found = Verification {
         version: VERIFICATION_VERSION,
         entries: 0,
@@ -113,7 +118,7 @@ async fn survey(store: &Store, dest: &str) -> Result<Survey> {
     // and so is each entry that a checkpoint sums up.
     let names = Names::of(store).await?;
     let checkpoints = checkpoint::listed(store).await?;
-    let ledger = match Ledger::read_entries(store).await {
+    let ledger = match Ledger::read_entries(store, schemas.versions()).await {
         Ok(ledger) => ledger,
         Err(Error::Dataset { path, reason }) => {
             found.findings.push(Finding::Ledger { path, reason });
@@ -134,7 +139,7 @@ async fn survey(store: &Store, dest: &str) -> Result<Survey> {
     for entry in ledger.standing() {
         let mut described = Described::default();
         for (number, part) in entry.parts.iter().enumerate() {
-            let rows = check_part(store, entry.sequence, part, &mut found).await?;
+            let rows = check_part(store, entry, part, schemas, &mut found).await?;
             let findings = &mut found.findings;
             match part.table() {
                 Table::Records => {
@@ -192,18 +197,20 @@ enum Found {
         bytes: u64,
         sha256: String,
         rows: PartRows,
-        /// Why its records cannot be read.
-        fault: Option<String>,
+        /// What it tells of its columns, or why its records cannot be read.
+        read: Result<PartSchema, String>,
     },
 }
 
 /// Reads one part; what it holds is given back even where the part is not as it should be.
 async fn check_part(
     store: &Store,
-    sequence: u64,
+    entry: &Entry,
     part: &Part,
+    schemas: &Schemas,
     found: &mut Verification,
 ) -> Result<PartRows> {
+    let sequence = entry.sequence;
     let path = part.path.clone();
     let mut is_published = true;
     let table = part.table();
@@ -227,7 +234,7 @@ async fn check_part(
         bytes,
         sha256,
         rows,
-        fault,
+        read,
     } = read
     else {
         let reason = "it is no file".to_owned();
@@ -251,25 +258,32 @@ async fn check_part(
         None
     };
     let expected = part.rows;
-    found.findings.extend(match (altered, fault) {
+    let version = entry.schema_versions.table(table);
+    let read = read.map(|found| found.fault(version, &schemas.schema(table, version)));
+    found.findings.extend(match (altered, read) {
         (Some(reason), _) => Some(Finding::Altered {
             sequence,
             path,
             reason,
         }),
-        (None, Some(reason)) => Some(Finding::Unreadable {
+        (None, Err(reason)) => Some(Finding::Unreadable {
             sequence,
             path,
             reason,
         }),
-        (None, None) if rows.total != expected => Some(Finding::PartRows {
+        (None, Ok(Some(reason))) => Some(Finding::Schema {
+            sequence,
+            path,
+            reason,
+        }),
+        (None, Ok(None)) if rows.total != expected => Some(Finding::PartRows {
             sequence,
             path,
             expected,
             found: rows.total,
         }),
-        (None, None) if !is_published => Some(Finding::Unpublished { sequence, path }),
-        (None, None) => {
+        (None, Ok(None)) if !is_published => Some(Finding::Unpublished { sequence, path }),
+        (None, Ok(None)) => {
             found.parts += 1;
             None
         }
@@ -298,21 +312,21 @@ async fn read_part(store: &Store, path: &str, table: Table) -> Result<Found> {
             rows.push(meeting, index);
         });
         // What the system does not let us read says nothing of the part.
-        let fault = match read {
-            Ok(()) => None,
+        let read = match read {
+            Ok(schema) => Ok(schema),
             Err(fault) => match fault.downcast::<io::Error>() {
                 Ok(error) if !is_of_the_bytes(error.kind()) => {
                     return Err(Error::file("read", &place)(*error));
                 }
-                Ok(error) => Some(error.to_string()),
-                Err(fault) => Some(fault.to_string()),
+                Ok(error) => Err(error.to_string()),
+                Err(fault) => Err(fault.to_string()),
             },
         };
         Ok(Found::File {
             bytes,
             sha256,
             rows,
-            fault,
+            read,
         })
     })
     .await
@@ -346,5 +360,7 @@ fn is_of_the_bytes(kind: io::ErrorKind) -> bool {
     ) || kind == io::ErrorKind::Other
 }
 
+#[cfg(test)]
+mod evolution;
 #[cfg(test)]
 mod tests;

@@ -278,6 +278,7 @@ fn sentence(finding: &Finding) -> String {
         Finding::Missing { path, .. } => format!("{path}: missing"),
         Finding::Altered { path, reason, .. } => format!("{path}: altered: {reason}"),
         Finding::Unreadable { path, reason, .. } => format!("{path}: cannot be read: {reason}"),
+        Finding::Schema { path, reason, .. } => format!("{path}: not by its schema: {reason}"),
         Finding::PartRows {
             path,
             expected,

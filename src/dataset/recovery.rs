@@ -16,9 +16,10 @@ use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::hex::hex;
-use crate::ledger::{self, Entry, Part};
+use crate::ledger::{Entry, Part};
 use crate::store::Object;
 use crate::table::Table;
+use crate::table::versions::SchemaVersions;
 
 use super::Dataset;
 
@@ -157,7 +158,7 @@ impl Dataset {
     pub(super) async fn retract(&mut self, mut lost: Vec<u64>) -> Result<()> {
         while !lost.is_empty() {
             let entry = Entry {
-                version: ledger::version(&[], None),
+                version: 0,
                 sequence: self.ledger.next_sequence(),
                 run_id: self.run_id.clone(),
                 committed_at: Utc::now(),
@@ -166,8 +167,9 @@ impl Dataset {
                 retracts: lost.clone(),
                 rewrite: None,
                 asked: None,
+                schema_versions: SchemaVersions::FIRST,
             };
-            if self.ledger.put(&self.store, entry).await? {
+            if self.ledger.put(&self.store, entry.versioned()).await? {
                 point(Point::Retracted);
                 let meetings = self
                     .ledger

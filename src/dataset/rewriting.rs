@@ -79,7 +79,7 @@ impl Dataset {
             let mut entry = self.entry(&parts, &meetings)?;
             entry.retracts = sequences.collect();
             entry.rewrite = Some(rewrite.clone());
-            entry.version = crate::ledger::version(&entry.parts, entry.rewrite.as_ref());
+            let entry = entry.versioned();
             point(Point::EntryReady);
             if self.ledger.put(&self.store, entry.clone()).await? {
                 point(Point::EntryPut);

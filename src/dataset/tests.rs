@@ -633,7 +633,7 @@ async fn ten_thousand_entries_are_read_and_told() {
         let part = ledger::part_path(sequence, 0, "ndjson");
         fs::write(folder.join(&part), "").unwrap();
         let entry = Entry {
-            version: ledger::version(&[], None),
+            version: 1,
             sequence,
             run_id: "one".to_owned(),
             committed_at: Utc::now(),
@@ -650,6 +650,7 @@ async fn ten_thousand_entries_are_read_and_told() {
             retracts: Vec::new(),
             rewrite: None,
             asked: None,
+            schema_versions: SchemaVersions::FIRST,
         };
         let text = serde_json::to_vec(&entry).unwrap();
         fs::write(folder.join(ledger::entry_path(sequence)), text).unwrap();

@@ -154,6 +154,7 @@ fn head(entry: &Entry) -> Option<String> {
         retracts: entry.retracts.clone(),
         rewrite: entry.rewrite.clone(),
         asked: entry.asked.clone(),
+        schema_versions: entry.schema_versions,
     };
     serde_json::to_string(&head).ok()
 }

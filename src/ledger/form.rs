@@ -4,17 +4,42 @@
 //! it name what belongs to another. So it names nothing but parts of its own, and its figures add
 //! up.
 
-use super::{Entry, LEDGER_VERSION, Part, part_path_in, version};
+use super::{Entry, LEDGER_VERSION, Part, RECORDS_ALONE, WITH_MEETINGS, part_path_in};
 use crate::report::MeetingStatus;
 use crate::table::Table;
 
 impl Entry {
+    /// The oldest version that has a place for what this entry says.
+    pub(crate) fn oldest_version(&self) -> u32 {
+        if self.rewrite.is_some() || !self.schema_versions.are_first() {
+            LEDGER_VERSION
+        } else if self.parts_of(Table::Meetings).next().is_some() {
+            WITH_MEETINGS
+        } else {
+            RECORDS_ALONE
+        }
+    }
+
+    /// The entry, of that version.
+    pub(crate) fn versioned(self) -> Self {
+        Self {
+            version: self.oldest_version(),
+            ..self
+        }
+    }
+
     /// What is wrong with this entry, if anything.
     pub(super) fn fault(&self) -> Option<String> {
         if !(1..=LEDGER_VERSION).contains(&self.version) {
             return Some(format!("there is no ledger version {}", self.version));
         }
-        if self.version != version(&self.parts, self.rewrite.as_ref()) {
+        if [Table::Records, Table::Meetings]
+            .map(|table| self.schema_versions.table(table))
+            .contains(&0)
+        {
+            return Some("there is no schema version 0".to_owned());
+        }
+        if self.version != self.oldest_version() {
             let version = self.version;
             return Some(format!("ledger version {version} is not that of its parts"));
         }

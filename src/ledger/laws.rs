@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 
-use super::tests::{entry, meeting};
+use super::tests::{entry, meeting, parse};
 use super::*;
 
 const NAMES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
@@ -46,13 +46,14 @@ pub(super) fn committed_as(sequence: u64) -> impl Strategy<Value = Entry> {
             });
             let parts: Vec<_> = described.into_iter().chain(parts).collect();
             Entry {
-                version: version(&parts, None),
+                version: 0,
                 parts,
                 meetings,
                 retracts: (1..sequence).take(retracts).collect(),
                 asked: is_asked.then(|| Asked::new(Language::ZhCn, Some("key"))),
                 ..model
             }
+            .versioned()
         },
     )
 }
@@ -85,14 +86,14 @@ fn damaged(entry: impl Strategy<Value = Entry>) -> impl Strategy<Value = Written
 /// An entry is refused with its path, or it is one that a run might have committed.
 fn refused_or_sound(sequence: u64, bytes: &[u8]) -> Option<Entry> {
     let path = entry_path(sequence);
-    let entry = match Entry::parse(&path, bytes) {
+    let entry = match parse(sequence, bytes) {
         Ok(entry) => entry,
         Err(error) => {
             assert!(error.to_string().contains(&path), "{error}");
             return None;
         }
     };
-    let again = Entry::parse(&path, &entry.to_bytes().unwrap());
+    let again = parse(sequence, &entry.to_bytes().unwrap());
     assert_eq!(again.unwrap(), entry);
     assert_eq!(entry.sequence, sequence);
     let (mut rows, mut described) = (0, None);

@@ -22,7 +22,7 @@ pub(crate) fn meeting(name: &str, rows: u64) -> CommittedMeeting {
 
 pub(crate) fn entry(sequence: u64, meetings: &[&str]) -> Entry {
     Entry {
-        version: version(&[], None),
+        version: 1,
         sequence,
         run_id: "run".to_owned(),
         committed_at: "2026-01-02T03:04:05.678Z".parse().unwrap(),
@@ -37,7 +37,13 @@ pub(crate) fn entry(sequence: u64, meetings: &[&str]) -> Entry {
         retracts: Vec::new(),
         rewrite: None,
         asked: None,
+        schema_versions: SchemaVersions::FIRST,
     }
+}
+
+/// Reads an entry.
+pub(super) fn parse(sequence: u64, bytes: &[u8]) -> Result<Entry> {
+    Entry::parse(&entry_path(sequence), bytes)
 }
 
 async fn store() -> (tempfile::TempDir, Store) {
@@ -82,7 +88,7 @@ fn pages_and_seams_are_kept_and_entries_without_them_are_read() {
             ..entry(1, &["m1"])
         };
         let bytes = entry.to_bytes().unwrap();
-        assert_eq!(Entry::parse(&entry_path(1), &bytes).unwrap(), entry);
+        assert_eq!(parse(1, &bytes).unwrap(), entry);
     }
 }
 
@@ -161,7 +167,7 @@ async fn a_gap_is_named() {
 #[tokio::test]
 async fn entries_that_cannot_be_believed_are_named() {
     let cases = [
-        (r#"{"version":4,"sequence":1}"#, "is newer than 3"),
+        (r#"{"version":4,"sequence":1}"#, "knows 3"),
         (r#"{"version":1}"#, "not a ledger entry: missing field"),
         ("", "not a ledger entry: EOF"),
     ];
@@ -179,7 +185,7 @@ async fn entries_that_cannot_be_believed_are_named() {
 #[test]
 fn an_entry_that_names_what_is_not_its_own_is_not_believed() {
     let sound = String::from_utf8(entry(2, &["m1"]).to_bytes().unwrap().to_vec()).unwrap();
-    let parse = |text: &str| Entry::parse(&entry_path(2), text.as_bytes());
+    let parse = |text: &str| parse(2, text.as_bytes());
     parse(&sound).unwrap();
     for (from, to, reason) in [
         (
@@ -235,8 +241,7 @@ fn rewriting() -> Entry {
         keep_until: DateTime::UNIX_EPOCH,
         purged: vec![],
     });
-    entry.version = version(&entry.parts, entry.rewrite.as_ref());
-    entry
+    entry.versioned()
 }
 
 fn apply(ledger: &mut Ledger, entry: Entry) -> Result<()> {
@@ -332,18 +337,14 @@ fn with_meetings(sequence: u64, meetings: &[&str]) -> Entry {
         ..entry.parts[0].clone()
     };
     entry.parts.insert(0, part);
-    entry.version = version(&entry.parts, None);
-    entry
+    entry.versioned()
 }
 
 #[test]
 fn an_entry_with_the_meetings_table_is_of_the_second_version_and_describes_what_it_holds() {
     let sound = with_meetings(2, &["m1", "m2"]);
-    assert_eq!(
-        (sound.version, version(&entry(2, &["m1"]).parts, None)),
-        (2, 1)
-    );
-    let parse = |entry: &Entry| Entry::parse(&entry_path(2), &entry.to_bytes().unwrap());
+    assert_eq!((sound.version, entry(2, &["m1"]).oldest_version()), (2, 1));
+    let parse = |entry: &Entry| parse(2, &entry.to_bytes().unwrap());
     assert_eq!(parse(&sound).unwrap(), sound);
     let cases: [(Damage, &str); 6] = [
         (

@@ -4,7 +4,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 
 use crate::record::TIME_ZONE;
 
-/// Version of the schema, kept in each part's metadata.
+/// Version of the schema, kept in each part's metadata; the rules for a next one are in `versions`.
 pub(super) const SCHEMA_VERSION: u32 = 1;
 
 /// The columns of a meeting, in their order in every format. All but the first are null where the

@@ -49,6 +49,16 @@ pub enum Finding {
         /// Why.
         reason: String,
     },
+    /// A part with the right hash has not the columns of the schema version that its commit tells,
+    /// or tells another one itself.
+    Schema {
+        /// Number of the ledger entry.
+        sequence: u64,
+        /// The part.
+        path: String,
+        /// The difference.
+        reason: String,
+    },
     /// A part has another number of rows than it was committed with.
     PartRows {
         /// Number of the ledger entry.
@@ -136,6 +146,7 @@ impl Finding {
             Self::Missing { sequence, .. }
             | Self::Altered { sequence, .. }
             | Self::Unreadable { sequence, .. }
+            | Self::Schema { sequence, .. }
             | Self::PartRows { sequence, .. } => Some(*sequence),
             Self::Stray { path, .. } => ledger
                 .standing()

@@ -1,9 +1,11 @@
-//! Reads the keys of the rows of a part, whatever its format.
+//! Reads the keys of the rows of a part, and its columns, whatever its format.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -12,20 +14,23 @@ use flate2::bufread::GzDecoder;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::record::Column;
 use crate::table::Table;
 
+use super::columns::PartSchema;
+
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Calls `row` with the meeting and the index of each record in a part, whose name tells its
-/// format; a row of the meetings table has the index 0.
+/// format; a row of the meetings table has the index 0. Gives what the part tells of its columns.
 pub(super) fn read(
     file: File,
     path: &Path,
     table: Table,
     row: impl FnMut(&str, i64),
-) -> Result<(), Fault> {
+) -> Result<PartSchema, Fault> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match name.split_once('.').map(|(_, extension)| extension) {
         Some("parquet") => parquet(file, table, row),
@@ -41,8 +46,9 @@ pub(super) fn read(
     }
 }
 
-fn parquet(file: File, table: Table, mut row: impl FnMut(&str, i64)) -> Result<(), Fault> {
+fn parquet(file: File, table: Table, mut row: impl FnMut(&str, i64)) -> Result<PartSchema, Fault> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let schema = Arc::clone(reader.schema());
     let keys = [Column::ConfUuid.name(), Column::RecordIndex.name()];
     // A meeting has no index, and a column that is not there is not asked for.
     let mask = ProjectionMask::columns(reader.parquet_schema(), keys);
@@ -53,14 +59,16 @@ fn parquet(file: File, table: Table, mut row: impl FnMut(&str, i64)) -> Result<(
     {
         batch_keys(&batch?, table, &mut row)?;
     }
-    Ok(())
+    Ok(PartSchema::Typed(schema))
 }
 
-fn arrow(file: File, table: Table, mut row: impl FnMut(&str, i64)) -> Result<(), Fault> {
-    for batch in StreamReader::try_new_buffered(file, None)? {
+fn arrow(file: File, table: Table, mut row: impl FnMut(&str, i64)) -> Result<PartSchema, Fault> {
+    let reader = StreamReader::try_new_buffered(file, None)?;
+    let schema = reader.schema();
+    for batch in reader {
         batch_keys(&batch?, table, &mut row)?;
     }
-    Ok(())
+    Ok(PartSchema::Typed(schema))
 }
 
 fn batch_keys(
@@ -94,7 +102,7 @@ fn ndjson(
     mut lines: impl BufRead,
     table: Table,
     mut row: impl FnMut(&str, i64),
-) -> Result<(), Fault> {
+) -> Result<PartSchema, Fault> {
     #[derive(Deserialize)]
     struct Key<'a> {
         #[serde(borrow)]
@@ -103,15 +111,21 @@ fn ndjson(
     }
     let mut line = Vec::new();
     let mut number = 0_u64;
+    let mut schema = PartSchema::Silent;
     loop {
         line.clear();
         number += 1;
         if lines.read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
+            return Ok(schema);
         }
         // The cause is told without the line: a record is personal data.
-        let key: Key<'_> =
-            serde_json::from_slice(&line).map_err(|error| format!("line {number}: {error}"))?;
+        let broken = |error| format!("line {number}: {error}");
+        let key: Key<'_> = serde_json::from_slice(&line).map_err(broken)?;
+        if number == 1 {
+            let members: BTreeMap<String, IgnoredAny> =
+                serde_json::from_slice(&line).map_err(broken)?;
+            schema = PartSchema::Named(members.into_keys().collect());
+        }
         let index = match (table, key.record_index) {
             (Table::Meetings, _) => 0,
             (Table::Records, Some(index)) => index,

@@ -14,6 +14,7 @@ use crate::ledger::Ledger;
 use crate::place::Place;
 use crate::run_id::new_run_id;
 use crate::store::Store;
+use crate::table::versions::Schemas;
 use crate::uuid::ConfUuid;
 
 use super::{Finding, Survey, Verification, survey};
@@ -76,18 +77,19 @@ pub async fn repair(dest: impl Into<Place>) -> Result<Repair> {
 }
 
 pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
+    let schemas = Schemas::known();
     // Read without keeping anybody waiting; what is dropped is decided when nobody else writes.
-    let mut seen = survey(&store, dest).await?;
+    let mut seen = survey(&store, dest, &schemas).await?;
     if seen.found.is_sound() {
         return Ok(Repair::of(seen.found));
     }
     let held = Held::open(store, dest).await?;
-    let entries = Ledger::read_entries(held.store())
+    let entries = Ledger::read_entries(held.store(), schemas.versions())
         .await
         .map(|ledger| ledger.entries().len());
     let known = seen.ledger.as_ref().map(|ledger| ledger.entries().len());
     if entries.ok() != known {
-        seen = survey(held.store(), dest).await?;
+        seen = survey(held.store(), dest, &schemas).await?;
     }
     let Survey {
         found: before,
@@ -122,6 +124,6 @@ pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
         }
     }
     held.release().await?;
-    repair.after = Some(survey(&store, dest).await?.found);
+    repair.after = Some(survey(&store, dest, &schemas).await?.found);
     Ok(repair)
 }

@@ -28,7 +28,7 @@ const KINDS: [(Format, Compression); 6] = [
 ];
 
 /// A dataset of two small meetings, an empty one and a large one in two parts.
-async fn dataset(kind: (Format, Compression)) -> (TempDir, String) {
+pub(super) async fn dataset(kind: (Format, Compression)) -> (TempDir, String) {
     let home = tempfile::tempdir().unwrap();
     let dest = home.path().to_str().unwrap().to_owned();
     let mut dataset = Dataset::open(&dest, "one", kind.0, kind.1).await.unwrap();

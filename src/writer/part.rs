@@ -26,6 +26,8 @@ pub struct StagedPart {
     pub path: PathBuf,
     /// What its rows are.
     pub table: Table,
+    /// The version of the schema that it is written by.
+    pub schema_version: u32,
     /// Its rows.
     pub rows: u64,
     /// Its size.
@@ -122,6 +124,7 @@ impl OpenPart {
         Ok(StagedPart {
             path,
             table,
+            schema_version: table.schema_version(),
             rows,
             bytes,
             sha256: hex(&hash.finalize()),

@@ -14,6 +14,7 @@ use super::super::tests::{entry, meeting};
 use super::*;
 use crate::report::Proof;
 use crate::store::{Fault, Faulty, Operation};
+use crate::table::versions::SchemaVersions;
 
 /// Entries 1 to 6, of which the fourth retracts the second.
 const ENTRIES: usize = 6;
@@ -80,7 +81,7 @@ impl Scene {
     fn read(&self, what: &str) -> impl Future<Output = Option<usize>> {
         let caller = std::panic::Location::caller();
         async move {
-            let alone = Ledger::read_entries(&self.store).await;
+            let alone = Ledger::read_entries(&self.store, SchemaVersions::KNOWN).await;
             match (Ledger::read(&self.store).await, alone) {
                 (Ok(read), Ok(alone)) => {
                     assert_same(&read, &alone);
@@ -97,7 +98,9 @@ impl Scene {
 
     /// What `verify` says of the only checkpoint.
     async fn fault(&self) -> Option<String> {
-        let ledger = Ledger::read_entries(&self.store).await.unwrap();
+        let ledger = Ledger::read_entries(&self.store, SchemaVersions::KNOWN)
+            .await
+            .unwrap();
         let [name] = self.names().await.try_into().unwrap();
         fault(&self.store, &name, &ledger).await.unwrap()
     }
@@ -537,7 +540,12 @@ async fn a_store_that_does_not_give_the_checkpoints_gives_the_entries() {
                 .unwrap();
             let listed = operation == Operation::List && matches!(fault, Fault::Short);
             assert_eq!(read.summed, if listed { ENTRIES } else { 0 });
-            assert_same(&read, &Ledger::read_entries(&scene.store).await.unwrap());
+            assert_same(
+                &read,
+                &Ledger::read_entries(&scene.store, SchemaVersions::KNOWN)
+                    .await
+                    .unwrap(),
+            );
             assert!(faulty.faults() > 0);
         }
     }
