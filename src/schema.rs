@@ -1,11 +1,16 @@
-//! The schema of a table as others write it: Arrow's words, or the DDL of a warehouse.
+//! The schema of a table as others write it: Arrow's words, JSON Schema, or the DDL of a warehouse.
 //!
 //! Each form is made from [`Table::columns`] alone, so that no definition can fall behind. The
 //! types are those that the engine's own reader gives the columns of a Parquet part.
 
+mod gaussdb;
+mod json;
+
 use arrow::datatypes::DataType;
 
 use crate::table::{Table, TableColumn};
+
+pub use json::json_schema;
 
 /// The schema of a table in Arrow's words, a column a line.
 pub fn arrow_listing(table: Table) -> String {
@@ -44,18 +49,23 @@ pub enum Warehouse {
     ClickHouse,
     /// `PostgreSQL`, and what speaks its dialect.
     Postgres,
+    /// Spark SQL, over a Delta table whose log lies where the Parquet parts do.
+    Delta,
+    /// Huawei's GaussDB(DWS): a foreign table over the Parquet parts in OBS, and a table to load
+    /// them into.
+    GaussDb,
 }
 
 impl Warehouse {
-    /// The statements that make a table.
+    /// The statements that make a table, with a comment for each column.
     pub fn ddl(self, table: Table) -> String {
+        if self == Self::GaussDb {
+            return gaussdb::statements(table);
+        }
         let mut text = String::new();
         let columns = table.columns();
         let width = width(&columns);
-        let name = match table {
-            Table::Records => "attendance",
-            Table::Meetings => "meetings",
-        };
+        let name = name(table);
         line(&mut text, &format!("CREATE TABLE {name} ("));
         let key = self.key(table);
         for (position, column) in columns.iter().enumerate() {
@@ -72,7 +82,7 @@ impl Warehouse {
         line(&mut text, self.end(table));
         if self.comments_apart() {
             for column in &columns {
-                let comment = self.quoted(column.meaning);
+                let comment = quoted(column.meaning);
                 let column = column.name;
                 line(
                     &mut text,
@@ -92,7 +102,7 @@ impl Warehouse {
         let comment = if self.comments_apart() {
             String::new()
         } else {
-            format!(" COMMENT {}", self.quoted(column.meaning))
+            format!(" COMMENT {}", self.literal(column.meaning))
         };
         format!("{:<width$} {kind}{null}{comment}", column.name)
     }
@@ -104,12 +114,12 @@ impl Warehouse {
             (DataType::Boolean, Self::ClickHouse) => "Bool",
             (DataType::Boolean, _) => "BOOLEAN",
             (DataType::Timestamp(..), Self::ClickHouse) => "DateTime64(3, 'UTC')",
-            (DataType::Timestamp(..), Self::Spark) => "TIMESTAMP",
+            (DataType::Timestamp(..), Self::Spark | Self::Delta) => "TIMESTAMP",
             (DataType::Timestamp(..), _) => "TIMESTAMP WITH TIME ZONE",
             (_, Self::DuckDb) => "VARCHAR",
-            (_, Self::Spark) => "STRING",
+            (_, Self::Spark | Self::Delta) => "STRING",
             (_, Self::ClickHouse) => "String",
-            (_, Self::Postgres) => "TEXT",
+            (_, Self::Postgres | Self::GaussDb) => "TEXT",
         };
         if self != Self::ClickHouse || !column.is_nullable {
             return kind.to_owned();
@@ -127,13 +137,15 @@ impl Warehouse {
                 Some("PRIMARY KEY (conf_uuid, record_index)")
             }
             (Self::DuckDb | Self::Postgres, Table::Meetings) => Some("PRIMARY KEY (conf_uuid)"),
-            (Self::Spark | Self::ClickHouse, _) => None,
+            (Self::Spark | Self::Delta | Self::ClickHouse | Self::GaussDb, _) => None,
         }
     }
 
     fn end(self, table: Table) -> &'static str {
         match (self, table) {
-            (Self::DuckDb | Self::Postgres, _) => ");",
+            (Self::DuckDb | Self::Postgres | Self::GaussDb, _) => ");",
+            (Self::Delta, Table::Records) => ")\nUSING DELTA\nLOCATION 'DEST';",
+            (Self::Delta, Table::Meetings) => ")\nUSING DELTA\nLOCATION 'DEST/meetings';",
             (Self::Spark, Table::Records) => ")\nUSING PARQUET\nLOCATION 'DEST';",
             (Self::Spark, Table::Meetings) => ")\nUSING PARQUET\nLOCATION 'DEST/meetings';",
             (Self::ClickHouse, Table::Records) => {
@@ -145,14 +157,29 @@ impl Warehouse {
 
     /// Whether comments are statements of their own.
     fn comments_apart(self) -> bool {
-        matches!(self, Self::DuckDb | Self::Postgres)
+        matches!(self, Self::DuckDb | Self::Postgres | Self::GaussDb)
     }
 
     /// A text as a literal: Spark joins `'a''b'` to `ab`, the others read it as `a'b`.
-    fn quoted(self, text: &str) -> String {
-        let quote = if self == Self::Spark { "\\'" } else { "''" };
-        format!("'{}'", text.replace('\'', quote))
+    fn literal(self, text: &str) -> String {
+        match self {
+            Self::Spark | Self::Delta => format!("'{}'", text.replace('\'', "\\'")),
+            _ => quoted(text),
+        }
     }
+}
+
+/// What the table is called in a warehouse.
+const fn name(table: Table) -> &'static str {
+    match table {
+        Table::Records => "attendance",
+        Table::Meetings => "meetings",
+    }
+}
+
+/// A text as a literal of the standard.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// As wide as the longest name, and as the names of records at least.
@@ -196,6 +223,11 @@ mod tests {
     }
 
     #[test]
+    fn delta() {
+        insta::assert_snapshot!(Warehouse::Delta.ddl(Table::Records));
+    }
+
+    #[test]
     fn the_meetings_table_in_every_form() {
         let mut text = arrow_listing(Table::Meetings);
         for warehouse in [
@@ -203,6 +235,7 @@ mod tests {
             Warehouse::Spark,
             Warehouse::ClickHouse,
             Warehouse::Postgres,
+            Warehouse::Delta,
         ] {
             text.push('\n');
             text.push_str(&warehouse.ddl(Table::Meetings));

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use rollbook::{Table, Warehouse, arrow_listing};
+use rollbook::{Table, Warehouse, arrow_listing, json_schema};
 
 use super::answer;
 use super::exit::Exit;
@@ -26,12 +26,16 @@ enum Which {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Form {
     Arrow,
+    JsonSchema,
     #[value(name = "duckdb")]
     DuckDb,
     Spark,
     #[value(name = "clickhouse")]
     ClickHouse,
     Postgres,
+    Delta,
+    #[value(name = "gaussdb")]
+    GaussDb,
 }
 
 impl SchemaArgs {
@@ -42,10 +46,13 @@ impl SchemaArgs {
         };
         let text = match self.format {
             Form::Arrow => arrow_listing(table),
+            Form::JsonSchema => json_schema(table)?,
             Form::DuckDb => Warehouse::DuckDb.ddl(table),
             Form::Spark => Warehouse::Spark.ddl(table),
             Form::ClickHouse => Warehouse::ClickHouse.ddl(table),
             Form::Postgres => Warehouse::Postgres.ddl(table),
+            Form::Delta => Warehouse::Delta.ddl(table),
+            Form::GaussDb => Warehouse::GaussDb.ddl(table),
         };
         answer(&text)?;
         Ok(Exit::Complete)

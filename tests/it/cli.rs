@@ -124,9 +124,17 @@ fn the_manual_describes_the_command_and_each_of_its_commands() {
 #[test]
 fn the_schema_is_told_in_each_form() {
     assert!(answer(&["schema"]).starts_with("conf_uuid     Utf8"));
-    for form in ["duckdb", "spark", "clickhouse", "postgres"] {
+    assert!(answer(&["schema", "--format", "json-schema"]).starts_with("{\n  \"$schema\""));
+    for form in [
+        "duckdb",
+        "spark",
+        "clickhouse",
+        "postgres",
+        "delta",
+        "gaussdb",
+    ] {
         let ddl = answer(&["schema", "--format", form]);
-        assert!(ddl.starts_with("CREATE TABLE"), "{form}");
+        assert!(ddl.starts_with("CREATE "), "{form}");
     }
 }
 
