@@ -380,6 +380,33 @@ fn an_entry_with_the_meetings_table_is_of_the_second_version_and_describes_what_
     }
 }
 
+#[test]
+fn an_entry_that_tells_schema_versions_is_of_the_third_version() {
+    let sound = Entry {
+        version: 3,
+        schema_versions: SchemaVersions::of([(Table::Records, 2)]),
+        ..entry(2, &["m1"])
+    };
+    let text = String::from_utf8(sound.to_bytes().unwrap().to_vec()).unwrap();
+    let parse = |text: &str| Entry::parse(&entry_path(2), text.as_bytes(), sound.schema_versions);
+    assert_eq!(parse(&text).unwrap(), sound);
+    for (from, to, reason) in [
+        (
+            r#"{"version":3"#,
+            r#"{"version":2"#,
+            "not that of its parts",
+        ),
+        (r#""records":2"#, r#""records":1"#, "not that of its parts"),
+        (r#""records":2"#, r#""records":0"#, "no schema version 0"),
+        (r#""records":2"#, r#""records":3"#, "knows 2; use a newer"),
+        (r#""meetings":1}"#, r#""meetings":2}"#, "schema of meetings"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let error = parse(&text.replace(from, to)).unwrap_err().to_string();
+        assert!(error.contains(reason), "{reason}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn an_entry_under_another_number_is_not_believed() {
     let (_home, store) = store().await;

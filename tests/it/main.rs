@@ -23,6 +23,8 @@ mod connections;
 mod crash;
 mod described;
 mod drift;
+#[cfg(unix)]
+mod evolution;
 mod export;
 mod fault_table;
 mod faults;
@@ -47,6 +49,8 @@ mod pii;
 #[cfg(unix)]
 mod poison;
 mod readers;
+#[cfg(unix)]
+mod reading;
 mod readme;
 #[cfg(unix)]
 mod recipes;
@@ -56,6 +60,8 @@ mod sdk;
 #[cfg(unix)]
 mod security;
 mod simulator;
+#[cfg(unix)]
+mod spark;
 #[cfg(unix)]
 mod stage;
 #[cfg(unix)]

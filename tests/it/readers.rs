@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 
 use crate::venv;
 
-const FIRST_JOIN: i64 = 1_574_119_877_872;
+pub(crate) const FIRST_JOIN: i64 = 1_574_119_877_872;
 
 /// What the readers must find.
 #[derive(Debug, Default)]
-struct Truth {
-    rows: u64,
-    duration_ms: i64,
+pub(crate) struct Truth {
+    pub(crate) rows: u64,
+    pub(crate) duration_ms: i64,
 }
 
 /// A page of a meeting with every kind of time, and names that need care.
@@ -79,7 +79,7 @@ fn page(meeting: &str, from: i64, rows: i64, truth: &mut Truth) -> RecordBatch {
 }
 
 /// A dataset of a large meeting in two parts, a small one, and one without records.
-async fn dataset(dest: &Path, format: Format) -> Truth {
+pub(crate) async fn dataset(dest: &Path, format: Format) -> Truth {
     let dest = dest.to_str().unwrap();
     let mut dataset = Dataset::open(dest, "run", format, Compression::None)
         .await
@@ -160,12 +160,6 @@ async fn parquet_is_read_by_duckdb_polars_and_pyarrow() {
         ("pyarrow", "timestamp[ms, tz=UTC]"),
     ];
     read_back(Format::Parquet, &readers).await;
-}
-
-#[tokio::test]
-async fn parquet_is_read_by_spark() {
-    // Spark's `timestamp` is an instant; what has no zone would be `timestamp_ntz`.
-    read_back(Format::Parquet, &[("spark", "timestamp")]).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,16 @@
 
 use std::process::Command;
 
-const README: &str = include_str!("../../README.md");
+pub(crate) const README: &str = include_str!("../../README.md");
+
+/// The block of a language that begins with these words.
+#[track_caller]
+pub(crate) fn block(language: &str, begins: &str) -> &'static str {
+    let fence = format!("```{language}\n");
+    let mut blocks = README.split(&fence).skip(1);
+    let found = blocks.find(|text| text.starts_with(begins));
+    found.unwrap().split("```").next().unwrap()
+}
 
 fn rollbook(args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollbook"));

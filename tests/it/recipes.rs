@@ -10,18 +10,9 @@ use rollbook::Tenant;
 use rollbook::simulator::{APP_ID, APP_KEY, Fault, Simulator};
 use serde_json::Value;
 
+use crate::readme::block;
 use crate::stage::{Ended, Stage, ended, gone};
 use crate::venv;
-
-const README: &str = include_str!("../../README.md");
-
-/// The block of a language that begins with these words.
-fn block(language: &str, begins: &str) -> &'static str {
-    let fence = format!("```{language}\n");
-    let mut blocks = README.split(&fence).skip(1);
-    let found = blocks.find(|text| text.starts_with(begins));
-    found.unwrap().split("```").next().unwrap()
-}
 
 /// A stage whose folder has the config file of the README, with paths of its own.
 struct Night {
@@ -295,7 +286,7 @@ fn the_cron_job_is_one_and_retries_what_a_retry_may_mend() {
 #[test]
 fn the_task_of_airflow_is_skipped_where_a_meeting_is_missing() {
     let night = Night::of(&[10, 1_200]);
-    let task = night.read("dag", block("python", ""));
+    let task = night.read("dag", block("python", "from datetime"));
     let command = task["bash_command"].as_str().unwrap();
     let bin = format!("{} ", env!("CARGO_BIN_EXE_rollbook"));
     let command = night.here(&command.replacen("rollbook ", &bin, 1));

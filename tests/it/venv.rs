@@ -4,9 +4,12 @@
 //! the target directory by `python/environment.py`. The first test that wants it waits for pip;
 //! tests that want it at the same time, in this process or another, wait with it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+
+use serde_json::Value;
 
 /// The interpreter of an environment that has all required packages.
 ///
@@ -24,6 +27,26 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> String {
         .args(arguments)
         .output();
     told(name, &output.unwrap())
+}
+
+/// What a script of the tests answers, as JSON, to what it reads from standard input.
+pub(crate) fn ask(name: &str, arguments: &[&str], jobs: &Value) -> Value {
+    let mut child = Command::new(python())
+        .arg(script(name))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Far from UTC: a reader that takes the times for local ones is found out.
+        .env("TZ", "Asia/Shanghai")
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A script that ends early says why on its own.
+    let _closed = stdin.write_all(jobs.to_string().as_bytes());
+    drop(stdin);
+    let answer = told(name, &child.wait_with_output().unwrap());
+    serde_json::from_str(&answer).unwrap()
 }
 
 /// Where a script of the tests is.

