@@ -1,7 +1,6 @@
 //! Reads the keys of the rows of a part, and its columns, whatever its format.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -14,7 +13,7 @@ use flate2::bufread::GzDecoder;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use crate::record::Column;
 use crate::table::Table;
@@ -122,9 +121,8 @@ fn ndjson(
         let broken = |error| format!("line {number}: {error}");
         let key: Key<'_> = serde_json::from_slice(&line).map_err(broken)?;
         if number == 1 {
-            let members: BTreeMap<String, IgnoredAny> =
-                serde_json::from_slice(&line).map_err(broken)?;
-            schema = PartSchema::Named(members.into_keys().collect());
+            let members: Map<String, Value> = serde_json::from_slice(&line).map_err(broken)?;
+            schema = PartSchema::Named(members.into_iter().map(|(name, _)| name).collect());
         }
         let index = match (table, key.record_index) {
             (Table::Meetings, _) => 0,
