@@ -388,7 +388,12 @@ fn an_entry_that_tells_schema_versions_is_of_the_third_version() {
         ..entry(2, &["m1"])
     };
     let text = String::from_utf8(sound.to_bytes().unwrap().to_vec()).unwrap();
-    let parse = |text: &str| Entry::parse(&entry_path(2), text.as_bytes(), sound.schema_versions);
+    let parse = |text: &str| {
+        let mut ledger = Ledger::knowing(sound.schema_versions);
+        apply(&mut ledger, entry(1, &[]))?;
+        let entry = Entry::parse(&entry_path(2), text.as_bytes())?;
+        apply(&mut ledger, entry.clone()).map(|()| entry)
+    };
     assert_eq!(parse(&text).unwrap(), sound);
     for (from, to, reason) in [
         (

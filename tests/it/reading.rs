@@ -12,60 +12,39 @@ use crate::readme::{README, block};
 use crate::stage::Stage;
 use crate::venv;
 
-/// The README's lines for readers: what they begin with after the language, and how they sum up a
-/// column and count it.
-pub(crate) const READERS: [(&str, &str, &str, [&str; 2]); 6] = [
-    (
-        "duckdb",
-        "sql",
-        "-- DuckDB\n",
-        ["sum(r.duration_ms)", "count(r.join_source)"],
-    ),
-    (
-        "polars",
-        "python",
-        "# Polars\n",
-        [
-            "pl.col(\"duration_ms\").sum()",
-            "pl.col(\"join_source\").count()",
-        ],
-    ),
-    (
-        "pandas",
-        "python",
-        "# pandas\n",
-        ["(\"duration_ms\", \"sum\")", "(\"join_source\", \"count\")"],
-    ),
-    (
-        "pyarrow",
-        "python",
-        "# pyarrow\n",
-        [
-            "\"duration_ms\"]), \"conf_uuid\")\n    .group_by([\"conf_uuid\", \"subject\"])\n    \
-             .aggregate([(\"record_index\", \"count\"), (\"duration_ms\", \"sum\")",
-            "\"join_source\"]), \"conf_uuid\")\n    .group_by([\"conf_uuid\", \"subject\"])\n    \
-             .aggregate([(\"record_index\", \"count\"), (\"join_source\", \"count\")",
-        ],
-    ),
-    (
-        "clickhouse",
-        "sql",
-        "-- ClickHouse\n",
-        ["sum(duration_ms)", "count(join_source)"],
-    ),
-    (
-        "spark",
-        "python",
-        "# Spark\n",
-        ["F.sum(\"duration_ms\")", "F.count(\"join_source\")"],
-    ),
+/// The README's lines for readers: their names, the language, and how they begin.
+const READERS: [(&str, &str, &str); 6] = [
+    ("duckdb", "sql", "-- DuckDB\n"),
+    ("polars", "python", "# Polars\n"),
+    ("pandas", "python", "# pandas\n"),
+    ("pyarrow", "python", "# pyarrow\n"),
+    ("clickhouse", "sql", "-- ClickHouse\n"),
+    ("spark", "python", "# Spark\n"),
 ];
 
-/// The readers' lines that are not Spark's, by their names.
+/// The lines for a reader.
+pub(crate) fn lines_for(reader: &str) -> &'static str {
+    let (_, language, begins) = READERS.iter().find(|(name, ..)| *name == reader).unwrap();
+    block(language, begins)
+}
+
+/// The same lines where they count the values of a column that a newer rollbook adds, instead of
+/// summing one that is there.
+pub(crate) fn counting(lines: &str) -> String {
+    for word in ["duration_ms", "sum"] {
+        assert!(lines.contains(word), "{lines}");
+    }
+    lines
+        .replace("duration_ms", "join_source")
+        .replace("sum", "count")
+}
+
+/// The lines for each reader but Spark, which is asked on its own.
 pub(crate) fn lines() -> BTreeMap<&'static str, String> {
-    let readers = READERS.iter().filter(|(name, ..)| *name != "spark");
-    readers
-        .map(|(name, language, begins, _)| (*name, block(language, begins).to_owned()))
+    let names = READERS.iter().map(|(name, ..)| *name);
+    names
+        .filter(|name| *name != "spark")
+        .map(|name| (name, lines_for(name).to_owned()))
         .collect()
 }
 

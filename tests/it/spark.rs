@@ -5,8 +5,7 @@ use serde_json::json;
 
 use crate::evolution;
 use crate::readers;
-use crate::reading::{Lake, READERS, comments, schema};
-use crate::readme::block;
+use crate::reading::{Lake, comments, counting, lines_for, schema};
 use crate::stage::Stage;
 use crate::venv;
 
@@ -19,10 +18,7 @@ async fn spark_reads_the_parts_and_takes_the_readmes_lines_and_the_statements_of
         let lake = Lake::new();
         let newer = Stage::of(&[]);
         let grown = evolution::grown(&newer);
-        let (_, language, begins, [sum, count]) = READERS[5];
-        let lines = block(language, begins);
-        let probe = lines.replace(sum, count);
-        assert_ne!(probe, lines);
+        let lines = lines_for("spark");
         let folder = |stage: &Stage| stage.folder.path().to_str().unwrap().to_owned();
         let [records, meetings] = schema(&lake.stage, "spark");
         let dest = folder(&lake.stage) + "/attendance";
@@ -30,7 +26,7 @@ async fn spark_reads_the_parts_and_takes_the_readmes_lines_and_the_statements_of
         assert!(delta.iter().all(|text| text.contains("USING DELTA")));
         let jobs = json!({
             "times": [format!("{}/part-*.parquet", plain.path().display())],
-            "lines": [[folder(&lake.stage), lines], [folder(&newer), probe]],
+            "lines": [[folder(&lake.stage), lines], [folder(&newer), counting(lines)]],
             "tables": {
                 "attendance": records.replace("DEST", &dest),
                 "meetings": meetings.replace("DEST", &dest),

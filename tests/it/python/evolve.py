@@ -2,9 +2,9 @@
 
     evolve.py DATASET
 
-Only what a dataset's files say of themselves is used: a part with the new column, `join_source`, and
-an entry of the ledger's third form, which tells the schema's second version. The meeting is called
-`newer` and has the records of the first one of part 1.
+Only what a dataset's files say of themselves is used: a part with the new column, `join_source`,
+and an entry of the ledger's third version, which tells the schema's second one. The meeting is
+called `newer` and has the records of the first one of part 1.
 """
 
 import hashlib

@@ -1,5 +1,5 @@
-"""Prints all rows of both tables of a dataset of Parquet, as NDJSON has them: what DuckDB reads, and
-what pyarrow does.
+"""Prints all rows of both tables of a dataset of Parquet, with values as NDJSON has them: those
+that DuckDB reads, and those that pyarrow does.
 
     rows.py DATASET
 """

@@ -2,9 +2,9 @@
 
     spark.py < JOBS
 
-JOBS has `times`, the paths of parts whose times are read; `lines`, pairs of a folder and the README's
-lines that read the dataset in it; `tables`, statements that make tables by their names; and `parsed`,
-statements that only Spark's parser sees.
+JOBS has `times`, the paths of parts whose times are read; `lines`, pairs of a folder and the
+README's lines that read the dataset in it; `tables`, statements that make tables, by the tables'
+names; and `parsed`, statements that only Spark's parser sees.
 """
 
 import json

