@@ -14,6 +14,7 @@ mod upload;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +57,7 @@ pub(crate) struct Object {
 }
 
 /// The place of one dataset.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Store {
     /// The dataset, or what this machine holds of one in a bucket.
     root: PathBuf,
@@ -77,9 +78,10 @@ struct Bucket {
     _folder: Option<tempfile::TempDir>,
 }
 
-impl std::fmt::Debug for Bucket {
+/// Clients know credentials, and are not shown.
+impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.url.shown(""))
+        f.debug_tuple("Store").field(&self.shown("")).finish()
     }
 }
 
@@ -131,20 +133,17 @@ impl Store {
 
     fn of_bucket(url: BucketUrl, place: Place) -> Result<Self> {
         let client = bucket::connect(&url, &place)?;
-        let (root, folder) = match &place.state_dir {
-            Some(state_dir) => {
-                // One for each dataset, so that runs of this machine see each other's locks.
-                let name = Sha256::digest(format!("{} {}", url.shown(""), client.endpoint));
-                let name = hex(&name).chars().take(16).collect::<String>();
-                let root = state_dir.join("buckets").join(name);
-                folder::create_private(&root)?;
-                (root, None)
-            }
-            None => {
-                let nowhere = std::path::Path::new("a temporary folder");
-                let folder = tempfile::tempdir().map_err(Error::file("create", nowhere))?;
-                (folder.path().to_owned(), Some(folder))
-            }
+        let (root, folder) = if let Some(state_dir) = &place.state_dir {
+            // One for each dataset, so that runs of this machine see each other's locks.
+            let name = Sha256::digest(format!("{} {}", url.shown(""), client.endpoint));
+            let name = hex(&name).chars().take(16).collect::<String>();
+            let root = state_dir.join("buckets").join(name);
+            folder::create_private(&root)?;
+            (root, None)
+        } else {
+            let nowhere = std::path::Path::new("a temporary folder");
+            let folder = tempfile::tempdir().map_err(Error::file("create", nowhere))?;
+            (folder.path().to_owned(), Some(folder))
         };
         Ok(Self {
             root,
@@ -158,6 +157,24 @@ impl Store {
             patience: client.timeout * PATIENCE,
             is_single_writer: false,
         })
+    }
+
+    /// A bucket in memory.
+    #[cfg(test)]
+    fn in_memory(objects: Arc<object_store::memory::InMemory>) -> Self {
+        let Ok(Target::Bucket(url)) = place::parse("s3://memory") else {
+            panic!("a bucket");
+        };
+        let bucket = Bucket {
+            url,
+            pieces: Arc::clone(&objects) as _,
+            options: StoreOptions::default(),
+            _folder: None,
+        };
+        Self {
+            bucket: Some(Arc::new(bucket)),
+            ..Self::on(PathBuf::new(), objects)
+        }
     }
 
     /// Whether it lies in a network: there are no locks, and nothing is written in place.
@@ -202,9 +219,10 @@ impl Store {
             return Ok(false);
         }
         // One that ignores the condition, or refuses to hear of it, needs none.
-        let mode = match self.is_single_writer {
-            true => PutMode::Overwrite,
-            false => PutMode::Create,
+        let mode = if self.is_single_writer {
+            PutMode::Overwrite
+        } else {
+            PutMode::Create
         };
         let put = patiently(self.patience, async || {
             let payload = PutPayload::from_bytes(bytes.clone());
@@ -330,26 +348,15 @@ impl Store {
     /// decides.
     pub(crate) async fn publish(&self, from: &str, to: &str, bytes: u64) -> Result<bool> {
         let (place, aim) = (parse("publish", from)?, parse("publish", to)?);
-        let moved = patiently(self.patience, async || {
-            if !self.is_remote() {
-                return self.objects.rename(&place, &aim).await;
-            }
-            self.objects.copy(&place, &aim).await?;
-            // Whoever has no other copy does not take the store's word for it.
-            match self.objects.head(&aim).await?.size {
-                there if there == bytes => Ok(()),
-                there => Err(object_store::Error::Generic {
-                    store: "bucket",
-                    source: format!("{there} of {bytes} bytes were copied").into(),
-                }),
-            }
-        });
-        match moved.await {
-            Ok(()) if self.is_remote() => {
+        if self.is_remote() {
+            let was_there = self.copy(from, to, bytes).await?;
+            if was_there {
                 point(Point::PartCopied);
                 self.remove(from).await?;
-                Ok(true)
             }
+            return Ok(was_there);
+        }
+        match patiently(self.patience, || self.objects.rename(&place, &aim)).await {
             Ok(()) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(self.failed("publish", to)(error)),
@@ -382,21 +389,9 @@ impl Store {
         let mut file = folder::blocking("create", &local, create).await?;
         let mut from = 0;
         while from < bytes {
-            let range = from..bytes.min(from + STRETCH);
-            let read = patiently(self.patience, || {
-                self.objects.get_range(&place, range.clone())
-            });
-            let stretch = match read.await {
-                Ok(stretch) if stretch.len() as u64 == range.end - range.start => stretch,
-                Err(object_store::Error::NotFound { .. }) => return Ok(None),
-                Err(error) => return Err(self.failed("read", path)(error)),
-                Ok(stretch) => {
-                    let reason = format!("{} of its bytes came at {from}", stretch.len());
-                    let path = self.shown(path);
-                    return Err(Error::Dataset { path, reason });
-                }
-            };
-            from = range.end;
+            let end = bytes.min(from + STRETCH);
+            let stretch = self.stretch(&place, path, from..end).await?;
+            from = end;
             let place = local.clone();
             file = folder::blocking("write", &local, move || {
                 file.write_all(&stretch)
@@ -407,6 +402,22 @@ impl Store {
         }
         file.rewind().map_err(Error::file("read", &local))?;
         Ok(Some(file))
+    }
+
+    /// Some bytes of an object that is there.
+    async fn stretch(&self, place: &Path, path: &str, range: Range<u64>) -> Result<Bytes> {
+        let wanted = range.end - range.start;
+        let read = patiently(self.patience, async || {
+            let stretch = self.objects.get_range(place, range.clone()).await?;
+            match stretch.len() as u64 {
+                got if got == wanted => Ok(stretch),
+                got => Err(object_store::Error::Generic {
+                    store: "bucket",
+                    source: format!("{got} of {wanted} bytes came").into(),
+                }),
+            }
+        });
+        read.await.map_err(self.failed("read", path))
     }
 
     /// What failed, without the secrets of whoever came.

@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     /// Meeting list: UUIDs, NDJSON or CSV; `-` is standard input
     #[arg(short, long, value_name = "FILE", env = "ROLLBOOK_MEETINGS")]
     meetings: Option<PathBuf>,
-    /// Destination: a folder, a bucket (s3://, obs://, gs://, az://), or `-` for standard output
+    /// Folder, bucket (s3://, obs://, gs://, az://), or `-` for standard output
     #[arg(short, long, value_name = "DEST", env = "ROLLBOOK_OUT")]
     out: Option<String>,
     /// Format of the parts: parquet, ndjson or arrow [default: parquet]

@@ -63,11 +63,12 @@ enum Fate {
 
 impl Fate {
     fn of(silence: TimeDelta, has_ended: bool) -> Self {
-        match has_ended {
-            true => Self::Abandoned,
-            false if silence >= ABANDONED => Self::Abandoned,
-            false if silence >= SILENT => Self::Silent,
-            false => Self::Live,
+        if has_ended || silence >= ABANDONED {
+            Self::Abandoned
+        } else if silence >= SILENT {
+            Self::Silent
+        } else {
+            Self::Live
         }
     }
 }

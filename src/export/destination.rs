@@ -108,9 +108,10 @@ pub(super) async fn open(
         if !std::mem::replace(&mut is_waiting, true) {
             (observer)(Event::Waiting { runs: runs.clone() });
         }
-        let pause = match is_remote {
-            true => LOOK_FAR_EVERY.mul_f64(1. + fastrand::f64()),
-            false => LOOK_EVERY,
+        let pause = if is_remote {
+            LOOK_FAR_EVERY.mul_f64(1. + fastrand::f64())
+        } else {
+            LOOK_EVERY
         };
         tokio::select! {
             () = stop.cancelled() => return Ok(Opening::Taken(runs)),

@@ -169,14 +169,7 @@ impl Plan<'_> {
     fn variables(&self, family: &'static str) -> impl Iterator<Item = (&str, &str)> {
         let is_free = move |(name, _): &(&str, &str)| {
             let name = name.strip_prefix(family).unwrap_or_default();
-            ![
-                "TIMEOUT",
-                "ALLOW_HTTP",
-                "BUCKET",
-                "BUCKET_NAME",
-                "CONTAINER_NAME",
-            ]
-            .contains(&name)
+            !DECIDED.contains(&name)
         };
         self.options.family(family).filter(is_free)
     }
@@ -216,6 +209,17 @@ impl Plan<'_> {
         })
     }
 }
+
+/// What variables of any family say, and is decided here.
+const DECIDED: [&str; 6] = [
+    "ALLOW_HTTP",
+    "BUCKET",
+    "BUCKET_NAME",
+    // The store is tried out.
+    "CONDITIONAL_PUT",
+    "CONTAINER_NAME",
+    "TIMEOUT",
+];
 
 /// The variables that say where S3 is, the first one first.
 const AWS_ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];

@@ -1,4 +1,4 @@
-//! Two servers of buckets: moto, which is quick, and SeaweedFS, which keeps what it is given.
+//! Two servers of buckets: moto, which is quick, and `SeaweedFS`, which keeps what it is given.
 //!
 //! Each is started once, by the first test that wants it, and ends with this process.
 
@@ -53,6 +53,10 @@ pub(crate) fn runtime() -> &'static Runtime {
 }
 
 impl Server {
+    #[expect(
+        clippy::zombie_processes,
+        reason = "its standard input ends with this process, and it with that"
+    )]
     fn start(name: &'static str) -> Self {
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
         let mut child = Command::new(venv::python())
