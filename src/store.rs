@@ -390,7 +390,12 @@ impl Store {
         let mut from = 0;
         while from < bytes {
             let end = bytes.min(from + STRETCH);
-            let stretch = self.stretch(&place, path, from..end).await?;
+            let stretch = match self.stretch(&place, from..end).await {
+                Ok(stretch) => stretch,
+                // Somebody else moved it on.
+                Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(self.failed("read", path)(error)),
+            };
             from = end;
             let place = local.clone();
             file = folder::blocking("write", &local, move || {
@@ -405,7 +410,7 @@ impl Store {
     }
 
     /// Some bytes of an object that is there.
-    async fn stretch(&self, place: &Path, path: &str, range: Range<u64>) -> Result<Bytes> {
+    async fn stretch(&self, place: &Path, range: Range<u64>) -> object_store::Result<Bytes> {
         let wanted = range.end - range.start;
         let read = patiently(self.patience, async || {
             let stretch = self.objects.get_range(place, range.clone()).await?;
@@ -417,7 +422,7 @@ impl Store {
                 }),
             }
         });
-        read.await.map_err(self.failed("read", path))
+        read.await
     }
 
     /// What failed, without the secrets of whoever came.

@@ -3,6 +3,8 @@
 //! Its words may repeat what it was sent: a signature, a token, a whole answer with markup. None of
 //! that reaches a message.
 
+use std::error::Error as _;
+
 use object_store::Error;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -14,13 +16,23 @@ const METADATA: &str = "169.254.169.254";
 
 /// The failure without secrets, markup and control characters.
 pub(super) fn told<'a>(error: &Error, secrets: impl Iterator<Item = &'a SecretString>) -> String {
-    let mut text = error.to_string();
+    // The kind of it is in the source as well, and the last source is not in the others.
+    let mut source = error.source();
+    let mut text = source.map_or_else(|| error.to_string(), ToString::to_string);
+    let mut last = String::new();
+    while let Some(cause) = source {
+        last = cause.to_string();
+        source = cause.source();
+    }
+    if !text.contains(&last) {
+        text = format!("{text}: {last}");
+    }
     for secret in secrets.map(ExposeSecret::expose_secret) {
         text = text.replace(secret, "...");
     }
     let mut told = without_markup(&text);
     if told.contains(METADATA) {
-        told += "; no credentials were given: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+        told += "; the environment has no credentials for this store";
     }
     told
 }
@@ -82,7 +94,7 @@ mod tests {
         let told = told(&error, secrets.iter());
         assert_eq!(
             told,
-            "Generic S3 error: Server returned non-2xx status code: 403 Forbidden: \
+            "Server returned non-2xx status code: 403 Forbidden: \
              SignatureDoesNotMatch not [2Jyours: ..."
         );
     }

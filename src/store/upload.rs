@@ -209,7 +209,10 @@ impl Store {
     async fn piece(&self, source: Source<'_>, range: Range<u64>) -> Result<Bytes> {
         match source {
             Source::File(file, path) => next_piece(file, path, range.end - range.start).await,
-            Source::Object(place, path) => self.stretch(place, path, range).await,
+            Source::Object(place, path) => {
+                let stretch = self.stretch(place, range).await;
+                stretch.map_err(self.failed("read", path))
+            }
         }
     }
 

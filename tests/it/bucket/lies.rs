@@ -83,6 +83,18 @@ fn goes_wrong_once(server: &'static Server, lie: Lie) -> String {
     )
 }
 
+#[test]
+fn a_conflict_with_a_put_that_comes_to_nothing_is_no_commit_of_somebody_else() {
+    let mut first = at_first(Lie::Status(409));
+    let lies = move |asked: &Asked| asked.has_condition.then(|| first(asked)).flatten();
+    let proxy = Proxy::before(moto(), lies);
+    let site = behind(moto(), &proxy);
+    let said = ended(&mut export(&site)).silently(0);
+    assert!(!said.contains("another run"), "{said}");
+    assert!(proxy.lies() > 2);
+    site.assert_complete("out");
+}
+
 #[rstest]
 fn a_store_that_ignores_conditions_is_found_out_and_said_aloud(
     #[values(moto(), seaweedfs())] server: &'static Server,
