@@ -153,7 +153,9 @@ impl Dataset {
         let (place, own, is_remote) = (root.clone(), run_id.to_owned(), store.is_remote());
         let (gate, (abandoned, mut beside), mut staging) =
             folder::blocking("open", &root, move || {
-                for folder in [ledger::FOLDER, RUNS, STAGING] {
+                let folders = [STAGING, ledger::FOLDER, RUNS];
+                // Of a bucket, this machine has what is not uploaded yet, and the locks.
+                for folder in folders.iter().take(if is_remote { 1 } else { 3 }) {
                     folder::create(&place.join(folder))?;
                 }
                 point(Point::DatasetMade);

@@ -8,42 +8,30 @@ mod bucket;
 mod fault;
 #[cfg(test)]
 mod faulty;
+mod fetch;
+mod opening;
 mod patience;
 mod upload;
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Seek, Write};
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use object_store::local::LocalFileSystem;
-use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use sha2::{Digest, Sha256};
 
 use crate::crash::{Point, point};
 use crate::error::{Error, Result};
-use crate::folder;
-use crate::hex::hex;
-use crate::place::{self, BucketUrl, Place, StoreOptions, Target};
 
+use self::opening::Bucket;
 use self::patience::patiently;
 
 #[cfg(test)]
 pub(crate) use self::faulty::{Call, Fault, Faulty, Operation};
 pub(crate) use self::upload::is_note;
-
-/// What is read of an object at once, where it is not read whole.
-const STRETCH: u64 = 8 << 20;
-
-/// How many request times a call to a bucket may take until it is not tried again.
-const PATIENCE: u32 = 2;
 
 /// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,15 +57,6 @@ pub(crate) struct Store {
     is_single_writer: bool,
 }
 
-/// What a bucket has beyond a folder.
-struct Bucket {
-    url: BucketUrl,
-    pieces: Arc<dyn MultipartStore>,
-    options: StoreOptions,
-    /// Goes with the last who uses it.
-    _folder: Option<tempfile::TempDir>,
-}
-
 /// Clients know credentials, and are not shown.
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -86,97 +65,6 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// The place that a destination names; a folder is made if it does not exist.
-    pub(crate) async fn create_at(place: &Place) -> Result<Self> {
-        if let Target::Folder(root) = place::parse(&place.dest)? {
-            let folder = root.clone();
-            folder::blocking("create", &root, move || folder::create(&folder)).await?;
-        }
-        Self::open_at(place).await
-    }
-
-    /// The place that a destination names; it must exist.
-    pub(crate) async fn open_at(place: &Place) -> Result<Self> {
-        match place::parse(&place.dest)? {
-            Target::Folder(root) => {
-                let prefix = root.clone();
-                folder::blocking("open", &root, move || {
-                    let root = prefix
-                        .canonicalize()
-                        .map_err(Error::file("open", &prefix))?;
-                    let objects = LocalFileSystem::new_with_prefix(&root)
-                        .map_err(failed("open", ""))?
-                        // Contents and names are synced before a call says that they are there.
-                        .with_fsync(true);
-                    Ok(Self::on(root, Arc::new(objects)))
-                })
-                .await
-            }
-            Target::Bucket(url) => {
-                let place = place.clone();
-                let shown = PathBuf::from(url.shown(""));
-                folder::blocking("open", &shown, move || Self::of_bucket(url, place)).await
-            }
-        }
-    }
-
-    /// The objects of a local folder.
-    fn on(root: PathBuf, objects: Arc<dyn ObjectStore>) -> Self {
-        Self {
-            root,
-            objects,
-            bucket: None,
-            patience: Duration::MAX,
-            is_single_writer: false,
-        }
-    }
-
-    fn of_bucket(url: BucketUrl, place: Place) -> Result<Self> {
-        let client = bucket::connect(&url, &place)?;
-        let (root, folder) = if let Some(state_dir) = &place.state_dir {
-            // One for each dataset, so that runs of this machine see each other's locks.
-            let name = Sha256::digest(format!("{} {}", url.shown(""), client.endpoint));
-            let name = hex(&name).chars().take(16).collect::<String>();
-            let root = state_dir.join("buckets").join(name);
-            folder::create_private(&root)?;
-            (root, None)
-        } else {
-            let nowhere = std::path::Path::new("a temporary folder");
-            let folder = tempfile::tempdir().map_err(Error::file("create", nowhere))?;
-            (folder.path().to_owned(), Some(folder))
-        };
-        Ok(Self {
-            root,
-            objects: client.objects,
-            bucket: Some(Arc::new(Bucket {
-                url,
-                pieces: client.pieces,
-                options: place.options,
-                _folder: folder,
-            })),
-            patience: client.timeout * PATIENCE,
-            is_single_writer: false,
-        })
-    }
-
-    /// A bucket in memory.
-    #[cfg(test)]
-    fn in_memory(objects: Arc<object_store::memory::InMemory>) -> Self {
-        let Ok(Target::Bucket(url)) = place::parse("s3://memory") else {
-            panic!("a bucket");
-        };
-        let bucket = Bucket {
-            url,
-            pieces: Arc::clone(&objects) as _,
-            options: StoreOptions::default(),
-            _folder: None,
-        };
-        Self {
-            bucket: Some(Arc::new(bucket)),
-            ..Self::on(PathBuf::new(), objects)
-        }
-    }
-
     /// Whether it lies in a network: there are no locks, and nothing is written in place.
     pub(crate) fn is_remote(&self) -> bool {
         self.bucket.is_some()
@@ -372,59 +260,6 @@ impl Store {
         }
     }
 
-    /// An object as an open file, or nothing where there is no such object. Of a bucket it is a
-    /// copy that nobody else sees.
-    pub(crate) async fn fetch(&self, path: &str) -> Result<Option<File>> {
-        let local = self.local(path);
-        if !self.is_remote() {
-            let place = local.clone();
-            return folder::blocking("open", &local, move || open(&place)).await;
-        }
-        let Some(bytes) = self.size(path).await? else {
-            return Ok(None);
-        };
-        let place = parse("read", path)?;
-        let root = self.root.clone();
-        let create = move || tempfile::tempfile_in(&root).map_err(Error::file("create", &root));
-        let mut file = folder::blocking("create", &local, create).await?;
-        let mut from = 0;
-        while from < bytes {
-            let end = bytes.min(from + STRETCH);
-            let stretch = match self.stretch(&place, from..end).await {
-                Ok(stretch) => stretch,
-                // Somebody else moved it on.
-                Err(object_store::Error::NotFound { .. }) => return Ok(None),
-                Err(error) => return Err(self.failed("read", path)(error)),
-            };
-            from = end;
-            let place = local.clone();
-            file = folder::blocking("write", &local, move || {
-                file.write_all(&stretch)
-                    .map_err(Error::file("write", &place))?;
-                Ok(file)
-            })
-            .await?;
-        }
-        file.rewind().map_err(Error::file("read", &local))?;
-        Ok(Some(file))
-    }
-
-    /// Some bytes of an object that is there.
-    async fn stretch(&self, place: &Path, range: Range<u64>) -> object_store::Result<Bytes> {
-        let wanted = range.end - range.start;
-        let read = patiently(self.patience, async || {
-            let stretch = self.objects.get_range(place, range.clone()).await?;
-            match stretch.len() as u64 {
-                got if got == wanted => Ok(stretch),
-                got => Err(object_store::Error::Generic {
-                    store: "bucket",
-                    source: format!("{got} of {wanted} bytes came").into(),
-                }),
-            }
-        });
-        read.await
-    }
-
     /// What failed, without the secrets of whoever came.
     fn failed(
         &self,
@@ -440,15 +275,6 @@ impl Store {
                 failed(action, &bucket.url.shown(&path))(error)
             }
         }
-    }
-}
-
-/// A local file, or nothing where there is none.
-fn open(path: &std::path::Path) -> Result<Option<File>> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::file("open", path)(error)),
     }
 }
 

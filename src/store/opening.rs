@@ -1,0 +1,122 @@
+//! From a destination to its store: a folder as it is, or a bucket and its folder on this machine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::folder;
+use crate::hex::hex;
+use crate::place::{self, BucketUrl, Place, StoreOptions, Target};
+
+use super::{Store, bucket, failed};
+
+/// How many request times a call to a bucket may take until it is not tried again.
+const PATIENCE: u32 = 2;
+
+/// What a bucket has beyond a folder.
+pub(super) struct Bucket {
+    pub(super) url: BucketUrl,
+    pub(super) pieces: Arc<dyn MultipartStore>,
+    pub(super) options: StoreOptions,
+    /// Goes with the last who uses it.
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Store {
+    /// The place that a destination names; a folder is made if it does not exist.
+    pub(crate) async fn create_at(place: &Place) -> Result<Self> {
+        if let Target::Folder(root) = place::parse(&place.dest)? {
+            let folder = root.clone();
+            folder::blocking("create", &root, move || folder::create(&folder)).await?;
+        }
+        Self::open_at(place).await
+    }
+
+    /// The place that a destination names; it must exist.
+    pub(crate) async fn open_at(place: &Place) -> Result<Self> {
+        match place::parse(&place.dest)? {
+            Target::Folder(root) => {
+                let prefix = root.clone();
+                folder::blocking("open", &root, move || {
+                    let root = prefix
+                        .canonicalize()
+                        .map_err(Error::file("open", &prefix))?;
+                    let objects = LocalFileSystem::new_with_prefix(&root)
+                        .map_err(failed("open", ""))?
+                        // Contents and names are synced before a call says that they are there.
+                        .with_fsync(true);
+                    Ok(Self::on(root, Arc::new(objects)))
+                })
+                .await
+            }
+            Target::Bucket(url) => {
+                let place = place.clone();
+                let shown = PathBuf::from(url.shown(""));
+                folder::blocking("open", &shown, move || Self::of_bucket(url, place)).await
+            }
+        }
+    }
+
+    /// The objects of a local folder.
+    pub(super) fn on(root: PathBuf, objects: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            root,
+            objects,
+            bucket: None,
+            patience: Duration::MAX,
+            is_single_writer: false,
+        }
+    }
+
+    fn of_bucket(url: BucketUrl, place: Place) -> Result<Self> {
+        let client = bucket::connect(&url, &place)?;
+        let (root, folder) = if let Some(state_dir) = &place.state_dir {
+            // One for each dataset, so that runs of this machine see each other's locks.
+            let name = Sha256::digest(format!("{} {}", url.shown(""), client.endpoint));
+            let name = hex(&name).chars().take(16).collect::<String>();
+            let root = state_dir.join("buckets").join(name);
+            folder::create_private(&root)?;
+            (root, None)
+        } else {
+            let nowhere = Path::new("a temporary folder");
+            let folder = tempfile::tempdir().map_err(Error::file("create", nowhere))?;
+            (folder.path().to_owned(), Some(folder))
+        };
+        Ok(Self {
+            root,
+            objects: client.objects,
+            bucket: Some(Arc::new(Bucket {
+                url,
+                pieces: client.pieces,
+                options: place.options,
+                _folder: folder,
+            })),
+            patience: client.timeout * PATIENCE,
+            is_single_writer: false,
+        })
+    }
+
+    /// A bucket in memory.
+    #[cfg(test)]
+    pub(super) fn in_memory(objects: Arc<object_store::memory::InMemory>) -> Self {
+        let Ok(Target::Bucket(url)) = place::parse("s3://memory") else {
+            panic!("a bucket");
+        };
+        let bucket = Bucket {
+            url,
+            pieces: Arc::clone(&objects) as _,
+            options: StoreOptions::default(),
+            _folder: None,
+        };
+        Self {
+            bucket: Some(Arc::new(bucket)),
+            ..Self::on(PathBuf::new(), objects)
+        }
+    }
+}
