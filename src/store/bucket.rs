@@ -46,7 +46,8 @@ pub(super) fn connect(url: &BucketUrl, place: &Place) -> Result<Client> {
     let timeout = timeout(url.kind, options)?;
     let retry = RetryConfig {
         backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(100),
+            // The client draws a delay from between the two, and dies where there is nothing.
+            init_backoff: timeout / 600,
             max_backoff: timeout / 10,
             base: 2.,
         },

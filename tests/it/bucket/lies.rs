@@ -140,3 +140,40 @@ fn a_store_that_never_answers_ends_the_run_with_a_clear_word(
     ended(&mut export(&site)).silently(0);
     site.assert_complete("out");
 }
+
+#[test]
+fn a_large_part_arrives_whole_though_answers_are_lost_and_a_vain_upload_is_aborted() {
+    let is_in_vain = Arc::new(AtomicBool::new(true));
+    let still = Arc::clone(&is_in_vain);
+    let mut first = at_first(Lie::AnswerLost);
+    let lies = move |asked: &Asked| {
+        // Each piece, and the word that all are there.
+        let is_of_pieces = asked.path.contains("uploadId=");
+        match (is_of_pieces && asked.method != "DELETE", &*asked.method) {
+            (true, "PUT") if still.load(Ordering::Relaxed) => Some(Lie::Status(503)),
+            (true, _) => first(asked),
+            (false, _) => None,
+        }
+    };
+    let proxy = Proxy::before(moto(), lies);
+    let mut site = Site::new(moto(), &[32_000]);
+    site.endpoint.clone_from(&proxy.endpoint);
+    let export = || {
+        let mut command = site.exporting("out");
+        command.args(["--format", "ndjson"]);
+        command
+    };
+    let said = ended(export().env("AWS_TIMEOUT", "500ms")).silently(1);
+    assert!(said.contains("cannot upload"), "{said}");
+    assert_eq!(moto().unfinished_uploads(&site.folder), 0);
+    assert_eq!(site.entries("out"), 0);
+
+    is_in_vain.store(false, Ordering::Relaxed);
+    let vain = proxy.lies();
+    ended(&mut export()).silently(0);
+    // Two pieces at least, and the end.
+    assert!(proxy.lies() >= vain + 3);
+    assert_eq!(moto().unfinished_uploads(&site.folder), 0);
+    site.assert_sound("out");
+    site.assert_tidy("out");
+}
