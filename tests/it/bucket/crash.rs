@@ -36,9 +36,37 @@ fn export(site: &Site, out: &str) -> Command {
     command
 }
 
+/// What is done to a dataset.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Export,
+    /// Its commits are merged.
+    Compact,
+    /// A meeting is erased that the compaction wrote again.
+    Purge,
+}
+
+impl Doing {
+    fn command(self, site: &Site, out: &str) -> Command {
+        match self {
+            Self::Export => export(site, out),
+            Self::Compact => at_place(site, out, &["compact", "--target-size", "100KiB"]),
+            Self::Purge => at_place(site, out, &["purge", "--meeting", &site.stage.meeting(4)]),
+        }
+    }
+}
+
+fn at_place(site: &Site, out: &str, args: &[&str]) -> Command {
+    let mut command = site.command(args);
+    command.arg(site.place(out));
+    let state = site.stage.path(&format!("state-{out}"));
+    command.env("ROLLBOOK_STATE_DIR", state);
+    command
+}
+
 #[track_caller]
-fn crash(site: &Site, out: &str, point: &str, hit: usize) {
-    let mut command = export(site, out);
+fn crash(site: &Site, doing: Doing, out: &str, point: &str, hit: usize) {
+    let mut command = doing.command(site, out);
     let output = command
         .env("ROLLBOOK_CRASH_AT", format!("{point}:{hit}"))
         .output()
@@ -55,9 +83,9 @@ fn finish(site: &Site, out: &str) {
 }
 
 /// How often each point is passed.
-fn hits(site: &Site, out: &str) -> BTreeMap<String, usize> {
+fn hits(site: &Site, doing: Doing, out: &str) -> BTreeMap<String, usize> {
     let trace = site.stage.path(&format!("trace-{out}"));
-    let mut command = export(site, out);
+    let mut command = doing.command(site, out);
     let output = command
         .env("ROLLBOOK_CRASH_TRACE", &trace)
         .output()
@@ -73,7 +101,24 @@ fn hits(site: &Site, out: &str) -> BTreeMap<String, usize> {
 type Before = fn(&Site, &str);
 
 fn unpublished(site: &Site, out: &str) {
-    crash(site, out, "EntryPut", 2);
+    crash(site, Doing::Export, out, "EntryPut", 2);
+}
+
+fn merged(site: &Site, out: &str) {
+    finish(site, out);
+    let output = Doing::Compact.command(site, out).output().unwrap();
+    assert!(output.stdout.starts_with(b"merged "), "{output:?}");
+}
+
+/// As many entries without a meeting as call for a checkpoint.
+fn grown(site: &Site, out: &str) {
+    for sequence in 1..=256 {
+        let entry = format!(
+            r#"{{"version":1,"sequence":{sequence},"run_id":"hourly","committed_at":"2026-01-02T03:04:05Z","parts":[],"meetings":[],"retracts":[]}}"#
+        );
+        let path = format!("_rollbook/ledger/{sequence:020}.json");
+        site.server.put(&site.key(out, &path), entry);
+    }
 }
 
 fn damaged(site: &Site, out: &str) {
@@ -88,13 +133,13 @@ fn damaged(site: &Site, out: &str) {
 /// Dies at these hits of each point that is passed from this state, or only of some; the points.
 fn at_every_point(
     server: &'static Server,
-    begin: Before,
+    (begin, doing): (Before, Doing),
     only: Option<&[Point]>,
     is_readable: bool,
 ) -> BTreeSet<String> {
     let site = Site::new(server, &SIZES);
     begin(&site, "traced");
-    let hits = hits(&site, "traced");
+    let hits = hits(&site, doing, "traced");
     for (point, &last) in &hits {
         if !only.is_none_or(|points| is_one_of(points, point)) {
             continue;
@@ -108,9 +153,23 @@ fn at_every_point(
         for hit in hits {
             let out = format!("{point}-{hit}");
             begin(&site, &out);
-            crash(&site, &out, point, hit);
+            crash(&site, doing, &out, point, hit);
             if is_readable {
                 site.assert_no_halves(&out);
+            }
+            if doing == Doing::Purge {
+                assert!(
+                    Doing::Purge
+                        .command(&site, &out)
+                        .output()
+                        .unwrap()
+                        .status
+                        .success()
+                );
+                site.assert_sound(&out);
+                let there = site.assert_no_halves(&out);
+                assert_eq!(there, SIZES.iter().filter(|&&size| size > 0).count() - 1);
+                continue;
             }
             finish(&site, &out);
         }
@@ -146,21 +205,53 @@ const OF_RECOVERY: [Point; 8] = [
     Point::PulseEnded,
 ];
 
+const OF_REWRITES: [Point; 6] = [
+    Point::PartUploaded,
+    Point::EntryPut,
+    Point::VoidRemoved,
+    Point::ReplacedRemoved,
+    Point::PartCopied,
+    Point::PartPublished,
+];
+
+const OF_CHECKPOINTS: [Point; 2] = [Point::CheckpointReady, Point::CheckpointPut];
+
 #[test]
 fn a_run_that_dies_at_any_step_in_a_bucket_shows_no_half_and_the_next_one_finishes() {
     let nothing: Before = |_, _| {};
     let hit = thread::scope(|scope| {
         let begun = [
-            scope.spawn(move || at_every_point(moto(), nothing, None, true)),
-            scope.spawn(|| at_every_point(moto(), unpublished, Some(&OF_RECOVERY), true)),
-            scope.spawn(|| at_every_point(moto(), damaged, Some(&OF_RECOVERY), false)),
+            scope.spawn(move || at_every_point(moto(), (nothing, Doing::Export), None, true)),
+            scope.spawn(|| {
+                at_every_point(
+                    moto(),
+                    (unpublished, Doing::Export),
+                    Some(&OF_RECOVERY),
+                    true,
+                )
+            }),
+            scope.spawn(|| {
+                at_every_point(moto(), (damaged, Doing::Export), Some(&OF_RECOVERY), false)
+            }),
+            scope.spawn(|| {
+                at_every_point(moto(), (finish, Doing::Compact), Some(&OF_REWRITES), true)
+            }),
+            scope
+                .spawn(|| at_every_point(moto(), (merged, Doing::Purge), Some(&OF_REWRITES), true)),
+            scope.spawn(|| {
+                at_every_point(moto(), (grown, Doing::Export), Some(&OF_CHECKPOINTS), true)
+            }),
         ];
         begun
             .into_iter()
             .flat_map(|tried| tried.join().unwrap())
             .collect::<BTreeSet<_>>()
     });
-    let every = Point::ALL.iter().map(|point| format!("{point:?}"));
+    let on_disk_alone = [Point::CheckpointRemoved];
+    let every = Point::ALL
+        .iter()
+        .filter(|point| !on_disk_alone.contains(point));
+    let every = every.map(|point| format!("{point:?}"));
     assert_eq!(hit, every.collect(), "a point that no test passes");
 }
 
@@ -174,7 +265,7 @@ fn the_steps_of_a_commit_hold_in_a_store_that_keeps_what_it_is_given() {
         Point::PartCopied,
         Point::PulseEnded,
     ];
-    let hit = at_every_point(seaweedfs(), |_, _| {}, Some(&STEPS), true);
+    let hit = at_every_point(seaweedfs(), (|_, _| {}, Doing::Export), Some(&STEPS), true);
     assert!(hit.contains("PartCopied"));
 }
 
