@@ -313,7 +313,7 @@ impl Ledger {
         while let Some(read) = entries.try_next().await? {
             // Where it is gone since, the next one tells.
             if let Some((entry, seen)) = read {
-                self.apply(entry, seen)?;
+                self.accept(entry, seen)?;
             }
         }
         Ok(self)
@@ -323,7 +323,7 @@ impl Ledger {
     pub(crate) async fn catch_up(&mut self, store: &Store) -> Result<()> {
         while let Some((entry, seen)) = read_entry(store, &entry_path(self.next_sequence())).await?
         {
-            self.apply(entry, seen)?;
+            self.accept(entry, seen)?;
         }
         Ok(())
     }
@@ -413,6 +413,21 @@ impl Ledger {
         }
     }
 
+    /// Applies an entry that somebody else may have written.
+    fn accept(&mut self, entry: Entry, seen: Seen) -> Result<()> {
+        for table in [Table::Records, Table::Meetings] {
+            let (version, known) = (entry.schema_versions.table(table), self.known.table(table));
+            if version > known {
+                return Err(Error::Newer {
+                    path: entry_path(entry.sequence),
+                    what: format!("version {version} of the schema of {}", table.as_str()),
+                    known,
+                });
+            }
+        }
+        self.apply(entry, seen)
+    }
+
     fn apply(&mut self, entry: Entry, seen: Seen) -> Result<()> {
         let path = entry_path(entry.sequence);
         let expected = self.next_sequence();
@@ -421,16 +436,6 @@ impl Ledger {
                 &entry_path(expected),
                 "this ledger entry is missing; restore it, or start a new dataset".to_owned(),
             ));
-        }
-        for table in [Table::Records, Table::Meetings] {
-            let (version, known) = (entry.schema_versions.table(table), self.known.table(table));
-            if version > known {
-                return Err(Error::Newer {
-                    path,
-                    what: format!("version {version} of the schema of {}", table.as_str()),
-                    known,
-                });
-            }
         }
         let mut earlier = Vec::with_capacity(entry.retracts.len());
         for &sequence in &entry.retracts {

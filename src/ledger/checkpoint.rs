@@ -123,7 +123,7 @@ async fn restored(name: &Name, bytes: Bytes, objects: &[Object]) -> Option<Ledge
             if !seen.is(object, entry.sequence) {
                 return None;
             }
-            ledger.apply(entry, seen).ok()?;
+            ledger.accept(entry, seen).ok()?;
         }
     }
     ledger.summed = ledger.entries.len();

@@ -246,7 +246,7 @@ fn rewriting() -> Entry {
 
 fn apply(ledger: &mut Ledger, entry: Entry) -> Result<()> {
     let seen = Seen::unlisted(&entry.to_bytes()?);
-    ledger.apply(entry, seen)
+    ledger.accept(entry, seen)
 }
 
 /// What two commits of a meeting each make of a third entry.
