@@ -222,9 +222,7 @@ impl Export {
         let pii = asked.pii;
         let mut account = Account::new(&config, run, &meetings, discovered, pii.clone());
         account.beside(destination.beside());
-        let mut work: Vec<_> = meetings;
-        work.retain(|meeting| !destination.holds(meeting));
-        account.already(&work);
+        let work = account.wanting(meetings, &destination);
         (observer)(Event::Started {
             meetings: account.requested(),
             already: account.held(),

@@ -208,6 +208,9 @@ pub struct MeetingCounts {
     pub requested: u64,
     /// Of them, committed by earlier runs and not asked again.
     pub already: u64,
+    /// Of them, erased from the dataset for good, and not asked again.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub purged: u64,
     /// Committed by this run, with records.
     pub complete: u64,
     /// Committed by this run, without any record.
@@ -216,6 +219,14 @@ pub struct MeetingCounts {
     pub incomplete: u64,
     /// Absent: the run stopped before they were whole.
     pub unfinished: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks by reference whether a member is left out"
+)]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Requests for pages, by fate.

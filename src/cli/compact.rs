@@ -10,7 +10,7 @@ use rollbook::{CompactOptions, Compaction};
 
 use super::exit::Exit;
 use super::reach::Reach;
-use super::verify::mode_of;
+use super::verify::{mode_of, number};
 use super::{answer, permit, runtime};
 use crate::terminal::plain;
 
@@ -61,30 +61,26 @@ impl CompactArgs {
 
 fn describe(dataset: &str, done: &Compaction) -> String {
     let dataset = plain(dataset);
-    let count = |count: u64| HumanCount(count).to_string();
+    let commits = number(done.commits, "commit");
     let first = if done.merged == 0 {
-        format!(
-            "nothing to merge: the {} commits of {dataset} are large enough, or too few",
-            count(done.commits)
-        )
+        format!("nothing to merge in {commits} of {dataset}: large enough, or too few")
     } else {
         let verb = match done.run_id {
             Some(_) => "merged",
             None => "would merge",
         };
+        let after = number(done.parts_after, "part");
         let after = match done.bytes_after {
-            Some(bytes) => format!("{} parts, {}", count(done.parts_after), HumanBytes(bytes)),
-            None => format!("about {} parts", count(done.parts_after)),
+            Some(bytes) => format!("{after} of {}", HumanBytes(bytes)),
+            None => format!("about {after}"),
         };
         format!(
-            "{verb} {} of the {} commits of {dataset} into {}: {} parts, {}, into {after} \
-             ({} records)",
-            count(done.merged),
-            count(done.commits),
-            count(done.into),
-            count(done.parts_before),
+            "{verb} {} of {commits} of {dataset} into {}: {} of {} into {after} ({})",
+            HumanCount(done.merged),
+            HumanCount(done.into),
+            number(done.parts_before, "part"),
             HumanBytes(done.bytes_before),
-            count(done.records),
+            number(done.records, "record"),
         )
     };
     let mut lines = vec![first];
@@ -93,15 +89,15 @@ fn describe(dataset: &str, done: &Compaction) -> String {
         lines.push(format!("  the merged parts are kept until {until}"));
     }
     if done.expired > 0 {
-        let expired = count(done.expired);
+        let expired = number(done.expired, "part");
         lines.push(format!(
-            "  removed {expired} parts that were kept for long enough"
+            "  removed {expired} that had been kept for long enough"
         ));
     }
     if done.conflicts > 0 {
-        let conflicts = count(done.conflicts);
+        let conflicts = number(done.conflicts, "group");
         lines.push(format!(
-            "  left {conflicts} groups alone, since another run changed them; compact again"
+            "  left {conflicts} alone, since another run was at work there; compact again"
         ));
     }
     lines.join("\n") + "\n"

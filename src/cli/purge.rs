@@ -2,12 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
-use indicatif::HumanCount;
 use rollbook::{ConfUuid, Purge};
 
 use super::exit::Exit;
 use super::reach::Reach;
-use super::verify::mode_of;
+use super::verify::{mode_of, number};
 use super::{answer, permit, runtime};
 use crate::terminal::plain;
 
@@ -57,9 +56,9 @@ fn describe(dataset: &str, done: &Purge) -> String {
     }
     if done.rewritten > 0 {
         lines.push(format!(
-            "  {} records are gone; {} commits were written again without them",
-            HumanCount(done.records),
-            HumanCount(done.rewritten)
+            "  {} gone; {} written again without them",
+            number(done.records, "record"),
+            number(done.rewritten, "commit")
         ));
     }
     lines.join("\n") + "\n"

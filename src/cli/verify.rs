@@ -191,7 +191,7 @@ fn statement(meeting: &MeetingStatement) -> String {
     text
 }
 
-fn number(count: u64, what: &str) -> String {
+pub(super) fn number(count: u64, what: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{} {what}{s}", HumanCount(count))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Run;
+use super::destination::Destination;
 use super::discovery::Discovered;
 use super::sink::Batch;
 use crate::client::Client;
@@ -100,9 +101,23 @@ impl Account {
         }
     }
 
-    /// All meetings but these were committed by earlier runs.
-    pub(super) fn already(&mut self, work: &[ConfUuid]) {
-        self.report.meetings.already = self.requested() - work.len() as u64;
+    /// What of these meetings is to be fetched: neither in the dataset, nor erased from it.
+    pub(super) fn wanting(
+        &mut self,
+        mut meetings: Vec<ConfUuid>,
+        destination: &Destination,
+    ) -> Vec<ConfUuid> {
+        meetings.retain(|meeting| !destination.is_purged(meeting));
+        self.report.meetings.purged = self.requested() - meetings.len() as u64;
+        meetings.retain(|meeting| !destination.holds(meeting));
+        self.already(&meetings);
+        meetings
+    }
+
+    /// Of those that were not erased, all but these were committed by earlier runs.
+    fn already(&mut self, work: &[ConfUuid]) {
+        let meetings = &mut self.report.meetings;
+        meetings.already = meetings.requested - meetings.purged - work.len() as u64;
         self.work = work.to_vec();
     }
 

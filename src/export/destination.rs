@@ -48,6 +48,11 @@ impl Destination {
         self.dataset().map_or(&[], Dataset::beside)
     }
 
+    pub(super) fn is_purged(&self, meeting: &ConfUuid) -> bool {
+        let dataset = self.dataset();
+        dataset.is_some_and(|dataset| dataset.is_purged(meeting))
+    }
+
     pub(super) fn holds(&self, meeting: &ConfUuid) -> bool {
         match self {
             Self::Dataset(dataset) => dataset.holds(meeting),

@@ -121,6 +121,11 @@ fn figures(report: &Report) -> Table {
         }
     };
     meeting_row("already there", meetings.already, "not asked again");
+    meeting_row(
+        "purged",
+        meetings.purged,
+        "erased for good, not asked again",
+    );
     meeting_row("complete", meetings.complete, &proofs(report));
     meeting_row("empty", meetings.empty, "complete, without any record");
     meeting_row("incomplete", meetings.incomplete, "see below");
@@ -381,6 +386,7 @@ mod tests {
             meetings: MeetingCounts {
                 requested: 205,
                 already: 2,
+                purged: 0,
                 complete: 195,
                 empty: 8,
                 ..MeetingCounts::default()

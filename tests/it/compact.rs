@@ -157,7 +157,7 @@ fn a_plan_changes_nothing_and_says_what_would_be_merged() {
     let said = compact(&stage, &["--dry-run"]);
     assert!(
         said.answer()
-            .starts_with("would merge 9 of the 9 commits of out into 1"),
+            .starts_with("would merge 9 of 9 commits of out into 1: "),
         "{}",
         said.answer()
     );
@@ -271,7 +271,7 @@ fn a_meeting_that_is_purged_is_in_no_file_and_never_comes_back(#[case] is_compac
     let done = stage.run(&["purge", "out", "--meeting", &gone, "--meeting", &empty]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(
-        done.answer().contains("250 records are gone"),
+        done.answer().contains("250 records gone"),
         "{}",
         done.answer()
     );
@@ -286,6 +286,9 @@ fn a_meeting_that_is_purged_is_in_no_file_and_never_comes_back(#[case] is_compac
     export_all(&stage, &PLAIN);
     assert_eq!(stage.requests(), 0);
     assert_eq!(holding(&stage, &gone), [""; 0]);
+    export_all(&stage, &[&PLAIN[..], &["--report", "report.json"]].concat());
+    let report = stage.report().meetings;
+    assert_eq!((report.requested, report.already, report.purged), (9, 7, 2));
     let status = json(&stage.run(&["status", "out", "--json"]));
     assert_eq!(
         (&status["purged"], &status["meetings"]),
