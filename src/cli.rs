@@ -34,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use rollbook::{LogFormat, Mode};
+use serde::Serialize;
 
 use self::exit::Exit;
 use crate::terminal::Terminal;
@@ -197,6 +198,19 @@ fn answer(text: &str) -> anyhow::Result<()> {
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(())
+}
+
+/// Answers with what was found: for machines as JSON, for people as a text.
+fn answer_as<T: Serialize>(
+    json: bool,
+    found: &T,
+    text: impl FnOnce(&T) -> String,
+) -> anyhow::Result<()> {
+    answer(&if json {
+        serde_json::to_string_pretty(found)? + "\n"
+    } else {
+        text(found)
+    })
 }
 
 /// The runtime for the commands that talk to somebody.

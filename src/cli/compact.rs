@@ -11,7 +11,7 @@ use rollbook::{CompactOptions, Compaction};
 use super::exit::Exit;
 use super::reach::Reach;
 use super::verify::{mode_of, number};
-use super::{answer, permit, runtime};
+use super::{answer_as, permit, runtime};
 use crate::terminal::plain;
 
 const AFTER_HELP: &str = "\
@@ -50,11 +50,7 @@ impl CompactArgs {
             is_dry_run: self.dry_run,
         };
         let done = runtime()?.block_on(rollbook::compact(place, &options))?;
-        answer(&if self.json {
-            serde_json::to_string_pretty(&done)? + "\n"
-        } else {
-            describe(&self.dataset, &done)
-        })?;
+        answer_as(self.json, &done, |done| describe(&self.dataset, done))?;
         Ok(Exit::Complete)
     }
 }

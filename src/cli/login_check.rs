@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
 use super::site::Site;
-use super::{Voice, answer, credentials, runtime, signals, tenants};
+use super::{Voice, answer_as, credentials, runtime, signals, tenants};
 use crate::terminal::{Align, Table, shortened};
 
 const AFTER_HELP: &str = "\
@@ -62,11 +62,7 @@ impl LoginCheckArgs {
             (Err(_), true) => return Ok(Exit::Interrupted),
             (outcome, _) => outcome?,
         };
-        answer(&if self.json {
-            serde_json::to_string_pretty(&identity)? + "\n"
-        } else {
-            told(&identity)
-        })?;
+        answer_as(self.json, &identity, told)?;
         Ok(Exit::Complete)
     }
 }

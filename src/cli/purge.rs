@@ -7,7 +7,7 @@ use rollbook::{ConfUuid, Purge};
 use super::exit::Exit;
 use super::reach::Reach;
 use super::verify::{mode_of, number};
-use super::{answer, permit, runtime};
+use super::{answer_as, permit, runtime};
 use crate::terminal::plain;
 
 const AFTER_HELP: &str = "\
@@ -36,11 +36,7 @@ impl PurgeArgs {
         permit(mode_of(&self.dataset));
         let place = self.reach.place(&self.dataset);
         let done = runtime()?.block_on(rollbook::purge(place, &self.meetings))?;
-        answer(&if self.json {
-            serde_json::to_string_pretty(&done)? + "\n"
-        } else {
-            describe(&self.dataset, &done)
-        })?;
+        answer_as(self.json, &done, |done| describe(&self.dataset, done))?;
         Ok(Exit::Complete)
     }
 }

@@ -7,7 +7,7 @@ use rollbook::{Left, RunStatus, Status};
 
 use super::exit::Exit;
 use super::reach::Reach;
-use super::{answer, runtime};
+use super::{answer_as, runtime};
 use crate::terminal::{Align, Table, plain, shortened};
 
 /// Runs that are shown; `--json` has them all.
@@ -33,12 +33,7 @@ pub(crate) struct StatusArgs {
 impl StatusArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         let status = runtime()?.block_on(rollbook::status(self.reach.place(&self.dataset)))?;
-        let text = if self.json {
-            serde_json::to_string_pretty(&status)? + "\n"
-        } else {
-            describe(&self.dataset, &status)
-        };
-        answer(&text)?;
+        answer_as(self.json, &status, |status| describe(&self.dataset, status))?;
         Ok(Exit::Complete)
     }
 }

@@ -10,7 +10,7 @@ use rollbook::{Finding, MeetingStatement, Mode, Proof, Repair, Soundness, Verifi
 
 use super::exit::Exit;
 use super::reach::Reach;
-use super::{answer, permit, runtime};
+use super::{answer_as, permit, runtime};
 use crate::terminal::plain;
 
 const AFTER_HELP: &str = "\
@@ -40,26 +40,20 @@ impl VerifyArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         let dataset = &self.dataset;
         let place = self.reach.place(dataset);
-        let (text, is_sound) = if self.repair {
+        let is_sound = if self.repair {
             permit(mode_of(dataset));
             let repair = runtime()?.block_on(rollbook::repair(place))?;
-            let is_sound = repair.verification().is_sound();
-            let text = if self.json {
-                serde_json::to_string_pretty(&repair)? + "\n"
-            } else {
-                describe_repair(dataset, &repair, self.meetings)
-            };
-            (text, is_sound)
+            answer_as(self.json, &repair, |repair| {
+                describe_repair(dataset, repair, self.meetings)
+            })?;
+            repair.verification().is_sound()
         } else {
             let found = runtime()?.block_on(rollbook::verify(place))?;
-            let text = if self.json {
-                serde_json::to_string_pretty(&found)? + "\n"
-            } else {
-                describe(dataset, &found, self.meetings)
-            };
-            (text, found.is_sound())
+            answer_as(self.json, &found, |found| {
+                describe(dataset, found, self.meetings)
+            })?;
+            found.is_sound()
         };
-        answer(&text)?;
         Ok(if is_sound {
             Exit::Complete
         } else {
