@@ -13,6 +13,7 @@ mod pulse;
 mod recovery;
 mod rewriting;
 mod room;
+mod rows;
 mod staging;
 mod status;
 
@@ -49,6 +50,7 @@ pub use left::Left;
 pub use recovery::Recovery;
 pub(crate) use recovery::fingerprint;
 pub(crate) use room::is_taken;
+pub(crate) use rows::Form;
 pub(crate) use status::must_be_dataset;
 pub use status::{Damage, RunStatus, STATUS_VERSION, Status, Unfinished, status};
 
@@ -217,7 +219,7 @@ impl Dataset {
         };
         dataset.refuse_other_formats(extension(format, compression))?;
         dataset.room_for_tables().await?;
-        dataset.recover(&visible).await?;
+        let restorable = dataset.recover(&visible).await?;
         let path = dataset.staging_path.clone();
         let mut cleared: HashSet<_> = abandoned.iter().map(Staging::run_id).collect();
         for trace in left {
@@ -242,6 +244,7 @@ impl Dataset {
         })
         .await?;
         dataset.staging = Some(staging);
+        dataset.restore(&restorable, format).await?;
         Ok(dataset)
     }
 

@@ -390,6 +390,16 @@ impl Ledger {
         nth(&self.entries, by)?.rewrite.as_ref()
     }
 
+    /// The entry that retracts this one.
+    pub(crate) fn retracted_by(&self, sequence: u64) -> Option<u64> {
+        self.retracted.get(&sequence).copied()
+    }
+
+    /// The entry of this number.
+    pub(crate) fn entry(&self, sequence: u64) -> Option<&Entry> {
+        nth(&self.entries, sequence)
+    }
+
     /// Whether a meeting was erased for good.
     pub(crate) fn is_purged(&self, meeting: &ConfUuid) -> bool {
         self.purged.contains(meeting)

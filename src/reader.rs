@@ -4,18 +4,18 @@
 //! does not fit is an error, since a row that is not understood must not be written again. Order is
 //! kept. Blocking.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, TimestampMillisecondType};
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
+use arrow::ipc::{self, reader::StreamReader};
 use arrow::json;
 use flate2::bufread::MultiGzDecoder;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic;
 
 use crate::compression::Compression;
 use crate::config::Format;
@@ -27,6 +27,9 @@ use crate::writer::form_of;
 /// Rows read at once.
 const BATCH_ROWS: usize = 8_192;
 
+/// Bytes of the head of a message of an Arrow stream: it tells the schema, or where buffers lie.
+const LONGEST_HEAD: u32 = 1 << 20;
+
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>;
@@ -36,8 +39,13 @@ pub(crate) struct PartReader {
     path: String,
     table: Table,
     batches: Batches,
-    /// Where its rows come from, where its format keeps it.
+    origin: Origin,
+}
+
+/// What a part tells of itself.
+struct Origin {
     provenance: Option<Provenance>,
+    compression: Option<Compression>,
 }
 
 impl PartReader {
@@ -47,19 +55,25 @@ impl PartReader {
     ///
     /// A file that is no part of rollbook's.
     pub(crate) fn new(file: File, path: &str, table: Table) -> Result<Self> {
-        let (metadata, batches) =
-            batches(file, path, table).map_err(|fault| unreadable(path, &*fault))?;
+        let (origin, batches) =
+            open(file, path, table).map_err(|fault| unreadable(path, &*fault))?;
         Ok(Self {
             path: path.to_owned(),
             table,
             batches,
-            provenance: Provenance::from_metadata(&metadata),
+            origin,
         })
     }
 
     /// Where its rows come from; nothing where its format does not keep it.
     pub(crate) fn provenance(&self) -> Option<&Provenance> {
-        self.provenance.as_ref()
+        self.origin.provenance.as_ref()
+    }
+
+    /// How it is compressed, at the fastest level where that has levels; nothing where it has no
+    /// row to tell.
+    pub(crate) fn compression(&self) -> Option<Compression> {
+        self.origin.compression
     }
 }
 
@@ -80,38 +94,87 @@ fn unreadable(path: &str, fault: &(dyn std::error::Error + Send + Sync)) -> Erro
     }
 }
 
-fn batches(
-    file: File,
-    path: &str,
-    table: Table,
-) -> Result<(HashMap<String, String>, Batches), Fault> {
+fn open(mut file: File, path: &str, table: Table) -> Result<(Origin, Batches), Fault> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let form = name.split_once('.').and_then(|(_, found)| form_of(found));
-    let lines: Box<dyn BufRead> = match form {
-        Some((Format::Parquet, _)) => {
+    let (format, by_name) = form.ok_or("its name tells no known format")?;
+    match format {
+        Format::Parquet => {
             let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
-            let metadata = reader.schema().metadata().clone().into();
+            let groups = reader.metadata().row_groups();
+            let column = groups.first().and_then(|group| group.columns().first());
+            let origin = Origin {
+                provenance: Provenance::from_metadata(&reader.schema().metadata().clone().into()),
+                compression: column.and_then(|column| parquet_way(column.compression())),
+            };
             let batches = reader.with_batch_size(BATCH_ROWS).build()?;
-            return Ok((metadata, Box::new(batches)));
+            Ok((origin, Box::new(batches)))
         }
-        Some((Format::Arrow, _)) => {
+        Format::Arrow => {
+            let compression = arrow_way(&mut file)?;
+            file.rewind()?;
             let reader = StreamReader::try_new_buffered(file, None)?;
-            let metadata = reader.schema().metadata().clone().into();
-            return Ok((metadata, Box::new(reader)));
+            let origin = Origin {
+                provenance: Provenance::from_metadata(&reader.schema().metadata().clone().into()),
+                compression,
+            };
+            Ok((origin, Box::new(reader)))
         }
-        Some((Format::Ndjson, Compression::Zstd(_))) => {
-            Box::new(BufReader::new(zstd::Decoder::new(file)?))
+        Format::Ndjson => {
+            let lines: Box<dyn BufRead> = match by_name {
+                Compression::Zstd(_) => Box::new(BufReader::new(zstd::Decoder::new(file)?)),
+                Compression::Gzip => {
+                    Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file))))
+                }
+                _ => Box::new(BufReader::new(file)),
+            };
+            let origin = Origin {
+                provenance: None,
+                compression: Some(by_name),
+            };
+            let reader = json::ReaderBuilder::new(Arc::new(parseable(&table.schema())))
+                .with_batch_size(BATCH_ROWS)
+                .build(lines)?;
+            Ok((origin, Box::new(reader)))
         }
-        Some((Format::Ndjson, Compression::Gzip)) => {
-            Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file))))
+    }
+}
+
+fn parquet_way(found: basic::Compression) -> Option<Compression> {
+    match found {
+        basic::Compression::UNCOMPRESSED => Some(Compression::None),
+        basic::Compression::SNAPPY => Some(Compression::Snappy),
+        basic::Compression::LZ4_RAW => Some(Compression::Lz4),
+        basic::Compression::ZSTD(_) => Some(Compression::ZSTD),
+        _ => None,
+    }
+}
+
+/// How the first batch of an Arrow stream is compressed. The reader of streams keeps it to itself,
+/// so the heads of the messages are looked at: a mark, a length, and what it is the length of.
+fn arrow_way(file: &mut File) -> Result<Option<Compression>, Fault> {
+    let mut head = [0; 8];
+    while file.read_exact(&mut head).is_ok() {
+        let [mark @ .., a, b, c, d] = head;
+        let length = u32::from_le_bytes([a, b, c, d]);
+        if mark != [0xff; 4] || length == 0 || length > LONGEST_HEAD {
+            break;
         }
-        Some((Format::Ndjson, _)) => Box::new(BufReader::new(file)),
-        None => return Err("its name tells no known format".into()),
-    };
-    let reader = json::ReaderBuilder::new(Arc::new(parseable(&table.schema())))
-        .with_batch_size(BATCH_ROWS)
-        .build(lines)?;
-    Ok((HashMap::new(), Box::new(reader)))
+        let mut message = vec![0; length as usize];
+        file.read_exact(&mut message)?;
+        let message = ipc::root_as_message(&message).map_err(|fault| fault.to_string())?;
+        if let Some(batch) = message.header_as_record_batch() {
+            let codec = batch.compression().map(|compression| compression.codec());
+            return Ok(match codec {
+                None => Some(Compression::None),
+                Some(ipc::CompressionType::LZ4_FRAME) => Some(Compression::Lz4),
+                Some(ipc::CompressionType::ZSTD) => Some(Compression::ZSTD),
+                Some(_) => None,
+            });
+        }
+        file.seek_relative(message.bodyLength())?;
+    }
+    Ok(None)
 }
 
 /// The schema with the zone as an offset: times are parsed in zones by name only with a table of

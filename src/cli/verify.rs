@@ -235,6 +235,11 @@ fn describe_repair(dataset: &str, repair: &Repair, meetings: bool) -> String {
     for path in &repair.published {
         line(&mut text, &format!("published {path}"));
     }
+    if !repair.restored.is_empty() {
+        let commits = number(repair.restored.len() as u64, "commit");
+        let how = "restored from the parts that were merged into it";
+        line(&mut text, &format!("{commits} {how}"));
+    }
     if !repair.retracted.is_empty() {
         let commits = number(repair.retracted.len() as u64, "commit");
         line(
@@ -423,6 +428,7 @@ mod tests {
         let mut repair = Repair {
             run_id: "repair".into(),
             published: vec!["part-2-0.parquet".into()],
+            restored: vec![],
             retracted: vec![1],
             dropped: (0..2).map(|n| format!("m{n}").parse().unwrap()).collect(),
             removed: vec!["part-1-0.parquet".into()],

@@ -18,6 +18,7 @@ use crate::store::Store;
 
 use super::layout::{SET_ASIDE, STAGING};
 use super::pulse::Pulse;
+use super::rewriting::form_of;
 use super::staging::{Gate, Staging};
 use super::status::must_be_dataset;
 use super::{Dataset, Recovery, visible};
@@ -127,10 +128,29 @@ impl Held {
         };
         // First of all: one may stand in the place of a folder that a part is to be moved to.
         let mut moved = self.set_aside(unreferenced).await?;
-        dataset.remove_void(&visible(&self.store).await?).await?;
+        let (mut restorable, mut lost) = (Vec::new(), Vec::new());
+        for &sequence in &damaged {
+            let entry = dataset.ledger.entry(sequence).cloned();
+            match entry {
+                Some(entry) if dataset.can_be_restored(&entry).await? => restorable.push(sequence),
+                _ => lost.push(sequence),
+            }
+        }
+        let there = visible(&self.store).await?;
+        dataset.remove_void(&there, &restorable).await?;
         dataset.publish_staged(&damaged).await?;
-        dataset.retract(damaged.into_iter().collect()).await?;
-        dataset.remove_void(&visible(&self.store).await?).await?;
+        dataset.retract(lost).await?;
+        if !restorable.is_empty() {
+            let staging = Staging::create(dataset.staging_path.clone(), &self.gate)?;
+            let restored = match form_of(&dataset.ledger) {
+                Some((format, _)) => dataset.restore(&restorable, format).await,
+                None => Ok(()),
+            };
+            staging.remove(&self.gate)?;
+            restored?;
+        }
+        let there = visible(&self.store).await?;
+        dataset.remove_void(&there, &[]).await?;
         // A folder or a dead link in the place of a part is no object of the store.
         let void = dataset.ledger.void().flat_map(|entry| &entry.parts);
         let void = void.map(|part| OsString::from(&part.path)).collect();

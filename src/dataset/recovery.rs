@@ -22,6 +22,7 @@ use crate::table::Table;
 use crate::table::versions::SchemaVersions;
 
 use super::Dataset;
+use super::layout::replaced_path;
 
 /// What was repaired when a dataset was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Recovery {
     pub lost_meetings: u64,
     /// Parts that were removed, since their commits are retracted.
     pub removed: Vec<String>,
+    /// Numbers of the commits that were put anew, from the parts that they had replaced.
+    pub restored: Vec<u64>,
     /// Parts that others replaced, and that were kept for long enough.
     pub expired: u64,
     /// Staging folders of dead runs that were removed.
@@ -42,11 +45,10 @@ pub struct Recovery {
 
 impl Dataset {
     /// Makes the parts what the ledger says they are. `visible` was listed before the ledger was
-    /// read, so that whatever is in it is in the ledger, too.
-    pub(super) async fn recover(&mut self, visible: &HashMap<String, Object>) -> Result<()> {
+    /// read, so that whatever is in it is in the ledger, too. Gives the commits that are to be
+    /// restored, of which nothing is touched.
+    pub(super) async fn recover(&mut self, visible: &HashMap<String, Object>) -> Result<Vec<u64>> {
         self.refuse_unknown_parts(visible)?;
-        // First of all: what replaces a part enters when that one has left.
-        self.remove_void(visible).await?;
         let altered = self.altered(visible).await?;
         let is_there = |part: &Part| {
             let found = visible.get(&part.path);
@@ -58,38 +60,47 @@ impl Dataset {
             .filter(|entry| !entry.parts.iter().all(is_there))
             .cloned()
             .collect();
-        let mut lost = Vec::new();
+        let (mut lost, mut restorable, mut publishable) = (Vec::new(), Vec::new(), Vec::new());
         for entry in unsure {
             // All of a commit or nothing: only then is any part of it shown.
             let mut staged = Vec::new();
             let mut is_lost = false;
             for part in entry.parts.iter().filter(|part| !is_there(part)) {
+                let aside = replaced_path(&part.path);
                 if self.is_staged(part).await? {
-                    staged.push(part);
+                    staged.push((part.clone(), part.staged.clone()));
+                } else if self.is_as_written(part, &aside).await? {
+                    // A ledger from before it was replaced was put in the place of a later one.
+                    staged.push((part.clone(), aside));
                 } else if altered.contains(&part.path)
                     || self.store.size(&part.path).await? != Some(part.bytes)
                 {
                     is_lost = true;
                 }
             }
-            if is_lost {
+            if !is_lost {
+                publishable.extend(staged);
+            } else if self.can_be_restored(&entry).await? {
+                restorable.push(entry.sequence);
+            } else {
                 lost.push(entry.sequence);
-                continue;
-            }
-            for part in staged {
-                // The run that committed it may live and be quicker.
-                if self.publish_part(part).await? {
-                    self.recovery.published.push(part.path.clone());
-                    point(Point::PartRecovered);
-                }
             }
         }
-        if lost.is_empty() {
-            return Ok(());
+        // What replaces a part enters when that one has left.
+        self.remove_void(visible, &restorable).await?;
+        for (part, from) in publishable {
+            // The run that committed it may live and be quicker.
+            if self.store.publish(&from, &part.path, part.bytes).await? {
+                self.recovery.published.push(part.path);
+                point(Point::PartRecovered);
+            }
         }
-        self.retract(lost).await?;
-        let visible = super::visible(&self.store).await?;
-        self.remove_void(&visible).await
+        if !lost.is_empty() {
+            self.retract(lost).await?;
+            let visible = super::visible(&self.store).await?;
+            self.remove_void(&visible, &restorable).await?;
+        }
+        Ok(restorable)
     }
 
     /// Gives what is committed and lies sound in staging its final name, but for these commits.
@@ -140,7 +151,7 @@ impl Dataset {
     }
 
     /// Whether the bytes under this path are those of the part.
-    async fn is_as_written(&self, part: &Part, path: &str) -> Result<bool> {
+    pub(super) async fn is_as_written(&self, part: &Part, path: &str) -> Result<bool> {
         // What has another size is not brought here to be read.
         if self.store.is_remote() && self.store.size(path).await? != Some(part.bytes) {
             return Ok(false);

@@ -18,11 +18,11 @@ use crate::place::Place;
 use crate::store::{Object, Store};
 use crate::table::Table;
 use crate::uuid::ConfUuid;
-use crate::writer::{StagedPart, form_of};
+use crate::writer::{self, StagedPart};
 
 use super::layout::{REPLACED, replaced_path};
 use super::staging::Gate;
-use super::{Dataset, must_be_dataset, plain_run_id, visible};
+use super::{Dataset, Form, must_be_dataset, plain_run_id, visible};
 
 impl Dataset {
     /// Opens a dataset that is there, in the form that it has.
@@ -30,26 +30,23 @@ impl Dataset {
     /// # Errors
     ///
     /// Those of [`Dataset::open`]; no dataset there, or one without a part.
-    pub(crate) async fn open_as_it_is(
-        place: &Place,
-        run_id: &str,
-    ) -> Result<(Self, Format, Compression)> {
+    pub(crate) async fn open_as_it_is(place: &Place, run_id: &str) -> Result<(Self, Format)> {
         plain_run_id(run_id)?;
         let store = Store::open_at(place).await?;
         must_be_dataset(&store, &place.dest).await?;
         let ledger = Ledger::read(&store).await?;
-        let Some((format, compression)) = form(&ledger) else {
+        let Some((format, compression)) = form_of(&ledger) else {
             return Err(Error::Dataset {
                 path: place.dest.clone(),
                 reason: "has no part yet; export into it first".to_owned(),
             });
         };
         let dataset = Self::enter(store, run_id, format, compression, false).await?;
-        Ok((dataset, format, compression))
+        Ok((dataset, format))
     }
 
     /// Commits parts that hold what these commits hold, but for what is purged; says whether it
-    /// did. If it did not, one of them does not stand any more, and the parts are removed.
+    /// did. If it did not, others changed what it goes by, and the parts are removed.
     ///
     /// # Errors
     ///
@@ -59,7 +56,7 @@ impl Dataset {
         parts: Vec<StagedPart>,
         rewritten: &[Entry],
         rewrite: Rewrite,
-    ) -> Result<Option<Entry>> {
+    ) -> Result<bool> {
         let kept = rewritten.iter().flat_map(|entry| &entry.meetings);
         let kept = kept.filter(|meeting| !rewrite.purged.contains(&meeting.conf_uuid));
         let meetings: Vec<CommittedMeeting> = kept.cloned().collect();
@@ -71,9 +68,10 @@ impl Dataset {
             if sequences
                 .clone()
                 .any(|sequence| self.ledger.is_retracted(sequence))
+                || is_last(&parts, rewritten) && !self.has_parts_beside(rewritten)
             {
                 self.give_up(&parts, is_staged).await?;
-                return Ok(None);
+                return Ok(false);
             }
             self.bring(&parts, &mut is_staged).await?;
             let mut entry = self.entry(&parts, &meetings)?;
@@ -83,23 +81,73 @@ impl Dataset {
             point(Point::EntryReady);
             if self.ledger.put(&self.store, entry.clone()).await? {
                 point(Point::EntryPut);
+                self.must_be_ready(&entry).await?;
                 let visible = visible(&self.store).await?;
-                self.remove_void(&visible).await?;
+                self.remove_void(&visible, &[]).await?;
                 self.publish(&entry).await?;
-                return Ok(Some(entry));
+                return Ok(true);
             }
             self.ledger.catch_up(&self.store).await?;
         }
     }
 
+    /// What is replaced must not leave before what replaces it is known to be there.
+    async fn must_be_ready(&self, entry: &Entry) -> Result<()> {
+        for part in &entry.parts {
+            let expected = Some(part.bytes);
+            if self.store.size(&part.staged).await? != expected
+                && self.store.size(&part.path).await? != expected
+            {
+                return Err(Error::Dataset {
+                    path: self.store.shown(&part.path),
+                    reason: "was taken away before it could be published; nothing is lost: the \
+                             next run makes it anew from the parts that it was to replace"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts commits whose parts are lost anew in their places, from the parts that they replaced.
+    pub(super) async fn restore(&mut self, lost: &[u64], format: Format) -> Result<()> {
+        for (number, &sequence) in (0..).zip(lost) {
+            let Some(entry) = self.ledger.entry(sequence).cloned() else {
+                continue;
+            };
+            let form = Form {
+                format,
+                compression: None,
+                // From the other end than those of the run.
+                series: u32::MAX - number,
+            };
+            let entries = [entry];
+            let parts = self.write_again(&entries, &[], form).await?;
+            let rewrite = Rewrite {
+                keep_until: Utc::now(),
+                purged: Vec::new(),
+            };
+            if self.rewrite(parts, &entries, rewrite).await? {
+                self.recovery.restored.push(sequence);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the parts of commits that do not stand any more out of the readers' sight, and removes
-    /// those that need not be kept. `visible` is what readers see.
-    pub(super) async fn remove_void(&mut self, visible: &HashMap<String, Object>) -> Result<()> {
+    /// those that need not be kept; but not those that one of these `unready` commits replaces.
+    /// `visible` is what readers see.
+    pub(super) async fn remove_void(
+        &mut self,
+        visible: &HashMap<String, Object>,
+        unready: &[u64],
+    ) -> Result<()> {
         let now = Utc::now();
         let replaced = self.store.sizes(REPLACED).await?;
         let void: Vec<_> = self
             .ledger
             .void()
+            .filter(|entry| !self.is_replaced_by_any(entry.sequence, unready))
             .flat_map(|entry| {
                 let is_kept = self.is_kept(entry, now);
                 // Records before their meetings, as nobody sees them appear.
@@ -128,6 +176,12 @@ impl Dataset {
             }
         }
         Ok(())
+    }
+
+    /// Whether one of these took the place of a commit, or of one that took its place.
+    fn is_replaced_by_any(&self, sequence: u64, any: &[u64]) -> bool {
+        let mut by = std::iter::successors(Some(sequence), |&one| self.ledger.retracted_by(one));
+        by.any(|one| any.contains(&one))
     }
 
     /// Whether the parts of a void commit are to be kept where readers do not look.
@@ -163,10 +217,6 @@ impl Dataset {
         beside.any(|entry| entry.parts_of(Table::Records).next().is_some())
     }
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
     /// Ends a run that has nothing to report.
     pub(crate) async fn leave(&mut self) -> Result<()> {
         if let Some(pulse) = self.pulse.take() {
@@ -183,9 +233,16 @@ impl Dataset {
     }
 }
 
-/// What the parts of a dataset look like; nothing where there is none.
-fn form(ledger: &Ledger) -> Option<(Format, Compression)> {
+/// Whether there were records to read in these commits, and there are none in these parts.
+fn is_last(parts: &[StagedPart], rewritten: &[Entry]) -> bool {
+    let mut entries = rewritten.iter();
+    entries.any(|entry| entry.parts_of(Table::Records).next().is_some())
+        && parts.iter().all(|part| part.table != Table::Records)
+}
+
+/// What the parts of a dataset look like, by their names; nothing where there is none.
+pub(super) fn form_of(ledger: &Ledger) -> Option<(Format, Compression)> {
     let mut parts = ledger.standing().flat_map(|entry| &entry.parts);
     let (_, extension) = parts.next()?.path.split_once('.')?;
-    form_of(extension)
+    writer::form_of(extension)
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::dataset::{Held, SetAside};
 use crate::error::Result;
-use crate::ledger::Ledger;
+use crate::ledger::{Entry, Ledger};
 use crate::place::Place;
 use crate::run_id::new_run_id;
 use crate::store::Store;
@@ -26,6 +26,8 @@ pub struct Repair {
     pub run_id: String,
     /// Parts that were committed and now have their final names.
     pub published: Vec<String>,
+    /// Numbers of the commits that were put anew, from parts that they had replaced.
+    pub restored: Vec<u64>,
     /// Numbers of the commits that were retracted.
     pub retracted: Vec<u64>,
     /// Meetings of those commits: the next export fetches them and nothing else.
@@ -47,6 +49,7 @@ impl Repair {
         Self {
             run_id: format!("repair-{}", new_run_id()),
             published: vec![],
+            restored: vec![],
             retracted: vec![],
             dropped: vec![],
             removed: vec![],
@@ -102,16 +105,21 @@ pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
         held.release().await?;
         return Ok(repair);
     };
-    let lost = ledger
-        .standing()
-        .filter(|entry| damaged.contains(&entry.sequence));
-    repair.dropped = lost
-        .flat_map(|entry| &entry.meetings)
-        .map(|meeting| meeting.conf_uuid.clone())
-        .collect();
+    let meetings = |entry: &Entry| {
+        let meetings = entry.meetings.iter();
+        let uuids = meetings.map(|meeting| meeting.conf_uuid.clone());
+        (entry.sequence, uuids.collect::<Vec<_>>())
+    };
+    let lost = ledger.standing();
+    let lost = lost.filter(|entry| damaged.contains(&entry.sequence));
+    let lost: Vec<_> = lost.map(meetings).collect();
     let (done, set_aside) = held
         .mend(&repair.run_id, ledger, damaged, unreferenced)
         .await?;
+    let is_dropped = |(sequence, _): &(u64, _)| done.retracted.contains(sequence);
+    let dropped = lost.into_iter().filter(is_dropped);
+    repair.dropped = dropped.flat_map(|(_, meetings)| meetings).collect();
+    repair.restored = done.restored;
     repair.published = done.published;
     repair.retracted = done.retracted;
     repair.removed = done.removed;

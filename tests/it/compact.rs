@@ -460,3 +460,112 @@ fn two_compactions_and_an_export_at_once_leave_each_row_once() {
         assert_eq!((rows.len(), before), (2 * 959, 2 * 959), "round {round}");
     }
 }
+
+/// The one part of records that there is.
+fn only_part(stage: &Stage) -> PathBuf {
+    let parts = parts(&stage.path("out"));
+    assert_eq!(parts.len(), 1);
+    parts[0].clone()
+}
+
+#[rstest]
+#[case::gone(|part: &Path| fs::remove_file(part).unwrap(), false)]
+#[case::torn(|part: &Path| fs::write(part, "torn").unwrap(), false)]
+#[case::gone_and_repaired(|part: &Path| fs::remove_file(part).unwrap(), true)]
+fn a_merged_part_that_is_lost_is_made_anew_from_those_that_are_kept(
+    #[case] damage: fn(&Path),
+    #[case] is_repaired: bool,
+) {
+    for is_purged in [false, true] {
+        let stage = Stage::of(&SIZES);
+        nights(&stage, &[]);
+        compact(&stage, &[]).with(0);
+        let mut there: Vec<_> = (0..SIZES.len()).collect();
+        if is_purged {
+            let gone = stage.meeting(there.remove(3));
+            stage.run(&["purge", "out", "--meeting", &gone]).with(0);
+        }
+        stage.requests();
+        damage(&only_part(&stage));
+        if is_repaired {
+            let said = stage.run(&["verify", "out", "--repair"]);
+            assert_eq!(said.code, Some(0), "{}", said.answer());
+            assert!(
+                said.answer().contains("1 commit restored from"),
+                "{}",
+                said.answer()
+            );
+        }
+        export_all(&stage, &[]);
+        assert_eq!(stage.requests(), 0);
+        stage.assert_rows(&stage.rows("out"), &there);
+        assert_eq!(uuids(&stage.path("out")).len(), there.len());
+        stage.verified().with(0);
+    }
+}
+
+/// FAULTS.md, line 23: what was staged may be torn by a power loss after the commit.
+#[rstest]
+#[case::compaction(&["compact", "out"])]
+#[case::compaction_that_keeps_nothing(&["compact", "out", "--keep", "0s"])]
+#[case::erasure(&["purge", "out", "--meeting"])]
+fn staged_parts_that_are_gone_before_they_are_published_cost_no_row(#[case] args: &[&str]) {
+    let stage = Stage::of(&SIZES);
+    stage.list("list.txt", 0..SIZES.len());
+    export_all(&stage, &[]);
+    nights(&stage, &[]);
+    let mut there: Vec<_> = (0..SIZES.len()).collect();
+    let gone = stage.meeting(3);
+    let mut args = args.to_vec();
+    if args[0] == "purge" {
+        args.push(&gone);
+        there.remove(3);
+    } else {
+        // Two commits at least.
+        fs::remove_dir_all(stage.path("out")).unwrap();
+        nights(&stage, &[]);
+    }
+    stage.requests();
+    let mut command = stage.command(&args);
+    command.env("ROLLBOOK_CRASH_AT", "EntryPut:1");
+    assert_eq!(command.output().unwrap().status.signal(), Some(6));
+    for part in files(&stage.path("out/_rollbook/staging")) {
+        if name(&part).contains(".parquet") {
+            fs::write(part, "torn").unwrap();
+        }
+    }
+    export_all(&stage, &[]);
+    assert_eq!(stage.requests(), 0);
+    stage.assert_rows(&stage.rows("out"), &there);
+    stage.verified().with(0);
+}
+
+#[rstest]
+#[case::arrow(&["--format", "arrow", "--compression", "zstd"])]
+#[case::snappy(&["--format", "parquet", "--compression", "snappy"])]
+fn merged_parts_are_compressed_as_those_that_they_replace_and_tell_each_site_once(
+    #[case] form: &[&str],
+) {
+    let stage = Stage::of(&SIZES);
+    for half in [0..4, 4..9] {
+        for night in half {
+            stage.list("night.txt", [night]);
+            let list = ["-q", "export", "--meetings", "night.txt", "--out", "out"];
+            stage.run(&[&list, form].concat()).with(0);
+        }
+        compact(&stage, &[]).with(0);
+    }
+    let merged = only_part(&stage);
+    let bytes = fs::read(&merged).unwrap();
+    assert!(!String::from_utf8_lossy(&bytes).contains(", http://"));
+    let replaced = parts(&stage.path("out/_rollbook/replaced")).into_iter();
+    let before = replaced.filter(|part| !name(part).contains("part-00000000000000000005"));
+    let before: u64 = before.map(|part| fs::metadata(part).unwrap().len()).sum();
+    assert!((bytes.len() as u64) < before, "{} of {before}", bytes.len());
+    if form.contains(&"snappy") {
+        let file = fs::File::open(merged).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let column = reader.metadata().row_group(0).column(0);
+        assert_eq!(column.compression(), parquet::basic::Compression::SNAPPY);
+    }
+}

@@ -1,0 +1,298 @@
+//! The rows of commits, read from wherever they are and written again as staged parts.
+//!
+//! What merging, erasing and restoring have in common. A part is compared with the hash that it was
+//! committed with and read from the same open file: what is damaged is never blessed by being
+//! written again. Of a bucket it is brought here twice, first for what its end tells.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
+use std::io::Seek;
+use std::path::Path;
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::error::ArrowError;
+use tokio::runtime::Handle;
+
+use crate::compression::Compression;
+use crate::config::Format;
+use crate::error::{Error, Result};
+use crate::folder;
+use crate::ledger::{Entry, Part};
+use crate::reader::PartReader;
+use crate::record::{Column, Language, Provenance};
+use crate::store::Store;
+use crate::table::Table;
+use crate::uuid::ConfUuid;
+use crate::writer::{BatchWriter, PartOptions, StagedPart};
+
+use super::layout::replaced_path;
+use super::{Dataset, fingerprint};
+
+/// Between the base URLs of parts that were written as one.
+const BETWEEN_SITES: &str = ", ";
+
+/// How rows are written again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    /// That of the dataset.
+    pub(crate) format: Format,
+    /// As the parts are compressed, where nothing else is asked for.
+    pub(crate) compression: Option<Compression>,
+    /// Number of the staged files; one that no other writer of the run has.
+    pub(crate) series: u32,
+}
+
+/// One part, where it is, and the meetings in it whose rows do not count.
+struct Source {
+    part: Part,
+    place: String,
+    without: HashSet<ConfUuid>,
+}
+
+/// The parts of some commits.
+pub(super) struct Rows {
+    sources: Vec<Source>,
+    store: Store,
+    /// Waits for the store where blocking is allowed.
+    runtime: Handle,
+}
+
+impl Dataset {
+    /// Stages what these commits hold, but for these meetings, as few parts. Their own parts are
+    /// read, or, where one is lost, those that they replaced.
+    pub(crate) async fn write_again(
+        &self,
+        entries: &[Entry],
+        purged: &[ConfUuid],
+        form: Form,
+    ) -> Result<Vec<StagedPart>> {
+        let purged: HashSet<_> = purged.iter().cloned().collect();
+        let mut sources = Vec::new();
+        for entry in entries {
+            match self.sources(entry, &purged, false).await? {
+                Some(found) => sources.extend(found),
+                None => return Err(self.lacks_part_of(entry)),
+            }
+        }
+        let rows = Rows {
+            sources,
+            store: self.store.clone(),
+            runtime: Handle::current(),
+        };
+        let is_readable_without = self.has_parts_beside(entries);
+        let staging = self.staging().to_owned();
+        let place = staging.clone();
+        folder::blocking("write", &staging, move || {
+            rows.write(form, &place, is_readable_without)
+        })
+        .await
+    }
+
+    /// Whether the rows of a commit whose parts are lost are all in parts that it replaced.
+    pub(super) async fn can_be_restored(&self, entry: &Entry) -> Result<bool> {
+        let sources = match entry.rewrite {
+            Some(_) => self.sources(entry, &HashSet::new(), true).await?,
+            None => None,
+        };
+        Ok(sources.is_some())
+    }
+
+    /// Where the rows of a commit are, nothing where some are nowhere. Whoever `is_wary` goes by
+    /// the hash, and not by the size, of what lies there.
+    async fn sources(
+        &self,
+        entry: &Entry,
+        without: &HashSet<ConfUuid>,
+        is_wary: bool,
+    ) -> Result<Option<Vec<Source>>> {
+        let mut found = Vec::new();
+        let mut left = vec![(entry, without.clone())];
+        while let Some((entry, mut without)) = left.pop() {
+            if let Some(own) = self.own_sources(entry, &without, is_wary).await? {
+                found.extend(own);
+                continue;
+            }
+            let mut meetings = entry.meetings.iter();
+            if meetings.all(|meeting| without.contains(&meeting.conf_uuid)) {
+                continue;
+            }
+            let Some(rewrite) = &entry.rewrite else {
+                return Ok(None);
+            };
+            without.extend(rewrite.purged.iter().cloned());
+            let replaced = entry.retracts.iter().rev();
+            let replaced = replaced.filter_map(|&sequence| self.ledger.entry(sequence));
+            left.extend(replaced.map(|entry| (entry, without.clone())));
+        }
+        Ok(Some(found))
+    }
+
+    async fn own_sources(
+        &self,
+        entry: &Entry,
+        without: &HashSet<ConfUuid>,
+        is_wary: bool,
+    ) -> Result<Option<Vec<Source>>> {
+        let mut sources = Vec::new();
+        for part in &entry.parts {
+            let mut place = None;
+            for path in [
+                part.path.clone(),
+                part.staged.clone(),
+                replaced_path(&part.path),
+            ] {
+                let is_there = if is_wary {
+                    self.is_as_written(part, &path).await?
+                } else {
+                    self.store.size(&path).await? == Some(part.bytes)
+                };
+                if is_there {
+                    place = Some(path);
+                    break;
+                }
+            }
+            let Some(place) = place else {
+                return Ok(None);
+            };
+            sources.push(Source {
+                part: part.clone(),
+                place,
+                without: without.clone(),
+            });
+        }
+        Ok(Some(sources))
+    }
+
+    fn lacks_part_of(&self, entry: &Entry) -> Error {
+        let path = entry.parts.first().map_or("", |part| part.path.as_str());
+        damaged(&self.store, path, "is gone")
+    }
+}
+
+impl Rows {
+    fn write(
+        &self,
+        form: Form,
+        staging: &Path,
+        is_readable_without: bool,
+    ) -> Result<Vec<StagedPart>> {
+        let Some((provenance, compression)) = self.origin()? else {
+            return Ok(Vec::new());
+        };
+        let options = PartOptions {
+            format: form.format,
+            compression: form.compression.unwrap_or(compression),
+            provenance,
+            part_rows: u64::MAX,
+            part_bytes: u64::MAX,
+        };
+        let mut writer = BatchWriter::new(options, staging.to_owned()).in_series(form.series);
+        let mut described = Vec::new();
+        for source in &self.sources {
+            let part = &source.part;
+            let mut file = self.open(source)?;
+            let path = self.store.local(&source.place);
+            if fingerprint(&mut file, &path)? != (part.bytes, part.sha256.clone()) {
+                return Err(damaged(
+                    &self.store,
+                    &source.place,
+                    "is not what was committed",
+                ));
+            }
+            file.rewind().map_err(Error::file("read", &path))?;
+            for batch in PartReader::new(file, &part.path, part.table())? {
+                let batch = source.staying(batch?)?;
+                match part.table() {
+                    Table::Records => writer.whole(&[batch])?,
+                    Table::Meetings => described.push(batch),
+                }
+            }
+        }
+        if writer.rows() == 0 && !is_readable_without {
+            writer.empty_part()?;
+        }
+        let mut staged: Vec<_> = writer.finish()?.into_iter().collect();
+        let mut parts = self.sources.iter().map(|source| &source.part);
+        if parts.any(|part| part.table() == Table::Meetings) {
+            let rows = concat_batches(&Table::Meetings.schema(), &described)
+                .map_err(|fault| unwritten("the meetings table", &fault))?;
+            staged.extend(writer.meetings(&rows)?);
+        }
+        Ok(staged)
+    }
+
+    /// Where the rows come from, and how the parts of records are compressed; nothing where there
+    /// is no part.
+    fn origin(&self) -> Result<Option<(Provenance, Compression)>> {
+        let mut sites = BTreeSet::new();
+        let (mut provenance, mut compression) = (None, None);
+        for source in &self.sources {
+            let reader =
+                PartReader::new(self.open(source)?, &source.part.path, source.part.table())?;
+            let found = reader.provenance().cloned().unwrap_or_else(unknown);
+            sites.extend(found.base_url.split(BETWEEN_SITES).map(str::to_owned));
+            provenance.get_or_insert(found);
+            compression = compression.or(reader.compression());
+        }
+        let sites: Vec<_> = sites.into_iter().collect();
+        Ok(provenance.map(|provenance| {
+            let base_url = sites.join(BETWEEN_SITES);
+            let provenance = Provenance {
+                base_url,
+                ..provenance
+            };
+            (provenance, compression.unwrap_or(Compression::None))
+        }))
+    }
+
+    fn open(&self, source: &Source) -> Result<File> {
+        let file = self.runtime.block_on(self.store.fetch(&source.place))?;
+        file.ok_or_else(|| damaged(&self.store, &source.place, "is gone"))
+    }
+}
+
+impl Source {
+    /// The rows that count.
+    fn staying(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        if self.without.is_empty() {
+            return Ok(batch);
+        }
+        let without: HashSet<_> = self.without.iter().map(ConfUuid::as_str).collect();
+        let meetings = batch
+            .column_by_name(Column::ConfUuid.name())
+            .and_then(|column| column.as_string_opt::<i32>());
+        let stays: BooleanArray = meetings
+            .into_iter()
+            .flat_map(|meetings| meetings.iter())
+            .map(|meeting| Some(meeting.is_none_or(|meeting| !without.contains(meeting))))
+            .collect();
+        filter_record_batch(&batch, &stays).map_err(|fault| unwritten(&self.part.path, &fault))
+    }
+}
+
+fn damaged(store: &Store, path: &str, what: &str) -> Error {
+    Error::Dataset {
+        path: store.shown(path),
+        reason: format!(
+            "{what}; `rollbook verify --repair` puts that right, and what cannot be restored the \
+             same export fetches again"
+        ),
+    }
+}
+
+fn unwritten(path: &str, fault: &ArrowError) -> Error {
+    Error::Dataset {
+        path: path.to_owned(),
+        reason: format!("cannot be written again: {fault}"),
+    }
+}
+
+/// For a format that keeps nothing of the kind.
+fn unknown() -> Provenance {
+    Provenance {
+        base_url: String::new(),
+        language: Language::default(),
+        pii: None,
+    }
+}
