@@ -521,6 +521,10 @@ impl Dataset {
             if !self.publish_part(part).await?
                 && self.store.size(&part.path).await? != Some(part.bytes)
             {
+                self.ledger.catch_up(&self.store).await?;
+                if self.is_taken_over(entry) {
+                    break;
+                }
                 return Err(Error::Dataset {
                     path: part.path.clone(),
                     reason: format!("{} is gone before it could be published", part.staged),
@@ -530,6 +534,13 @@ impl Dataset {
         }
         self.is_published = true;
         Ok(())
+    }
+
+    /// Whether another run wrote a commit again: what it held is in other parts, or erased.
+    fn is_taken_over(&self, entry: &Entry) -> bool {
+        let mut meetings = entry.meetings.iter();
+        self.ledger.rewrite_of(entry.sequence).is_some()
+            && meetings.all(|meeting| self.holds(&meeting.conf_uuid))
     }
 
     /// Gives one part its final name; says whether it had its former one.

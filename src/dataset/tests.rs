@@ -6,6 +6,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::compact::{CompactOptions, compact};
 use crate::ledger::tests::meeting;
 use crate::report::{MeetingReport, MeetingStatus, Outcome};
 use crate::writer::BatchWriter;
@@ -255,6 +256,35 @@ async fn a_crash_after_the_entry_is_rolled_forward_from_any_part() {
         assert_eq!(seen(&home), rows(&[("m1", 3), ("large", 120)]));
         assert_eq!(staging_folders(&home), ["two"]);
     }
+}
+
+#[tokio::test]
+async fn a_commit_that_another_run_published_and_merged_away_is_done() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = open(&home, "one").await;
+    commit(&mut dataset, &[("m0", 5)]).await;
+    let (parts, meetings) = stage(&dataset, &[("m1", 3)]);
+    let entry = dataset.entry(&parts, &meetings).unwrap();
+    let put = dataset.ledger.put(&dataset.store, entry.clone()).await;
+    assert!(put.unwrap());
+    let merged = compact(dest(&home).as_str(), &CompactOptions::default()).await;
+    assert_eq!(merged.unwrap().merged, 2);
+
+    dataset.publish(&entry).await.unwrap();
+    assert_eq!(seen(&home), rows(&[("m0", 5), ("m1", 3)]));
+    commit(&mut dataset, &[("m2", 2)]).await;
+
+    // The same where the end of the run is to make up for it.
+    let (parts, meetings) = stage(&dataset, &[("m3", 4)]);
+    let entry = dataset.entry(&parts, &meetings).unwrap();
+    let put = dataset.ledger.put(&dataset.store, entry).await;
+    assert!(put.unwrap());
+    dataset.is_published = false;
+    let merged = compact(dest(&home).as_str(), &CompactOptions::default()).await;
+    assert!(merged.unwrap().merged > 1);
+    dataset.finish(&report("one")).await.unwrap();
+    let all = rows(&[("m0", 5), ("m1", 3), ("m2", 2), ("m3", 4)]);
+    assert_eq!(seen(&home), all);
 }
 
 #[tokio::test]
