@@ -99,8 +99,41 @@ struct Survey {
     unreferenced: Vec<OsString>,
 }
 
-/// Looks at all of a dataset as a rollbook does that knows these schemas.
+/// How often a dataset is looked at again that others changed meanwhile.
+const AGAIN: usize = 4;
+
+impl Survey {
+    /// Whether others wrote again, dropped or published meanwhile what there is something to say of.
+    async fn is_outdated(&self, store: &Store, schemas: &Schemas) -> Result<bool> {
+        let Some(ledger) = self.ledger.as_ref().filter(|_| !self.found.is_sound()) else {
+            return Ok(false);
+        };
+        let names = Names::of(store).await?;
+        let now = Ledger::read_entries(store, schemas.versions()).await?;
+        let mut standing = ledger.standing();
+        Ok(standing.any(|entry| now.is_retracted(entry.sequence))
+            || self.found.findings.iter().any(|finding| match finding {
+                Finding::Retracted { path } => !names.shows(path),
+                Finding::Unpublished { path, .. } => names.shows(path),
+                _ => false,
+            }))
+    }
+}
+
+/// Looks at all of a dataset as a rollbook does that knows these schemas, until nobody changed what
+/// it tells of while it looked.
 async fn survey(store: &Store, dest: &str, schemas: &Schemas) -> Result<Survey> {
+    let mut seen = look_at_all(store, dest, schemas).await?;
+    for _ in 0..AGAIN {
+        if !seen.is_outdated(store, schemas).await? {
+            break;
+        }
+        seen = look_at_all(store, dest, schemas).await?;
+    }
+    Ok(seen)
+}
+
+async fn look_at_all(store: &Store, dest: &str, schemas: &Schemas) -> Result<Survey> {
     let mut found = Verification {
         version: VERIFICATION_VERSION,
         entries: 0,

@@ -118,6 +118,11 @@ impl Names {
         Ok(names)
     }
 
+    /// Whether readers see something of this name.
+    pub(super) fn shows(&self, path: &str) -> bool {
+        self.shown.iter().any(|name| name == path)
+    }
+
     /// Tells what is not as it should be from what only is there.
     pub(super) fn judge(self, ledger: &Ledger) -> Strangers {
         let paths = |part: &Part| OsString::from(&part.path);

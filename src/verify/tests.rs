@@ -8,12 +8,13 @@ use tempfile::TempDir;
 
 use super::census::Indices;
 use super::*;
+use crate::compact::{CompactOptions, compact};
 use crate::compression::Compression;
 use crate::config::Format;
 use crate::dataset::Dataset;
 use crate::ledger::tests::meeting;
 use crate::ledger::{CommittedMeeting, entry_path, part_path, part_path_in};
-use crate::store::{Fault, Faulty};
+use crate::store::{Fault, Faulty, Operation};
 use crate::uuid::ConfUuid;
 use crate::writer::BatchWriter;
 use crate::writer::tests::{options, page};
@@ -104,6 +105,66 @@ async fn rows_of_other_meetings_than_the_commit_has_are_found_in_every_format() 
                 .into_iter()
                 .all(|verdict| verdict == Soundness::Damaged)
         );
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_compaction_takes_away_meanwhile_is_not_told_as_lost() {
+    // Before the last entry is read, and before the ledger is listed.
+    let moments = [
+        (Operation::Get, entry_path(2)),
+        (Operation::List, crate::ledger::FOLDER.to_owned()),
+    ];
+    for (operation, path) in moments {
+        let home = tempfile::tempdir().unwrap();
+        let [now, then, old] = ["now", "then", "old"].map(|name| home.path().join(name));
+        for (run, name) in [("one", "m1"), ("two", "m2")] {
+            let mut dataset = Dataset::open(
+                now.to_str().unwrap(),
+                run,
+                Format::Ndjson,
+                Compression::None,
+            )
+            .await
+            .unwrap();
+            let options = options(Format::Ndjson, Compression::None);
+            let mut writer = BatchWriter::new(options, dataset.staging().to_owned());
+            writer.whole(&[page(name, 0, 7)]).unwrap();
+            let parts = Vec::from_iter(writer.finish().unwrap());
+            dataset.commit(parts, vec![meeting(name, 7)]).await.unwrap();
+        }
+        copy(&now, &then);
+        let merged = compact(then.to_str().unwrap(), &CompactOptions::default()).await;
+        assert_eq!(merged.unwrap().merged, 2);
+
+        let (place, mut is_done) = (now.clone(), false);
+        let faulty = Faulty::new(&now, move |call| {
+            if !is_done && call.operation == operation && call.path == path {
+                fs::rename(&place, &old).unwrap();
+                fs::rename(&then, &place).unwrap();
+                is_done = true;
+            }
+            None
+        });
+        let dest = now.to_str().unwrap();
+        let seen = survey(&faulty.store(&now), dest, &Schemas::known()).await;
+        let found = seen.unwrap().found;
+        assert!(found.is_sound(), "{:?}", found.findings);
+        assert_eq!((found.entries, found.meetings, found.parts), (3, 2, 1));
+        assert!(!home.path().join("then").exists());
     }
 }
 
