@@ -119,6 +119,18 @@ pub async fn compact(dest: impl Into<Place>, options: &CompactOptions) -> Result
     done.run_id = Some(run_id);
     done.commits = rewriter.dataset.standing().count() as u64;
     done.bytes_after = Some(0);
+    let went = merge(&mut rewriter, options, &mut done).await;
+    rewriter.dataset.end(went).await?;
+    done.expired = rewriter.dataset.recovery().expired;
+    Ok(done)
+}
+
+/// Merges group by group, and counts.
+async fn merge(
+    rewriter: &mut Rewriter,
+    options: &CompactOptions,
+    done: &mut Compaction,
+) -> Result<()> {
     for group in plan(rewriter.dataset.standing(), options.target_bytes) {
         let keep = TimeDelta::from_std(options.keep).unwrap_or(TimeDelta::MAX);
         let keep_until = Utc::now().checked_add_signed(keep);
@@ -135,9 +147,7 @@ pub async fn compact(dest: impl Into<Place>, options: &CompactOptions) -> Result
             None => done.conflicts += 1,
         }
     }
-    rewriter.dataset.leave().await?;
-    done.expired = rewriter.dataset.recovery().expired;
-    Ok(done)
+    Ok(())
 }
 
 impl Compaction {

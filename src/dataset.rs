@@ -411,6 +411,19 @@ impl Dataset {
         Ok(())
     }
 
+    /// Ends a run that has nothing to report, as it went.
+    pub(crate) async fn end<T>(&mut self, went: Result<T>) -> Result<T> {
+        if went.is_ok() {
+            // As at the end of an export.
+            drop(self.ledger.sum_up(&self.store, self.few_entries).await);
+            self.leave().await?;
+        } else if let Some(pulse) = self.pulse.take() {
+            // What it staged may be committed, and stays for the next opening.
+            drop(pulse.stop(&self.store).await);
+        }
+        went
+    }
+
     /// The batch must add up before it may be believed.
     fn check(&self, parts: &[StagedPart], meetings: &[CommittedMeeting]) -> Result<()> {
         let refuse = |reason: String| {

@@ -112,6 +112,8 @@ impl Pulse {
             let has_ended = dead.contains(&trace.run_id)
                 || store.size(&report_path(&trace.run_id)).await?.is_some();
             match Fate::of(silence, has_ended) {
+                // Its run failed: nobody is at work, and it may have committed what lies there.
+                Fate::Live if !trace.has_pulse() => {}
                 Fate::Live => others.live.push(trace.run_id),
                 Fate::Silent => {}
                 Fate::Abandoned => others.abandoned.push(trace),
@@ -131,6 +133,13 @@ impl Pulse {
         point(Point::PulseEnded);
         Ok(())
     }
+
+    /// Takes the sign of life away and leaves the parts, which may be committed.
+    pub(super) async fn stop(self, store: &Store) -> Result<()> {
+        let path = path_of(&self.run_id);
+        drop(self);
+        store.remove(&path).await
+    }
 }
 
 impl Trace {
@@ -143,8 +152,13 @@ impl Trace {
 
     /// Whether its run was at work a moment ago, by this machine's clock.
     pub(super) fn is_live(&self) -> bool {
-        self.last_sign()
-            .is_some_and(|sign| Utc::now() - sign < SILENT)
+        let sign = self.last_sign().filter(|_| self.has_pulse());
+        sign.is_some_and(|sign| Utc::now() - sign < SILENT)
+    }
+
+    fn has_pulse(&self) -> bool {
+        let pulse = path_of(&self.run_id);
+        self.objects.iter().any(|object| object.path == pulse)
     }
 
     /// Removes its objects and aborts its uploads.

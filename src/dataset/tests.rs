@@ -288,6 +288,31 @@ async fn a_commit_that_another_run_published_and_merged_away_is_done() {
 }
 
 #[tokio::test]
+async fn a_run_that_reports_nothing_sums_up_the_ledger_or_leaves_what_it_staged() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = open(&home, "one").await;
+    commit(&mut dataset, &[("m1", 3)]).await;
+    dataset.few_entries = 1;
+    dataset.end(Ok(())).await.unwrap();
+    let checkpoints = home.path().join("data").join(checkpoint::CHECKPOINTS);
+    assert_eq!(fs::read_dir(checkpoints).unwrap().count(), 1);
+    assert_eq!(staging_folders(&home), [""; 0]);
+
+    // As in a bucket.
+    let mut dataset = open(&home, "two").await;
+    let (pulse, _) = Pulse::begin(&dataset.store, "two", &[]).await.unwrap();
+    dataset.pulse = Some(pulse);
+    let (parts, _) = stage(&dataset, &[("m2", 3)]);
+    let sign = dataset.staging().join("pulse");
+    assert!(sign.exists());
+    let failed = Err::<(), _>(Error::Config("no".to_owned()));
+    assert!(dataset.end(failed).await.is_err());
+    assert!(!sign.exists() && parts.iter().all(|part| part.path.exists()));
+    let (_, others) = Pulse::begin(&dataset.store, "three", &[]).await.unwrap();
+    assert_eq!((others.live.len(), others.abandoned.len()), (0, 0));
+}
+
+#[tokio::test]
 async fn a_staged_part_torn_by_a_power_loss_takes_its_commit_with_it() {
     for torn in ["", "{}\n"] {
         let home = tempfile::tempdir().unwrap();

@@ -82,17 +82,35 @@ pub async fn repair(dest: impl Into<Place>) -> Result<Repair> {
 pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
     let schemas = Schemas::known();
     // Read without keeping anybody waiting; what is dropped is decided when nobody else writes.
-    let mut seen = survey(&store, dest, &schemas).await?;
+    let seen = survey(&store, dest, &schemas).await?;
     if seen.found.is_sound() {
         return Ok(Repair::of(seen.found));
     }
-    let held = Held::open(store, dest).await?;
+    let held = Held::open(store.clone(), dest).await?;
+    // Whatever comes of it, the dataset is open to others again.
+    let went = mend(&held, dest, &schemas, seen).await;
+    let released = held.release().await;
+    let (mut repair, is_changed) = went?;
+    released?;
+    if is_changed {
+        repair.after = Some(survey(&store, dest, &schemas).await?.found);
+    }
+    Ok(repair)
+}
+
+/// Does what is to be done while nobody else writes; says whether there was something.
+async fn mend(
+    held: &Held,
+    dest: &str,
+    schemas: &Schemas,
+    mut seen: Survey,
+) -> Result<(Repair, bool)> {
     let entries = Ledger::read_entries(held.store(), schemas.versions())
         .await
         .map(|ledger| ledger.entries().len());
     let known = seen.ledger.as_ref().map(|ledger| ledger.entries().len());
     if entries.ok() != known {
-        seen = survey(held.store(), dest, &schemas).await?;
+        seen = survey(held.store(), dest, schemas).await?;
     }
     let Survey {
         found: before,
@@ -102,8 +120,7 @@ pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
     } = seen;
     let mut repair = Repair::of(before);
     let Some(ledger) = ledger.filter(|_| !repair.before.is_sound()) else {
-        held.release().await?;
-        return Ok(repair);
+        return Ok((repair, false));
     };
     let meetings = |entry: &Entry| {
         let meetings = entry.meetings.iter();
@@ -124,14 +141,11 @@ pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
     repair.retracted = done.retracted;
     repair.removed = done.removed;
     repair.set_aside = set_aside;
-    let store = held.store().clone();
     for finding in &repair.before.findings {
         if let Finding::Checkpoint { path, .. } = finding {
-            store.remove(path).await?;
+            held.store().remove(path).await?;
             repair.checkpoints.push(path.clone());
         }
     }
-    held.release().await?;
-    repair.after = Some(survey(&store, dest, &schemas).await?.found);
-    Ok(repair)
+    Ok((repair, true))
 }
