@@ -16,7 +16,7 @@ use crate::ledger::{Ledger, checkpoint};
 use crate::run_id::new_run_id;
 use crate::store::Store;
 
-use super::layout::{SET_ASIDE, STAGING};
+use super::layout::{PROBE, SET_ASIDE, STAGING};
 use super::pulse::Pulse;
 use super::rewriting::form_of;
 use super::staging::{Gate, Staging};
@@ -49,7 +49,7 @@ impl Held {
     /// # Errors
     ///
     /// No dataset there, or a run that goes on.
-    pub(crate) async fn open(store: Store, dest: &str) -> Result<Self> {
+    pub(crate) async fn open(mut store: Store, dest: &str) -> Result<Self> {
         must_be_dataset(&store, dest).await?;
         let root = store.local("");
         let (place, is_remote) = (root.clone(), store.is_remote());
@@ -73,6 +73,8 @@ impl Held {
             pulse = Some(begun);
             live.extend(others.live);
         }
+        // Its entries, too, must be seen to be put once.
+        let probed = store.probe(&format!("{PROBE}{name}")).await;
         let held = Self {
             store,
             gate,
@@ -80,6 +82,10 @@ impl Held {
             staging,
             pulse,
         };
+        if let Err(error) = probed {
+            drop(held.release().await);
+            return Err(error);
+        }
         if let Some(run) = live.first() {
             let reason = format!(
                 "run {run} goes on in this dataset; let it end, or stop it, and repair then"

@@ -42,6 +42,20 @@ async fn open_on(store: Store, run_id: &str) -> Result<Dataset> {
     Dataset::open_on(store, run_id, Format::Ndjson, Compression::None).await
 }
 
+#[tokio::test]
+async fn a_repair_finds_out_whether_an_entry_is_put_once() {
+    let home = home();
+    drop(open_on(healthy(&home), "one").await.unwrap());
+    for ignores in [false, true] {
+        let mut store = Faulty::new(&root(&home), |_| None);
+        if ignores {
+            store = store.ignoring_create();
+        }
+        let held = Held::open(store.store(&root(&home)), "data").await.unwrap();
+        assert_eq!(held.store().is_single_writer(), ignores);
+    }
+}
+
 /// A dataset that has lost one of two parts of its first commit, and whose only run was killed
 /// between the entry and the publishing of its second; a checkpoint has both.
 async fn cut_off() -> TempDir {
