@@ -400,6 +400,19 @@ impl Ledger {
         nth(&self.entries, sequence)
     }
 
+    /// The last of the entries that took the place of this one and of each other; itself where none
+    /// did.
+    pub(crate) fn heir(&self, sequence: u64) -> u64 {
+        let mut heir = sequence;
+        // Each comes after the one before it.
+        while self.rewrite_of(heir).is_some()
+            && let Some(&by) = self.retracted.get(&heir)
+        {
+            heir = by;
+        }
+        heir
+    }
+
     /// Whether a meeting was erased for good.
     pub(crate) fn is_purged(&self, meeting: &ConfUuid) -> bool {
         self.purged.contains(meeting)

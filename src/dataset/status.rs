@@ -231,11 +231,11 @@ async fn unfinished(store: &Store) -> Result<Vec<Unfinished>> {
 /// What of each run's commits is in the dataset, whoever wrote it last.
 fn count_runs(ledger: &Ledger, runs: &mut BTreeMap<String, RunStatus>) {
     for entry in ledger.entries() {
-        let is_rewritten = ledger.rewrite_of(entry.sequence).is_some();
+        let heir = ledger.heir(entry.sequence);
         // Who repairs, merges or erases brings nothing and reports nowhere.
         if entry.rewrite.is_some()
             || (entry.parts.is_empty() && entry.meetings.is_empty())
-            || (ledger.is_retracted(entry.sequence) && !is_rewritten)
+            || ledger.is_retracted(heir)
         {
             continue;
         }
@@ -243,7 +243,8 @@ fn count_runs(ledger: &Ledger, runs: &mut BTreeMap<String, RunStatus>) {
         run.commits += 1;
         run.last_commit = run.last_commit.max(Some(entry.committed_at));
         for meeting in &entry.meetings {
-            if !is_rewritten || ledger.holder(meeting.conf_uuid.as_str()).is_some() {
+            // Another commit may have brought it after a repair, and another run.
+            if ledger.holder(meeting.conf_uuid.as_str()) == Some(heir) {
                 run.meetings += 1;
                 run.records += meeting.rows;
             }

@@ -287,6 +287,32 @@ async fn a_commit_that_another_run_published_and_merged_away_is_done() {
     assert_eq!(seen(&home), all);
 }
 
+/// Two runs' commits, merged into a third that a repair dropped.
+async fn merged_and_dropped(home: &TempDir) -> Dataset {
+    for (run, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
+        commit(&mut open(home, run).await, &[batch]).await;
+    }
+    let merged = compact(dest(home).as_str(), &CompactOptions::default()).await;
+    assert_eq!(merged.unwrap().merged, 2);
+    let mut dataset = open(home, "three").await;
+    dataset.retract(vec![3]).await.unwrap();
+    dataset
+}
+
+#[tokio::test]
+async fn what_was_dropped_after_it_was_merged_counts_for_who_brings_it_again() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = merged_and_dropped(&home).await;
+    commit(&mut dataset, &[("m1", 3), ("m2", 2)]).await;
+    let status = status(dest(&home).as_str()).await.unwrap();
+    let meetings: Vec<_> = status
+        .runs
+        .iter()
+        .map(|run| (run.run_id.as_str(), run.meetings))
+        .collect();
+    assert_eq!(meetings, [("three", 2)]);
+}
+
 #[tokio::test]
 async fn a_run_that_reports_nothing_sums_up_the_ledger_or_leaves_what_it_staged() {
     let home = tempfile::tempdir().unwrap();
