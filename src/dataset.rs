@@ -10,6 +10,7 @@ mod held;
 mod layout;
 mod left;
 mod pulse;
+mod purging;
 mod recovery;
 mod rewriting;
 mod room;

@@ -418,6 +418,12 @@ impl Ledger {
         self.purged.contains(meeting)
     }
 
+    /// Whether a commit that does not stand any more held a meeting, and none that stands does.
+    pub(crate) fn is_left(&self, meeting: &ConfUuid) -> bool {
+        let mut void = self.void().flat_map(|entry| &entry.meetings);
+        self.holder(meeting.as_str()).is_none() && void.any(|held| held.conf_uuid == *meeting)
+    }
+
     /// How many meetings were erased for good.
     pub(crate) fn purged(&self) -> u64 {
         self.purged.len() as u64
@@ -473,7 +479,7 @@ impl Ledger {
             earlier.push(retracted);
         }
         if let Some(rewrite) = &entry.rewrite {
-            if let Some(reason) = rewrite.fault(&entry, &earlier) {
+            if let Some(reason) = rewrite.fault(&entry, &earlier, |meeting| self.is_left(meeting)) {
                 return Err(damaged(&path, reason));
             }
             self.purged.extend(rewrite.purged.iter().cloned());

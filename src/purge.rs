@@ -1,10 +1,11 @@
 //! Erases meetings from a dataset, for good.
 //!
 //! Who has a right to be forgotten is not served by a deleted row in a view: the parts that held
-//! the meeting are written again without it, and removed. The ledger keeps the meeting's UUID alone
-//! (no name, no time of anybody), so that no later export fetches it again.
+//! the meeting are written again without it, and removed. Of the meeting the ledger keeps its UUID, how
+//! many records it had and when they were fetched, and reports name it: nothing of anybody who took
+//! part. So no later export fetches it again.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use chrono::Utc;
 use serde::Serialize;
@@ -34,21 +35,24 @@ pub struct Purge {
     pub records: u64,
     /// Commits whose parts were written again.
     pub rewritten: u64,
+    /// What lies in the dataset's folder, was not looked into, and may hold rows of the meetings:
+    /// what repairs set aside, and the staging folders of other runs.
+    pub out_of_reach: Vec<String>,
 }
 
 /// Erases meetings from the dataset at a destination: from its parts, and from parts that a
 /// compaction replaced and keeps. Exports may go on meanwhile.
 ///
-/// What was copied from the dataset before, and what the spool of another run holds, is beyond its
-/// reach.
+/// What lies in the dataset's folder and was not looked into is told in [`Purge::out_of_reach`]. What
+/// was copied from the dataset before, and what the spool of another run holds, is not even known
+/// here.
 ///
 /// # Errors
 ///
-/// A meeting that the dataset does not hold: nothing is changed then. A part that is not what was
+/// A meeting that the dataset never held: nothing is changed then. A part that is not what was
 /// committed, or a store that fails: the meetings that were erased before stay erased.
 pub async fn purge(dest: impl Into<Place>, meetings: &[ConfUuid]) -> Result<Purge> {
     let place = dest.into();
-    let dest = place.dest.clone();
     let run_id = format!("purge-{}", new_run_id());
     let mut rewriter = Rewriter::open(&place, &run_id).await?;
     let mut done = Purge {
@@ -58,35 +62,49 @@ pub async fn purge(dest: impl Into<Place>, meetings: &[ConfUuid]) -> Result<Purg
         already: Vec::new(),
         records: 0,
         rewritten: 0,
+        out_of_reach: Vec::new(),
     };
-    let mut wanted = HashSet::new();
-    for meeting in meetings {
-        if rewriter.dataset.is_purged(meeting) {
-            done.already.push(meeting.clone());
-        } else if rewriter.dataset.holds(meeting) {
-            wanted.insert(meeting.clone());
-        } else {
-            rewriter.dataset.leave().await?;
-            return Err(Error::Dataset {
-                path: dest,
-                reason: format!(
-                    "does not hold meeting {meeting}, and nothing was changed; is the UUID right?"
-                ),
-            });
-        }
+    let dataset = &mut rewriter.dataset;
+    let unknown = meetings.iter().find(|meeting| {
+        // Of what is dropped as lost, rows may be kept.
+        !dataset.holds(meeting) && !dataset.is_left(meeting)
+    });
+    if let Some(meeting) = unknown {
+        dataset.leave().await?;
+        return Err(Error::Dataset {
+            path: place.dest,
+            reason: format!(
+                "does not hold meeting {meeting}, and nothing was changed; is the UUID right?"
+            ),
+        });
     }
-    // Another run may merge one of them at the same time; then it is in another commit.
-    while !wanted.is_empty() {
+    let went = erase(&mut rewriter, meetings, &mut done).await;
+    rewriter.dataset.end(went).await?;
+    Ok(done)
+}
+
+async fn erase(rewriter: &mut Rewriter, meetings: &[ConfUuid], done: &mut Purge) -> Result<()> {
+    let mut wanted: BTreeSet<_> = meetings.iter().cloned().collect();
+    loop {
+        // Others may erase at the same time.
+        let (already, rest) = wanted
+            .into_iter()
+            .partition(|meeting| rewriter.dataset.is_purged(meeting));
+        wanted = rest;
+        done.already.extend::<BTreeSet<_>>(already);
+        if wanted.is_empty() {
+            break;
+        }
+        // Another run may merge one of them at the same time; then it is in another commit.
         let holds = |entry: &&Entry| has_any(entry, &wanted);
         let Some(entry) = rewriter.dataset.standing().find(holds).cloned() else {
-            // Dropped as lost meanwhile: there is no row of it, but it would be fetched again.
-            return Err(Error::Dataset {
-                path: dest,
-                reason: format!(
-                    "another run dropped {} of the meetings; purge them again when it has ended",
-                    wanted.len()
-                ),
-            });
+            // Dropped as lost: nobody is to fetch it again, and what is kept of it is to go.
+            let left: Vec<_> = wanted.iter().cloned().collect();
+            if rewriter.dataset.purge_left(&left).await? {
+                done.purged.extend(left);
+                break;
+            }
+            continue;
         };
         let leaving = entry.meetings.iter();
         let leaving = leaving.filter(|meeting| wanted.contains(&meeting.conf_uuid));
@@ -104,11 +122,11 @@ pub async fn purge(dest: impl Into<Place>, meetings: &[ConfUuid]) -> Result<Purg
             done.rewritten += 1;
         }
     }
-    rewriter.dataset.leave().await?;
-    Ok(done)
+    done.out_of_reach = rewriter.dataset.out_of_reach().await?;
+    Ok(())
 }
 
-fn has_any(entry: &Entry, wanted: &HashSet<ConfUuid>) -> bool {
+fn has_any(entry: &Entry, wanted: &BTreeSet<ConfUuid>) -> bool {
     let mut meetings = entry.meetings.iter();
     meetings.any(|meeting| wanted.contains(&meeting.conf_uuid))
 }

@@ -12,9 +12,12 @@ use crate::terminal::plain;
 
 const AFTER_HELP: &str = "\
 The parts that hold the meetings are written again without them and removed, those that a
-compaction keeps as well. The ledger remembers the UUIDs alone, so that no later export fetches the
-meetings again. Copies made elsewhere, snapshots of the disk or bucket, and the state folder of an
-export that was cut off are beyond its reach.";
+compaction keeps as well. The ledger keeps the UUIDs, how many records the meetings had and when
+they were fetched, and reports name them: nothing of anybody who took part. So no later export
+fetches the meetings again. What repairs set aside (_rollbook/set-aside) and the staging folders of
+other runs are not looked into: where there are any, they are named, and the command ends with 1;
+purge again when they are gone. Copies made elsewhere, snapshots of the disk or bucket, and the
+state folder of an export that was cut off are beyond its reach.";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -37,7 +40,11 @@ impl PurgeArgs {
         let place = self.reach.place(&self.dataset);
         let done = runtime()?.block_on(rollbook::purge(place, &self.meetings))?;
         answer_as(self.json, &done, |done| describe(&self.dataset, done))?;
-        Ok(Exit::Complete)
+        Ok(if done.out_of_reach.is_empty() {
+            Exit::Complete
+        } else {
+            Exit::Failed
+        })
     }
 }
 
@@ -56,6 +63,18 @@ fn describe(dataset: &str, done: &Purge) -> String {
             number(done.records, "record"),
             number(done.rewritten, "commit")
         ));
+    }
+    for path in &done.out_of_reach {
+        lines.push(format!(
+            "  not looked into, and may hold rows of them: {}",
+            plain(path)
+        ));
+    }
+    if !done.out_of_reach.is_empty() {
+        lines.push(
+            "next: remove what a repair set aside, let the other runs end, and purge again"
+                .to_owned(),
+        );
     }
     lines.join("\n") + "\n"
 }

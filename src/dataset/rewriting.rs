@@ -240,9 +240,10 @@ fn is_last(parts: &[StagedPart], rewritten: &[Entry]) -> bool {
         && parts.iter().all(|part| part.table != Table::Records)
 }
 
-/// What the parts of a dataset look like, by their names; nothing where there is none.
+/// What the parts of a dataset look like, by their names; nothing where there never was one.
 pub(super) fn form_of(ledger: &Ledger) -> Option<(Format, Compression)> {
-    let mut parts = ledger.standing().flat_map(|entry| &entry.parts);
+    let entries = ledger.standing().chain(ledger.void());
+    let mut parts = entries.flat_map(|entry| &entry.parts);
     let (_, extension) = parts.next()?.path.split_once('.')?;
     writer::form_of(extension)
 }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::compact::{CompactOptions, compact};
 use crate::ledger::tests::meeting;
+use crate::purge::purge;
 use crate::report::{MeetingReport, MeetingStatus, Outcome};
 use crate::writer::BatchWriter;
 use crate::writer::tests::{options, page};
@@ -297,6 +298,41 @@ async fn merged_and_dropped(home: &TempDir) -> Dataset {
     let mut dataset = open(home, "three").await;
     dataset.retract(vec![3]).await.unwrap();
     dataset
+}
+
+#[tokio::test]
+async fn a_meeting_that_was_dropped_is_purged_from_the_parts_that_are_kept() {
+    let home = tempfile::tempdir().unwrap();
+    drop(merged_and_dropped(&home).await);
+    let replaced = home.path().join("data").join(REPLACED);
+    assert_eq!(fs::read_dir(&replaced).unwrap().count(), 2);
+    let never = purge(dest(&home).as_str(), &[uuid("m1"), uuid("m9")]).await;
+    let said = never.unwrap_err().to_string();
+    assert!(said.contains("does not hold meeting m9"), "{said}");
+    assert_eq!(fs::read_dir(&replaced).unwrap().count(), 2);
+
+    let done = purge(dest(&home).as_str(), &[uuid("m1")]).await.unwrap();
+    assert_eq!(done.purged, [uuid("m1")]);
+    assert_eq!(done.out_of_reach, [""; 0]);
+    let left: Vec<_> = fs::read_dir(&replaced).unwrap().collect();
+    assert_eq!(left.len(), 1);
+    let again = open(&home, "four").await;
+    assert!(again.holds(&uuid("m1")) && !again.holds(&uuid("m2")));
+    assert_eq!(again.lost().len(), 1);
+
+    // What it cannot reach is named, also where all was purged before.
+    let aside = home.path().join("data").join(SET_ASIDE);
+    fs::create_dir_all(&aside).unwrap();
+    fs::write(aside.join("part-unknown.ndjson"), "{}").unwrap();
+    let done = purge(dest(&home).as_str(), &[uuid("m1")]).await.unwrap();
+    assert_eq!((done.purged.len(), done.already), (0, vec![uuid("m1")]));
+    assert_eq!(
+        done.out_of_reach,
+        [
+            "_rollbook/set-aside/part-unknown.ndjson",
+            "_rollbook/staging/four"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! it name what belongs to another. So it names nothing but parts of its own, and its figures add
 //! up.
 
-use super::{Entry, LEDGER_VERSION, Part, RECORDS_ALONE, WITH_MEETINGS, part_path_in};
+use super::{Entry, LEDGER_VERSION, Part, RECORDS_ALONE, Rewrite, WITH_MEETINGS, part_path_in};
 use crate::report::MeetingStatus;
 use crate::table::Table;
 
@@ -43,7 +43,10 @@ impl Entry {
             let version = self.version;
             return Some(format!("ledger version {version} is not that of its parts"));
         }
-        if self.rewrite.is_some() && self.retracts.is_empty() {
+        // Without one it may purge alone.
+        let is_purge = |rewrite: &Rewrite| !rewrite.purged.is_empty() && self.parts.is_empty();
+        let mut rewrites = self.rewrite.iter();
+        if self.retracts.is_empty() && !rewrites.all(is_purge) {
             return Some("rewrites no entry".to_owned());
         }
         for table in [Table::Records, Table::Meetings] {

@@ -23,16 +23,24 @@ pub(crate) struct Rewrite {
 
 impl Rewrite {
     /// What is wrong with an entry that rewrites these, if anything: it must hold each of their
-    /// meetings as they do, but for those that it purges.
-    pub(super) fn fault(&self, entry: &Entry, rewritten: &[&Entry]) -> Option<String> {
+    /// meetings as they do, but for those that it purges. Beside these it may purge what a void
+    /// entry held and none holds any more, as `is_left` tells: rows of it may be kept.
+    pub(super) fn fault(
+        &self,
+        entry: &Entry,
+        rewritten: &[&Entry],
+        is_left: impl Fn(&ConfUuid) -> bool,
+    ) -> Option<String> {
         let mut before: HashMap<&ConfUuid, &CommittedMeeting> = rewritten
             .iter()
             .flat_map(|entry| &entry.meetings)
             .map(|meeting| (&meeting.conf_uuid, meeting))
             .collect();
         for purged in &self.purged {
-            if before.remove(purged).is_none() {
-                return Some(format!("purges {purged}, which it does not rewrite"));
+            if before.remove(purged).is_none() && !is_left(purged) {
+                return Some(format!(
+                    "purges {purged}, which it does not rewrite, nor did a void entry alone hold it"
+                ));
             }
         }
         for meeting in &entry.meetings {

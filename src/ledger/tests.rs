@@ -327,6 +327,78 @@ fn an_entry_that_rewrites_others_and_holds_something_else_is_not_believed() {
     );
 }
 
+/// The fifth entry, which purges this meeting alone; of the first two commits one was merged into
+/// the third, which is lost, the second stands.
+fn purging_alone(meeting: &str, damage: Damage) -> Result<Ledger> {
+    let mut ledger = Ledger::default();
+    for (sequence, meeting) in [(1, "m1"), (2, "m2")] {
+        apply(&mut ledger, entry(sequence, &[meeting]))?;
+    }
+    let mut merged = Entry {
+        retracts: vec![1],
+        ..rewriting()
+    };
+    merged.meetings.truncate(1);
+    merged.parts[0].rows = 3;
+    apply(&mut ledger, merged)?;
+    let retraction = Entry {
+        parts: vec![],
+        retracts: vec![3],
+        ..entry(4, &[])
+    };
+    apply(&mut ledger, retraction)?;
+    let mut purge = Entry {
+        parts: vec![],
+        rewrite: Some(Rewrite {
+            keep_until: DateTime::UNIX_EPOCH,
+            purged: vec![uuid(meeting)],
+        }),
+        ..entry(5, &[])
+    };
+    damage(&mut purge);
+    let purge = purge.versioned();
+    apply(
+        &mut ledger,
+        Entry::parse(&entry_path(5), &purge.to_bytes()?)?,
+    )?;
+    Ok(ledger)
+}
+
+#[test]
+fn an_entry_may_purge_alone_what_void_entries_held_and_nothing_else() {
+    let ledger = purging_alone("m1", |_| {}).unwrap();
+    assert!(ledger.is_purged(&uuid("m1")) && !ledger.is_purged(&uuid("m2")));
+    assert_eq!((ledger.holder("m1"), ledger.holder("m2")), (None, Some(2)));
+    let cases: [(&str, Damage, &str); 6] = [
+        ("m2", |_| {}, "purges m2, which it does not rewrite"),
+        ("m9", |_| {}, "purges m9, which it does not rewrite"),
+        (
+            "m1",
+            |entry| entry.rewrite.as_mut().unwrap().purged.clear(),
+            "rewrites no entry",
+        ),
+        (
+            "m1",
+            |entry| entry.parts = self::entry(5, &[]).parts,
+            "rewrites no entry",
+        ),
+        (
+            "m1",
+            |entry| entry.meetings.push(meeting("m1", 0)),
+            "holds m1 otherwise",
+        ),
+        (
+            "m1",
+            |entry| entry.retracts = vec![1],
+            "rewrites entry 1, which does not stand",
+        ),
+    ];
+    for (meeting, damage, expected) in cases {
+        let error = purging_alone(meeting, damage).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
+
 /// An entry that brings the meetings table, too.
 fn with_meetings(sequence: u64, meetings: &[&str]) -> Entry {
     let mut entry = entry(sequence, meetings);

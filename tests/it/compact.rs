@@ -322,6 +322,28 @@ fn a_meeting_that_is_not_there_is_not_purged_and_nothing_changes() {
     assert!(before == stage.parts("out"));
 }
 
+#[test]
+fn an_erasure_that_did_not_look_into_everything_says_so_and_ends_with_1() {
+    let stage = Stage::of(&SIZES);
+    nights(&stage, &[]);
+    let aside = stage.path("out/_rollbook/set-aside");
+    fs::create_dir(&aside).unwrap();
+    fs::copy(&parts(&stage.path("out"))[0], aside.join("part-unknown")).unwrap();
+    let gone = stage.meeting(2);
+    let purge = || stage.run(&["purge", "out", "--meeting", &gone]);
+    let done = purge();
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    for words in [
+        "250 records gone",
+        "_rollbook/set-aside/part-unknown",
+        "next: ",
+    ] {
+        assert!(done.answer().contains(words), "{}", done.answer());
+    }
+    fs::remove_dir_all(aside).unwrap();
+    assert_eq!(purge().code, Some(0));
+}
+
 /// How often a command passes each point.
 fn hits(stage: &Stage, command: &mut Command) -> BTreeMap<String, usize> {
     let trace = stage.path("trace");
