@@ -70,6 +70,9 @@ pub struct Config {
     #[doc(hidden)]
     #[serde(skip_serializing)]
     pub compress: Option<Compression>,
+    /// What the parts are to other tools beside files. A dataset that is a table stays one in any
+    /// case.
+    pub table: TableFormat,
     /// Requests a time.
     pub rate: Rate,
     /// Requests that may be sent at once after a silence.
@@ -183,6 +186,7 @@ impl Default for Config {
             format: Format::default(),
             compression: None,
             compress: None,
+            table: TableFormat::default(),
             rate: Rate::per_minute(60),
             burst: NonZeroU32::MIN,
             concurrency: const { NonZeroU32::new(16).unwrap() },
@@ -277,6 +281,19 @@ impl Config {
         }
         if self.spool == When::Always && self.state_dir.is_none() {
             return refuse("spool = always: it needs a state_dir".to_owned());
+        }
+        if self.table == TableFormat::Delta && !cfg!(feature = "delta") {
+            return refuse(
+                "table = delta: this rollbook was built without it; use one with the feature \
+                 `delta`"
+                    .to_owned(),
+            );
+        }
+        if self.table == TableFormat::Delta && self.format != Format::Parquet {
+            return refuse(format!(
+                "table = delta: its parts are parquet, not {}",
+                self.format
+            ));
         }
         let (compression, format) = (self.compression(), self.format);
         if !compression.suits(format) {
@@ -464,6 +481,17 @@ macro_rules! choice {
             }
         }
     };
+}
+
+choice! {
+    /// What the parts are to other tools beside files.
+    TableFormat {
+        /// Files alone.
+        #[default]
+        Plain = "none",
+        /// A Delta table of the records.
+        Delta = "delta",
+    }
 }
 
 choice! {

@@ -50,6 +50,12 @@ pub enum Point {
     PartCopied,
     /// A part has its final name.
     PartPublished,
+    /// A commit of the Delta log is made, it is not put.
+    DeltaReady,
+    /// A commit of the Delta log is there.
+    DeltaPut,
+    /// A checkpoint of the Delta log is there.
+    DeltaCheckpointPut,
     /// A checkpoint of the ledger is made, it is not put.
     CheckpointReady,
     /// A checkpoint is there, those before it too.
@@ -70,7 +76,7 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::DatasetMade,
         Self::PartRecovered,
         Self::Retracted,
@@ -93,6 +99,9 @@ impl Point {
         Self::EntryPut,
         Self::PartCopied,
         Self::PartPublished,
+        Self::DeltaReady,
+        Self::DeltaPut,
+        Self::DeltaCheckpointPut,
         Self::CheckpointReady,
         Self::CheckpointPut,
         Self::CheckpointRemoved,

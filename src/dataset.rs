@@ -9,6 +9,7 @@ mod covered;
 mod held;
 mod layout;
 mod left;
+mod projected;
 mod pulse;
 mod purging;
 mod recovery;
@@ -28,6 +29,7 @@ use chrono::{DateTime, Utc};
 use crate::compression::Compression;
 use crate::config::Format;
 use crate::crash::{Point, point};
+use crate::delta::DeltaLog;
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::checkpoint;
@@ -53,7 +55,7 @@ pub(crate) use recovery::fingerprint;
 pub(crate) use room::is_taken;
 pub(crate) use rows::Form;
 pub(crate) use status::must_be_dataset;
-pub use status::{Damage, RunStatus, STATUS_VERSION, Status, Unfinished, status};
+pub use status::{Damage, RunStatus, STATUS_VERSION, Status, TableStatus, Unfinished, status};
 
 /// A dataset, opened by one run.
 #[derive(Debug)]
@@ -68,6 +70,8 @@ pub struct Dataset {
     recovery: Recovery,
     beside: Vec<String>,
     asked: Option<Asked>,
+    /// Where the dataset is a Delta table.
+    delta: Option<DeltaLog>,
     /// Whether every part that this run committed has its final name.
     is_published: bool,
     /// So many entries are read one by one without harm.
@@ -215,6 +219,7 @@ impl Dataset {
             recovery: Recovery::default(),
             beside,
             asked: None,
+            delta: None,
             is_published: true,
             few_entries: checkpoint::FEW,
         };
@@ -246,6 +251,8 @@ impl Dataset {
         .await?;
         dataset.staging = Some(staging);
         dataset.restore(&restorable, format).await?;
+        // Last, so that no version of the table names a part that is lost.
+        dataset.open_table().await?;
         Ok(dataset)
     }
 
@@ -366,6 +373,7 @@ impl Dataset {
             if self.ledger.put(&self.store, entry.clone()).await? {
                 point(Point::EntryPut);
                 self.publish(&entry).await?;
+                self.project().await?;
                 return Ok(Commit::Done {
                     sequence: entry.sequence,
                     parts: parts.len() as u64,
@@ -388,6 +396,7 @@ impl Dataset {
                 self.publish(entry).await?;
             }
         }
+        self.project().await?;
         // One that cannot be written is not missed: the entries are the truth.
         drop(self.ledger.sum_up(&self.store, self.few_entries).await);
         let path = report_path(&self.run_id);

@@ -51,6 +51,7 @@ pub mod crash;
 mod dataset;
 mod deadline;
 mod decode;
+mod delta;
 mod error;
 mod event;
 mod export;
@@ -89,12 +90,12 @@ pub use auth::{Account, App, Credentials, TokenSource};
 pub use compact::{COMPACTION_VERSION, CompactOptions, Compaction, compact};
 pub use compression::{Compression, ZstdLevel};
 pub use config::{
-    CommandLine, Config, CountPolicy, Format, IfRunning, LogFormat, PageSize, SearchKey, Verify,
-    When,
+    CommandLine, Config, CountPolicy, Format, IfRunning, LogFormat, PageSize, SearchKey,
+    TableFormat, Verify, When,
 };
 pub use dataset::{
     Commit, Damage, Dataset, Left, Recovery, RunStatus, STATUS_VERSION, SetAside, Status,
-    Unfinished, status,
+    TableStatus, Unfinished, status,
 };
 pub use decode::{DecodeError, Page};
 pub use error::{Error, Result};

@@ -260,8 +260,43 @@ impl Store {
         }
     }
 
+    /// The last bytes of an object of this size, or nothing where there is no such object.
+    #[cfg(feature = "delta")]
+    pub(crate) async fn tail(&self, path: &str, bytes: u64, length: u64) -> Result<Option<Bytes>> {
+        let place = parse("read", path)?;
+        match self
+            .stretch(&place, bytes.saturating_sub(length)..bytes)
+            .await
+        {
+            Ok(tail) => Ok(Some(tail)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed("read", path)(error)),
+        }
+    }
+
+    /// The objects, for the Delta kernel, which begins at the dataset's own folder.
+    #[cfg(feature = "delta")]
+    pub(crate) fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.objects)
+    }
+
+    /// What somebody says of a failure, without the secrets of whoever came.
+    #[cfg(feature = "delta")]
+    pub(crate) fn without_secrets(&self, text: String) -> String {
+        match &self.bucket {
+            None => text,
+            Some(bucket) => fault::without_secrets(text, bucket.options.secrets()),
+        }
+    }
+
+    /// Whether what failed may succeed in a moment.
+    #[cfg(feature = "delta")]
+    pub(crate) fn may_pass(error: &object_store::Error) -> bool {
+        patience::may_pass(error)
+    }
+
     /// What failed, without the secrets of whoever came.
-    fn failed(
+    pub(crate) fn failed(
         &self,
         action: &'static str,
         path: &str,

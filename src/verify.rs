@@ -9,6 +9,7 @@ mod columns;
 mod described;
 mod finding;
 mod keys;
+mod projected;
 mod repair;
 mod statement;
 mod strangers;
@@ -193,6 +194,8 @@ async fn look_at_all(store: &Store, dest: &str, schemas: &Schemas) -> Result<Sur
             found.findings.push(Finding::Checkpoint { path, reason });
         }
     }
+
+    projected::compare(store, &ledger, &mut found).await?;
 
     let mut damaged = BTreeSet::new();
     for finding in &found.findings {

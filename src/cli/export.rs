@@ -8,8 +8,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use rollbook::{
-    ConfUuid, Config, Error, Export, Format, MeetingList, Observer, Rate, Report, Tenant, When,
-    new_run_id,
+    ConfUuid, Config, Error, Export, Format, MeetingList, Observer, Rate, Report, TableFormat,
+    Tenant, When, new_run_id,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -188,6 +188,12 @@ impl ExportArgs {
                 ErrorKind::ArgumentConflict,
                 "a pipe carries records alone, and --with-meetings writes two tables: give --out a \
                  folder, or --with-meetings=false",
+            ));
+        }
+        if config.table == TableFormat::Delta && config.format != Format::Parquet {
+            return Err(refuse(
+                ErrorKind::ArgumentConflict,
+                "the files of a Delta table are Parquet: leave --format out, or --table delta",
             ));
         }
         // As a standing setting it lets a list pass: its meetings have a row, too.

@@ -13,7 +13,7 @@ use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use rollbook::{
     Compression, Config, CountPolicy, Format, IfRunning, Language, LogFormat, Mode, PageSize,
-    PiiPolicy, Rate, SearchKey, Verify, When,
+    PiiPolicy, Rate, SearchKey, TableFormat, Verify, When,
 };
 
 use super::site::{API, Site, set, set_some};
@@ -39,6 +39,10 @@ pub(crate) struct Settings {
     /// zstd[:LEVEL], lz4, snappy, gzip or none [default: zstd for parquet]
     #[arg(long, value_name = "HOW", env = "ROLLBOOK_COMPRESSION")]
     compression: Option<Compression>,
+    /// What the parts are beside files: delta is a Delta Lake table, too [default: none]
+    #[arg(long, value_name = "KIND", env = "ROLLBOOK_TABLE")]
+    #[arg(value_parser = choice::<TableFormat>(), hide_possible_values = true)]
+    table: Option<TableFormat>,
     /// Its former name, of which none is the format's default
     #[arg(long, value_name = "HOW", env = "ROLLBOOK_COMPRESS", hide = true)]
     compress: Option<Compression>,
@@ -204,6 +208,7 @@ impl Settings {
             format,
             compression,
             compress,
+            table,
             report,
             metrics_file,
             mode,
@@ -248,6 +253,7 @@ impl Settings {
             config.compression = Some(former).filter(|&former| former != Compression::None);
         }
         set_some(&mut config.compression, compression);
+        set(&mut config.table, table);
         set_some(&mut config.report, report);
         set_some(&mut config.metrics_file, metrics_file);
         set(&mut config.mode, mode);
@@ -306,7 +312,15 @@ macro_rules! choices {
     };
 }
 
-choices!(IfRunning, Format, Verify, CountPolicy, LogFormat, When);
+choices!(
+    IfRunning,
+    Format,
+    TableFormat,
+    Verify,
+    CountPolicy,
+    LogFormat,
+    When
+);
 
 /// A parser that knows every choice, so that completions and messages do too.
 pub(crate) fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {

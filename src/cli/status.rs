@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
-use rollbook::{Left, RunStatus, Status};
+use rollbook::{Left, RunStatus, Status, TableStatus};
 
 use super::exit::Exit;
 use super::reach::Reach;
@@ -81,6 +81,9 @@ fn figures(status: &Status) -> Table {
         table.row(["described".to_owned(), count(described), what]);
     }
     table.row(["records".to_owned(), count(status.records)]);
+    if let Some(delta) = &status.table {
+        table.row(delta_table(delta, status.entries));
+    }
     let size = HumanBytes(status.bytes).to_string();
     table.row(["parts".to_owned(), count(status.parts), size]);
     let void = [
@@ -110,6 +113,21 @@ fn figures(status: &Status) -> Table {
         table.row(["changed".to_owned(), String::new(), time]);
     }
     table
+}
+
+/// The dataset as a Delta table, on one line.
+fn delta_table(table: &TableStatus, entries: u64) -> [String; 3] {
+    let version = table.version.map(|version| format!("v{version}"));
+    let behind = entries.saturating_sub(table.sequence.unwrap_or_default());
+    let what = match &table.fault {
+        Some(fault) => plain(fault),
+        None if behind == 0 => "a Delta table, level with the ledger".to_owned(),
+        None => format!(
+            "a Delta table, {} commits behind the ledger; the next run brings them",
+            HumanCount(behind)
+        ),
+    };
+    ["table".to_owned(), version.unwrap_or_default(), what]
 }
 
 fn runs(status: &Status) -> Table {
@@ -187,6 +205,7 @@ mod tests {
             parts: 2,
             bytes: 1_234_567,
             described: None,
+            table: None,
             requests: 312,
             last_commit: Some(chrono::DateTime::UNIX_EPOCH),
             runs: vec![RunStatus {
@@ -249,6 +268,11 @@ mod tests {
             parts: 3,
             bytes: 1_000,
             described: Some(7),
+            table: Some(TableStatus {
+                version: Some(4),
+                sequence: Some(2),
+                fault: None,
+            }),
             requests: 9,
             last_commit: None,
             runs: vec![

@@ -196,11 +196,15 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
     let mut repair = false;
     let mut foreign = false;
     let mut checkpoint = false;
+    let mut table = false;
     for finding in findings {
         match finding {
             Finding::Ledger { .. } => restore = true,
             // The next run does these by itself.
-            Finding::Unpublished { .. } | Finding::Retracted { .. } => {}
+            Finding::Unpublished { .. }
+            | Finding::Retracted { .. }
+            | Finding::DeltaBehind { .. } => {}
+            Finding::DeltaFile { .. } | Finding::DeltaLog { .. } => table = true,
             Finding::Foreign { .. } => foreign = true,
             Finding::Checkpoint { .. } => checkpoint = true,
             _ => repair = true,
@@ -212,6 +216,12 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
         format!(
             "rollbook verify --repair {} drops what is damaged, and the same export fetches it \
              again",
+            plain(dataset)
+        )
+    } else if table {
+        format!(
+            "rollbook verify --repair {} makes the Delta log what the ledger says; no record is \
+             lost with it",
             plain(dataset)
         )
     } else if checkpoint {
@@ -250,6 +260,9 @@ fn describe_repair(dataset: &str, repair: &Repair, meetings: bool) -> String {
     for moved in &repair.set_aside {
         line(&mut text, &format!("moved {} to {}", moved.path, moved.to));
     }
+    if repair.is_table_mended {
+        line(&mut text, "made the Delta log what the ledger says");
+    }
     for path in repair.removed.iter().chain(&repair.checkpoints) {
         line(&mut text, &format!("removed {path}"));
     }
@@ -272,7 +285,9 @@ fn describe_repair(dataset: &str, repair: &Repair, meetings: bool) -> String {
 
 fn sentence(finding: &Finding) -> String {
     let sentence = match finding {
-        Finding::Ledger { path, reason } => format!("{path}: {reason}"),
+        Finding::Ledger { path, reason } | Finding::DeltaLog { path, reason } => {
+            format!("{path}: {reason}")
+        }
         Finding::Unpublished { path, .. } => format!("{path}: committed, not published yet"),
         Finding::Missing { path, .. } => format!("{path}: missing"),
         Finding::Altered { path, reason, .. } => format!("{path}: altered: {reason}"),
@@ -308,6 +323,10 @@ fn sentence(finding: &Finding) -> String {
             format!("meeting {conf_uuid}: {rows} rows in the meetings table instead of 1")
         }
         Finding::Checkpoint { path, reason } => format!("{path}: a checkpoint that {reason}"),
+        Finding::DeltaBehind { sequence, entries } => {
+            format!("_delta_log: has {sequence} of the ledger's {entries} entries")
+        }
+        Finding::DeltaFile { path, reason } => format!("{path}: in the Delta table: {reason}"),
         Finding::RowsTwice { conf_uuid, rows } => {
             format!("meeting {conf_uuid}: {rows} records are there more than once")
         }
@@ -433,6 +452,7 @@ mod tests {
             dropped: (0..2).map(|n| format!("m{n}").parse().unwrap()).collect(),
             removed: vec!["part-1-0.parquet".into()],
             checkpoints: Vec::new(),
+            is_table_mended: false,
             set_aside: Vec::new(),
             before: verification(vec![Finding::Altered {
                 sequence: 1,

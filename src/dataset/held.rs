@@ -10,11 +10,13 @@ use std::{fs, io};
 
 use serde::Serialize;
 
+use crate::delta::{self, DeltaLog};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::{Ledger, checkpoint};
 use crate::run_id::new_run_id;
 use crate::store::Store;
+use crate::table::versions::SchemaVersions;
 
 use super::layout::{PROBE, SET_ASIDE, STAGING};
 use super::pulse::Pulse;
@@ -129,6 +131,7 @@ impl Held {
             recovery: Recovery::default(),
             beside: Vec::new(),
             asked: None,
+            delta: None,
             is_published: true,
             few_entries: checkpoint::FEW,
         };
@@ -162,6 +165,41 @@ impl Held {
         let void = void.map(|part| OsString::from(&part.path)).collect();
         moved.extend(self.set_aside(void).await?);
         Ok((dataset.recovery, moved))
+    }
+
+    /// Makes the Delta log what the ledger says, where there is one; says whether it had to. One
+    /// that cannot be mended moves aside, and another takes its place.
+    pub(crate) async fn mend_table(&self) -> Result<(bool, Vec<SetAside>)> {
+        if !delta::is_table(&self.store).await? {
+            return Ok((false, Vec::new()));
+        }
+        let ledger = Ledger::read_entries(&self.store, SchemaVersions::KNOWN).await?;
+        match self.level(&ledger).await {
+            Err(Error::Dataset { .. }) => {}
+            done => return Ok((done?, Vec::new())),
+        }
+        let names: Vec<OsString> = if self.store.is_remote() {
+            let objects = self.store.list(delta::FOLDER).await?.into_iter();
+            objects.map(|object| object.path.into()).collect()
+        } else {
+            vec![delta::FOLDER.into()]
+        };
+        let moved = self.set_aside(names).await?;
+        DeltaLog::create(&self.store, &ledger).await?;
+        Ok((true, moved))
+    }
+
+    /// Rolls the log forward, and makes good what is not as the ledger says.
+    async fn level(&self, ledger: &Ledger) -> Result<bool> {
+        let Some(mut log) = DeltaLog::open(&self.store, ledger).await? else {
+            return Ok(false);
+        };
+        let before = log.sequence();
+        let behind = ledger.entries().iter();
+        for entry in behind.filter(|entry| entry.sequence > before) {
+            log.project(ledger, entry).await?;
+        }
+        Ok(log.mend(ledger).await? || log.sequence() > before)
     }
 
     /// Moves those of these that are there out of the readers' sight.

@@ -85,6 +85,7 @@ impl Dataset {
                 let visible = visible(&self.store).await?;
                 self.remove_void(&visible, &[]).await?;
                 self.publish(&entry).await?;
+                self.project().await?;
                 return Ok(true);
             }
             self.ledger.catch_up(&self.store).await?;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::delta::DeltaLog;
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::Ledger;
@@ -50,6 +51,8 @@ pub struct Status {
     pub bytes: u64,
     /// Meetings that have a row in the meetings table; nothing where there is no such table.
     pub described: Option<u64>,
+    /// The Delta table, where the dataset is one.
+    pub table: Option<TableStatus>,
     /// Requests that were spent on the meetings.
     pub requests: u64,
     /// When the dataset changed last.
@@ -62,6 +65,17 @@ pub struct Status {
     pub left: Option<Left>,
     /// Committed parts that are not in their place. The next export repairs them.
     pub damaged: Vec<Damage>,
+}
+
+/// The dataset as a Delta table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TableStatus {
+    /// Its newest version, where it could be read.
+    pub version: Option<u64>,
+    /// The last ledger entry that is in it.
+    pub sequence: Option<u64>,
+    /// Why it could not be read.
+    pub fault: Option<String>,
 }
 
 /// One run as the ledger knows it.
@@ -145,6 +159,7 @@ pub async fn status(dest: impl Into<Place>) -> Result<Status> {
         parts: 0,
         bytes: 0,
         described: None,
+        table: table(&store, &ledger).await?,
         requests: 0,
         last_commit: ledger.entries().last().map(|entry| entry.committed_at),
         runs: Vec::new(),
@@ -199,6 +214,26 @@ pub async fn status(dest: impl Into<Place>) -> Result<Status> {
         .sort_by_cached_key(|run| order(run, reports.get(&report_path(&run.run_id))));
     status.unfinished = unfinished;
     Ok(status)
+}
+
+/// The Delta table, if it is one, as far as it can be read.
+async fn table(store: &Store, ledger: &Ledger) -> Result<Option<TableStatus>> {
+    let log = match DeltaLog::open(store, ledger).await {
+        Ok(Some(log)) => log,
+        Ok(None) => return Ok(None),
+        Err(Error::Dataset { reason, .. }) => {
+            return Ok(Some(TableStatus {
+                fault: Some(reason),
+                ..TableStatus::default()
+            }));
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Some(TableStatus {
+        version: Some(log.version()),
+        sequence: Some(log.sequence()),
+        fault: None,
+    }))
 }
 
 /// The staging folders, in a bucket told by what lies there, and by this machine's locks.

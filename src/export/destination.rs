@@ -124,6 +124,7 @@ pub(super) async fn open(
         }
     };
     dataset.ask(asked)?;
+    dataset.become_table(config.table).await?;
     if config.with_meetings {
         dataset.room_for_meetings().await?;
     }

@@ -27,14 +27,22 @@ pub(super) fn told<'a>(error: &Error, secrets: impl Iterator<Item = &'a SecretSt
     if !text.contains(&last) {
         text = format!("{text}: {last}");
     }
-    for secret in secrets.map(ExposeSecret::expose_secret) {
-        text = text.replace(secret, "...");
-    }
-    let mut told = without_markup(&text);
+    let mut told = without_secrets(text, secrets);
     if told.contains(METADATA) {
         told += "; the environment has no credentials for this store";
     }
     told
+}
+
+/// The words of others in the same way.
+pub(super) fn without_secrets<'a>(
+    mut text: String,
+    secrets: impl Iterator<Item = &'a SecretString>,
+) -> String {
+    for secret in secrets.map(ExposeSecret::expose_secret) {
+        text = text.replace(secret, "...");
+    }
+    without_markup(&text)
 }
 
 /// The same failure, as a source of others.

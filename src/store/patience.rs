@@ -29,7 +29,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(
 
 /// Whether the same call may succeed in a moment. A store that is full, read-only or not ours is
 /// no better then, and what is there or is not there is an answer.
-fn may_pass(error: &Error) -> bool {
+pub(super) fn may_pass(error: &Error) -> bool {
     let Error::Generic { source, .. } = error else {
         return false;
     };

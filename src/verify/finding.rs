@@ -130,6 +130,27 @@ pub enum Finding {
         /// What is wrong with it.
         reason: String,
     },
+    /// The Delta log lacks the last entries of the ledger; the next run brings them.
+    DeltaBehind {
+        /// The last entry that is in the log; 0 is none.
+        sequence: u64,
+        /// Entries of the ledger.
+        entries: u64,
+    },
+    /// A file that the Delta table has otherwise than the ledger.
+    DeltaFile {
+        /// The file.
+        path: String,
+        /// How.
+        reason: String,
+    },
+    /// The Delta log cannot be read, or is not this ledger's.
+    DeltaLog {
+        /// The log.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Records of a meeting are there more than once.
     RowsTwice {
         /// The meeting.
@@ -158,6 +179,9 @@ impl Finding {
             | Self::RowsTwice { conf_uuid, .. } => ledger.holder(conf_uuid.as_str()),
             Self::Ledger { .. }
             | Self::Checkpoint { .. }
+            | Self::DeltaBehind { .. }
+            | Self::DeltaFile { .. }
+            | Self::DeltaLog { .. }
             | Self::Unpublished { .. }
             | Self::Retracted { .. }
             | Self::Unreferenced { .. }

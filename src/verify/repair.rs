@@ -9,6 +9,7 @@
 use serde::Serialize;
 
 use crate::dataset::{Held, SetAside};
+use crate::delta::must_be_known;
 use crate::error::Result;
 use crate::ledger::{Entry, Ledger};
 use crate::place::Place;
@@ -36,7 +37,9 @@ pub struct Repair {
     pub removed: Vec<String>,
     /// Checkpoints that were removed, since they were damaged or contradicted the entries.
     pub checkpoints: Vec<String>,
-    /// What had the name of a part, and no entry knew it.
+    /// Whether the Delta log was made what the ledger says.
+    pub is_table_mended: bool,
+    /// What had the name of a part, and no entry knew it; a Delta log that could not be mended.
     pub set_aside: Vec<SetAside>,
     /// What was found before.
     pub before: Verification,
@@ -54,6 +57,7 @@ impl Repair {
             dropped: vec![],
             removed: vec![],
             checkpoints: vec![],
+            is_table_mended: false,
             set_aside: vec![],
             before,
             after: None,
@@ -80,6 +84,7 @@ pub async fn repair(dest: impl Into<Place>) -> Result<Repair> {
 }
 
 pub(super) async fn repair_on(store: Store, dest: &str) -> Result<Repair> {
+    must_be_known(&store).await?;
     let schemas = Schemas::known();
     // Read without keeping anybody waiting; what is dropped is decided when nobody else writes.
     let seen = survey(&store, dest, &schemas).await?;
@@ -147,5 +152,8 @@ async fn mend(
             repair.checkpoints.push(path.clone());
         }
     }
+    let (is_mended, set_aside) = held.mend_table().await?;
+    repair.is_table_mended = is_mended;
+    repair.set_aside.extend(set_aside);
     Ok((repair, true))
 }

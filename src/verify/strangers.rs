@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::compression::Compression;
 use crate::config::Format;
 use crate::dataset::{REPLACED, RUNS, SET_ASIDE, SHOWN, STAGING, is_ours, is_taken};
+use crate::delta;
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::checkpoint::CHECKPOINTS;
@@ -148,6 +149,7 @@ impl Names {
             let is_beyond = folder == MEETINGS && !has_meetings;
             if standing.contains(&name)
                 || path == "_rollbook"
+                || path == delta::FOLDER
                 || is_beyond
                 || is_folder && !self.is_folder_taken
             {

@@ -165,8 +165,14 @@ const BEFORE: [(&str, Before); 3] = [
     }),
 ];
 
-/// What no export into a dataset of exports alone passes; the tests of compactions do.
-const ELSEWHERE: [Point; 1] = [Point::ReplacedRemoved];
+/// What no export into a dataset of exports alone passes; the tests of compactions and of Delta
+/// tables do.
+const ELSEWHERE: [Point; 4] = [
+    Point::ReplacedRemoved,
+    Point::DeltaReady,
+    Point::DeltaPut,
+    Point::DeltaCheckpointPut,
+];
 
 /// A ledger that has grown since its last checkpoint, so that the next run writes another.
 const GROWN: (&str, Before) = ("a ledger that has grown", |stage, out| {

@@ -21,6 +21,8 @@ mod config;
 mod connections;
 #[cfg(unix)]
 mod crash;
+#[cfg(feature = "delta")]
+mod delta;
 mod described;
 mod drift;
 #[cfg(unix)]

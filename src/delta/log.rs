@@ -1,0 +1,411 @@
+//! The log of one dataset, kept level with its ledger.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use delta_kernel::{KernelError, KernelResult, SnapshotRef};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::folder;
+use crate::hex::hex;
+use crate::ledger::{self, Entry, Ledger, Part};
+use crate::store::Store;
+use crate::table::Table;
+
+use super::actions::{Added, Removed};
+use super::change::{Change, Difference, differences, standing};
+use super::kernel::{Kernel, Projected, Projection};
+use super::{Contents, FOLDER, is_table, statistics};
+
+/// Commits until the log is summed up.
+const SUM_UP: u64 = 100;
+
+/// Footers read at once.
+const READS: usize = 16;
+
+/// Attempts after the first, where the store fails.
+const RETRIES: u32 = 4;
+
+/// Before the first of them; doubles with each.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+
+/// The Delta log of a dataset.
+#[derive(Debug)]
+pub(crate) struct DeltaLog {
+    store: Store,
+    kernel: Arc<Kernel>,
+    snapshot: SnapshotRef,
+    /// Whose ledger; unknown until there is an entry.
+    app: Option<String>,
+    /// The last entry that is in the log.
+    sequence: u64,
+    /// The version that the newest checkpoint sums up.
+    summed: u64,
+}
+
+impl DeltaLog {
+    /// Opens the log; nothing where the dataset is no Delta table.
+    ///
+    /// # Errors
+    ///
+    /// A log that cannot be read, or that is not this ledger's: [`Error::Dataset`]. A store that
+    /// cannot keep it.
+    pub(crate) async fn open(store: &Store, ledger: &Ledger) -> Result<Option<Self>> {
+        if !is_table(store).await? {
+            return Ok(None);
+        }
+        let kernel = Self::kernel(store)?;
+        let snapshot = ask(store, &kernel, Kernel::open).await?;
+        Self::of(store, kernel, snapshot, ledger).await.map(Some)
+    }
+
+    /// Makes the dataset a Delta table that holds what the ledger holds; opens it where it is one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`DeltaLog::open`].
+    pub(crate) async fn create(store: &Store, ledger: &Ledger) -> Result<Self> {
+        if let Some(log) = Self::open(store, ledger).await? {
+            return Ok(log);
+        }
+        let kernel = Self::kernel(store)?;
+        let parts = standing(ledger);
+        let files = added(store, parts.values().copied()).await?;
+        let last = identity(store).await?;
+        let entries = ledger.entries().len() as u64;
+        let create =
+            move |kernel: &Kernel| kernel.create(&files, last.as_deref().map(|app| (app, entries)));
+        let snapshot = ask(store, &kernel, create).await?;
+        Self::of(store, kernel, snapshot, ledger).await
+    }
+
+    fn kernel(store: &Store) -> Result<Arc<Kernel>> {
+        if store.is_single_writer() {
+            return Err(Error::Dataset {
+                path: store.shown(FOLDER),
+                reason: "this store creates a name a second time, so that two commits of a Delta \
+                         table could be taken for one; choose another store, or no --table delta"
+                    .to_owned(),
+            });
+        }
+        Ok(Arc::new(Kernel::new(store)))
+    }
+
+    async fn of(
+        store: &Store,
+        kernel: Arc<Kernel>,
+        snapshot: SnapshotRef,
+        ledger: &Ledger,
+    ) -> Result<Self> {
+        let mut log = Self {
+            store: store.clone(),
+            kernel,
+            snapshot,
+            app: identity(store).await?,
+            sequence: 0,
+            summed: summed(store).await?,
+        };
+        log.look().await?;
+        let entries = ledger.entries().len() as u64;
+        // Another run may have put it since the ledger was read.
+        let last = ledger::entry_path(log.sequence);
+        if log.sequence > entries && store.size(&last).await?.is_none() {
+            let reason = format!(
+                "knows ledger entry {}, and the ledger ends with {entries}",
+                log.sequence
+            );
+            return Err(log.not_ours(&reason));
+        }
+        if log.sequence == 0
+            && let Some(path) = log.contents().await?.files.into_keys().next()
+        {
+            let reason = format!("holds {path}, and no entry of this ledger");
+            return Err(log.not_ours(&reason));
+        }
+        let snapshot = Arc::clone(&log.snapshot);
+        let lacking = log.ask(move |_| Kernel::lacking(&snapshot)).await?;
+        if lacking.is_none() {
+            return Err(log.not_ours("has columns that this rollbook does not write"));
+        }
+        Ok(log)
+    }
+
+    /// The last ledger entry that is in the log.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The newest version that was seen.
+    pub(crate) fn version(&self) -> u64 {
+        self.snapshot.version()
+    }
+
+    /// What that version holds.
+    pub(crate) async fn contents(&self) -> Result<Contents> {
+        let snapshot = Arc::clone(&self.snapshot);
+        let files = self.ask(move |kernel| kernel.live(&snapshot)).await?;
+        Ok(Contents {
+            sequence: self.sequence,
+            files,
+        })
+    }
+
+    /// Commits an entry, unless it is in the log; those before it must be. Its parts must have
+    /// their final names.
+    ///
+    /// # Errors
+    ///
+    /// A store that fails, a log that others changed. The entry may be in the log or not; the next
+    /// opening finds out.
+    pub(crate) async fn project(&mut self, ledger: &Ledger, entry: &Entry) -> Result<()> {
+        let app = match &self.app {
+            Some(app) => app.clone(),
+            None => self.app.insert(self.named().await?).clone(),
+        };
+        let change = Change::of(ledger, entry);
+        let add = change.add.iter().map(|part| (*part, entry));
+        let leave = change.leave.iter();
+        let leave = leave.map(|part| (part.path.clone(), (part.bytes, part.rows)));
+        let mut known = HashSet::new();
+        if !change.leave.is_empty() {
+            let entries = ledger.entries().iter();
+            let parts = entries.flat_map(|entry| entry.parts_of(Table::Records));
+            known.extend(parts.map(|part| part.path.clone()));
+        }
+        let projection = Arc::new(Projection {
+            app,
+            sequence: entry.sequence,
+            run_id: entry.run_id.clone(),
+            add: added(&self.store, add).await?,
+            leave: leave.collect(),
+            may_rearrange: change.may_rearrange,
+            known,
+        });
+        let project = move |kernel: &Kernel, snapshot| kernel.project(snapshot, &projection);
+        let reason = match self.patiently(project).await? {
+            Projected::Done(snapshot) => {
+                self.snapshot = snapshot;
+                self.sequence = entry.sequence;
+                return self.sum_up().await;
+            }
+            Projected::Behind(last) => {
+                format!(
+                    "lacks the ledger's entries between {last} and {}",
+                    entry.sequence
+                )
+            }
+            Projected::Foreign(path) => format!(
+                "was changed by somebody else, who brought {path}, so that rows of entry {} \
+                 would stay that are to leave",
+                entry.sequence
+            ),
+        };
+        Err(self.not_ours(&reason))
+    }
+
+    /// Makes the table hold what the ledger holds, by one commit; says whether it had to. All
+    /// entries must be in the log.
+    pub(crate) async fn mend(&mut self, ledger: &Ledger) -> Result<bool> {
+        let mut is_mended = false;
+        for _ in 0..=RETRIES {
+            self.look().await?;
+            let contents = self.contents().await?;
+            let differences = differences(ledger, &contents);
+            if differences.is_empty() {
+                return Ok(is_mended);
+            }
+            is_mended = true;
+            let (mut enter, mut remove) = (Vec::new(), Vec::new());
+            for difference in differences {
+                match difference {
+                    // A file that enters again replaces what was said of it.
+                    Difference::Absent(part, entry) | Difference::Other(part, entry, _) => {
+                        enter.push((part, entry));
+                    }
+                    Difference::Beyond(path, live) => remove.push(Removed {
+                        path: path.to_owned(),
+                        bytes: live.bytes,
+                    }),
+                }
+            }
+            let add = added(&self.store, enter.into_iter()).await?;
+            let snapshot = Arc::clone(&self.snapshot);
+            // Whether it was done is seen by looking again.
+            let mended = self.ask(move |kernel| kernel.mend(&snapshot, &add, &remove));
+            match mended.await {
+                Ok(_) | Err(Error::Store { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(self.not_ours("does not become what the ledger says"))
+    }
+
+    /// Looks at the newest version.
+    async fn look(&mut self) -> Result<()> {
+        let (snapshot, app) = (Arc::clone(&self.snapshot), self.app.clone());
+        let look = move |kernel: &Kernel| {
+            let snapshot = kernel.refresh(snapshot)?;
+            let app = app.as_deref();
+            let sequence = app.map_or(Ok(0), |app| kernel.sequence(&snapshot, app))?;
+            Ok((snapshot, sequence))
+        };
+        (self.snapshot, self.sequence) = self.ask(look).await?;
+        Ok(())
+    }
+
+    /// Sums the log up where it has grown. One that cannot be summed up is read commit by commit.
+    async fn sum_up(&mut self) -> Result<()> {
+        let version = self.snapshot.version();
+        if version < self.summed + SUM_UP {
+            return Ok(());
+        }
+        self.summed = version;
+        let snapshot = Arc::clone(&self.snapshot);
+        if let Ok(snapshot) = self.ask(move |kernel| kernel.checkpoint(&snapshot)).await {
+            self.snapshot = snapshot;
+        }
+        Ok(())
+    }
+
+    async fn named(&self) -> Result<String> {
+        let identity = identity(&self.store).await?;
+        identity.ok_or_else(|| Error::Dataset {
+            path: self.store.shown(&ledger::entry_path(1)),
+            reason: "was there and is gone".to_owned(),
+        })
+    }
+
+    /// Tries again what may pass, each time from the newest version.
+    async fn patiently<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Kernel, SnapshotRef) -> KernelResult<T> + Clone + Send + 'static,
+    ) -> Result<T> {
+        let mut failures = 0;
+        loop {
+            let (snapshot, work) = (Arc::clone(&self.snapshot), work.clone());
+            let done = blocking(&self.store, &self.kernel, move |kernel| {
+                let snapshot = match failures {
+                    0 => snapshot,
+                    _ => kernel.refresh(snapshot)?,
+                };
+                work(kernel, snapshot)
+            });
+            match done.await? {
+                Err(error) if failures < RETRIES && may_pass(&error) => {
+                    tokio::time::sleep(FIRST_DELAY * 2_u32.pow(failures)).await;
+                    failures += 1;
+                }
+                done => return done.map_err(|error| told(&self.store, error)),
+            }
+        }
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Kernel) -> KernelResult<T> + Send + 'static,
+    ) -> Result<T> {
+        ask(&self.store, &self.kernel, work).await
+    }
+
+    fn not_ours(&self, reason: &str) -> Error {
+        damaged(&self.store, reason)
+    }
+}
+
+async fn ask<T: Send + 'static>(
+    store: &Store,
+    kernel: &Arc<Kernel>,
+    work: impl FnOnce(&Kernel) -> KernelResult<T> + Send + 'static,
+) -> Result<T> {
+    let done = blocking(store, kernel, work).await?;
+    done.map_err(|error| told(store, error))
+}
+
+async fn blocking<T: Send + 'static>(
+    store: &Store,
+    kernel: &Arc<Kernel>,
+    work: impl FnOnce(&Kernel) -> KernelResult<T> + Send + 'static,
+) -> Result<KernelResult<T>> {
+    let kernel = Arc::clone(kernel);
+    let place = store.local(FOLDER);
+    folder::blocking("read", &place, move || Ok(work(&kernel))).await
+}
+
+/// The dataset's name in the log: it lives as long as its first entry does.
+async fn identity(store: &Store) -> Result<Option<String>> {
+    let first = store.read(&ledger::entry_path(1)).await?;
+    Ok(first.map(|entry| {
+        let mut name = hex(&Sha256::digest(&entry));
+        name.truncate(32);
+        name
+    }))
+}
+
+/// The version that the newest checkpoint sums up; 0 where there is none.
+async fn summed(store: &Store) -> Result<u64> {
+    #[derive(Deserialize)]
+    struct Hint {
+        version: u64,
+    }
+    let hint = store.read(&format!("{FOLDER}/_last_checkpoint")).await?;
+    let hint = hint.and_then(|hint| serde_json::from_slice(&hint).ok());
+    Ok(hint.map_or(0, |Hint { version }| version))
+}
+
+/// Parts as files that enter, with their statistics.
+async fn added<'a>(
+    store: &Store,
+    parts: impl Iterator<Item = (&'a Part, &'a Entry)>,
+) -> Result<Vec<Added>> {
+    let parts: Vec<_> = parts
+        .map(|(part, entry)| (part.clone(), entry.committed_at.timestamp_millis()))
+        .collect();
+    stream::iter(parts)
+        .map(|(part, committed_ms)| {
+            let store = store.clone();
+            async move {
+                let statistics = statistics::of(&store, &part).await?;
+                let (path, bytes, rows) = (part.path, part.bytes, part.rows);
+                Ok(Added {
+                    path,
+                    bytes,
+                    rows,
+                    committed_ms,
+                    statistics,
+                })
+            }
+        })
+        .buffered(READS)
+        .try_collect()
+        .await
+}
+
+/// Whether the same call may succeed in a moment.
+fn may_pass(error: &KernelError) -> bool {
+    match error.without_backtrace() {
+        KernelError::ObjectStore(error) => Store::may_pass(error),
+        _ => false,
+    }
+}
+
+fn told(store: &Store, error: KernelError) -> Error {
+    match error {
+        KernelError::Backtraced { source, .. } => told(store, *source),
+        KernelError::ObjectStore(error) => store.failed("commit to", FOLDER)(error),
+        error => {
+            let error = store.without_secrets(error.to_string());
+            damaged(store, &format!("cannot be used: {error}"))
+        }
+    }
+}
+
+fn damaged(store: &Store, reason: &str) -> Error {
+    Error::Dataset {
+        path: store.shown(FOLDER),
+        reason: format!("{reason}; `rollbook verify --repair` makes it what the ledger says"),
+    }
+}
