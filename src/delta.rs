@@ -7,6 +7,8 @@
 
 #[cfg(feature = "delta")]
 mod actions;
+#[cfg(feature = "delta")]
+mod calls;
 mod change;
 #[cfg(feature = "delta")]
 mod kernel;

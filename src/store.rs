@@ -289,6 +289,12 @@ impl Store {
         }
     }
 
+    /// How long a call that fails is tried again.
+    #[cfg(feature = "delta")]
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Whether what failed may succeed in a moment.
     #[cfg(feature = "delta")]
     pub(crate) fn may_pass(error: &object_store::Error) -> bool {

@@ -82,10 +82,11 @@ impl Terminal {
             Some(filter) => EnvFilter::try_new(&filter).map_err(|error| {
                 Error::Config(format!("ROLLBOOK_LOG is no log filter: {error}"))
             })?,
+            // Whatever the Delta kernel fails with is told as ours, if it is a failure at all.
             None => EnvFilter::new(match (quiet, verbose) {
-                (true, _) => "error",
-                (false, 0) => "warn,rollbook=info",
-                (false, 1) => "info,rollbook=debug",
+                (true, _) => "error,delta_kernel=off",
+                (false, 0) => "warn,delta_kernel=off,rollbook=info",
+                (false, 1) => "info,delta_kernel=off,rollbook=debug",
                 (false, _) => "info,rollbook=trace",
             }),
         };

@@ -28,7 +28,7 @@ use super::change::Live;
 const ENGINE: &str = concat!("rollbook/", env!("CARGO_PKG_VERSION"));
 
 /// Versions that others may take before this one gives up.
-const CONFLICTS: usize = 1_000;
+const CONFLICTS: usize = 100;
 
 /// Files of one row set; the kernel writes them as one commit all the same.
 const ROWS: usize = 10_000;

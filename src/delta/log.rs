@@ -2,21 +2,20 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use delta_kernel::{KernelError, KernelResult, SnapshotRef};
+use delta_kernel::SnapshotRef;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::folder;
 use crate::hex::hex;
 use crate::ledger::{self, Entry, Ledger, Part};
 use crate::store::Store;
 use crate::table::Table;
 
 use super::actions::{Added, Removed};
+use super::calls::Calls;
 use super::change::{Change, Difference, differences, standing};
 use super::kernel::{Kernel, Projected, Projection};
 use super::{Contents, FOLDER, is_table, statistics};
@@ -27,17 +26,13 @@ const SUM_UP: u64 = 100;
 /// Footers read at once.
 const READS: usize = 16;
 
-/// Attempts after the first, where the store fails.
-const RETRIES: u32 = 4;
-
-/// Before the first of them; doubles with each.
-const FIRST_DELAY: Duration = Duration::from_millis(100);
+/// Repairs, where others commit in between.
+const REPAIRS: u32 = 5;
 
 /// The Delta log of a dataset.
 #[derive(Debug)]
 pub(crate) struct DeltaLog {
-    store: Store,
-    kernel: Arc<Kernel>,
+    calls: Calls,
     snapshot: SnapshotRef,
     /// Whose ledger; unknown until there is an entry.
     app: Option<String>,
@@ -58,9 +53,9 @@ impl DeltaLog {
         if !is_table(store).await? {
             return Ok(None);
         }
-        let kernel = Self::kernel(store)?;
-        let snapshot = ask(store, &kernel, Kernel::open).await?;
-        Self::of(store, kernel, snapshot, ledger).await.map(Some)
+        let calls = Calls::on(store)?;
+        let snapshot = calls.ask(|kernel, _| kernel.open()).await?;
+        Self::of(calls, snapshot, ledger).await.map(Some)
     }
 
     /// Makes the dataset a Delta table that holds what the ledger holds; opens it where it is one.
@@ -72,64 +67,52 @@ impl DeltaLog {
         if let Some(log) = Self::open(store, ledger).await? {
             return Ok(log);
         }
-        let kernel = Self::kernel(store)?;
+        let calls = Calls::on(store)?;
         let parts = standing(ledger);
-        let files = added(store, parts.values().copied()).await?;
+        let files = Arc::new(added(store, parts.values().copied()).await?);
         let last = identity(store).await?;
         let entries = ledger.entries().len() as u64;
-        let create =
-            move |kernel: &Kernel| kernel.create(&files, last.as_deref().map(|app| (app, entries)));
-        let snapshot = ask(store, &kernel, create).await?;
-        Self::of(store, kernel, snapshot, ledger).await
+        let create = move |kernel: &Kernel, _| {
+            kernel.create(&files, last.as_deref().map(|app| (app, entries)))
+        };
+        let snapshot = calls.ask(create).await?;
+        Self::of(calls, snapshot, ledger).await
     }
 
-    fn kernel(store: &Store) -> Result<Arc<Kernel>> {
-        if store.is_single_writer() {
-            return Err(Error::Dataset {
-                path: store.shown(FOLDER),
-                reason: "this store creates a name a second time, so that two commits of a Delta \
-                         table could be taken for one; choose another store, or no --table delta"
-                    .to_owned(),
-            });
-        }
-        Ok(Arc::new(Kernel::new(store)))
-    }
-
-    async fn of(
-        store: &Store,
-        kernel: Arc<Kernel>,
-        snapshot: SnapshotRef,
-        ledger: &Ledger,
-    ) -> Result<Self> {
+    async fn of(calls: Calls, snapshot: SnapshotRef, ledger: &Ledger) -> Result<Self> {
         let mut log = Self {
-            store: store.clone(),
-            kernel,
             snapshot,
-            app: identity(store).await?,
+            app: identity(&calls.store).await?,
             sequence: 0,
-            summed: summed(store).await?,
+            summed: summed(&calls.store).await?,
+            calls,
         };
         log.look().await?;
         let entries = ledger.entries().len() as u64;
         // Another run may have put it since the ledger was read.
         let last = ledger::entry_path(log.sequence);
-        if log.sequence > entries && store.size(&last).await?.is_none() {
+        if log.sequence > entries && log.calls.store.size(&last).await?.is_none() {
             let reason = format!(
                 "knows ledger entry {}, and the ledger ends with {entries}",
                 log.sequence
             );
-            return Err(log.not_ours(&reason));
+            return Err(log.calls.unusable(&reason));
         }
         if log.sequence == 0
             && let Some(path) = log.contents().await?.files.into_keys().next()
         {
             let reason = format!("holds {path}, and no entry of this ledger");
-            return Err(log.not_ours(&reason));
+            return Err(log.calls.unusable(&reason));
         }
         let snapshot = Arc::clone(&log.snapshot);
-        let lacking = log.ask(move |_| Kernel::lacking(&snapshot)).await?;
+        let lacking = log
+            .calls
+            .ask(move |_, _| Kernel::lacking(&snapshot))
+            .await?;
         if lacking.is_none() {
-            return Err(log.not_ours("has columns that this rollbook does not write"));
+            return Err(log
+                .calls
+                .unusable("has columns that this rollbook does not write"));
         }
         Ok(log)
     }
@@ -147,7 +130,10 @@ impl DeltaLog {
     /// What that version holds.
     pub(crate) async fn contents(&self) -> Result<Contents> {
         let snapshot = Arc::clone(&self.snapshot);
-        let files = self.ask(move |kernel| kernel.live(&snapshot)).await?;
+        let files = self
+            .calls
+            .ask(move |kernel, _| kernel.live(&snapshot))
+            .await?;
         Ok(Contents {
             sequence: self.sequence,
             files,
@@ -180,13 +166,21 @@ impl DeltaLog {
             app,
             sequence: entry.sequence,
             run_id: entry.run_id.clone(),
-            add: added(&self.store, add).await?,
+            add: added(&self.calls.store, add).await?,
             leave: leave.collect(),
             may_rearrange: change.may_rearrange,
             known,
         });
-        let project = move |kernel: &Kernel, snapshot| kernel.project(snapshot, &projection);
-        let reason = match self.patiently(project).await? {
+        let snapshot = Arc::clone(&self.snapshot);
+        let project = move |kernel: &Kernel, failures| {
+            // Whether what failed is there is seen in the newest version.
+            let snapshot = match failures {
+                0 => Arc::clone(&snapshot),
+                _ => kernel.refresh(Arc::clone(&snapshot))?,
+            };
+            kernel.project(snapshot, &projection)
+        };
+        let reason = match self.calls.ask(project).await? {
             Projected::Done(snapshot) => {
                 self.snapshot = snapshot;
                 self.sequence = entry.sequence;
@@ -204,14 +198,14 @@ impl DeltaLog {
                 entry.sequence
             ),
         };
-        Err(self.not_ours(&reason))
+        Err(self.calls.unusable(&reason))
     }
 
     /// Makes the table hold what the ledger holds, by one commit; says whether it had to. All
     /// entries must be in the log.
     pub(crate) async fn mend(&mut self, ledger: &Ledger) -> Result<bool> {
         let mut is_mended = false;
-        for _ in 0..=RETRIES {
+        for _ in 0..REPAIRS {
             self.look().await?;
             let contents = self.contents().await?;
             let differences = differences(ledger, &contents);
@@ -232,28 +226,30 @@ impl DeltaLog {
                     }),
                 }
             }
-            let add = added(&self.store, enter.into_iter()).await?;
+            let add = added(&self.calls.store, enter.into_iter()).await?;
             let snapshot = Arc::clone(&self.snapshot);
+            let changes = Arc::new((add, remove));
+            let mend = move |kernel: &Kernel, _| kernel.mend(&snapshot, &changes.0, &changes.1);
             // Whether it was done is seen by looking again.
-            let mended = self.ask(move |kernel| kernel.mend(&snapshot, &add, &remove));
+            let mended = self.calls.ask(mend);
             match mended.await {
                 Ok(_) | Err(Error::Store { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(self.not_ours("does not become what the ledger says"))
+        Err(self.calls.unusable("does not become what the ledger says"))
     }
 
     /// Looks at the newest version.
     async fn look(&mut self) -> Result<()> {
         let (snapshot, app) = (Arc::clone(&self.snapshot), self.app.clone());
-        let look = move |kernel: &Kernel| {
-            let snapshot = kernel.refresh(snapshot)?;
+        let look = move |kernel: &Kernel, _| {
+            let snapshot = kernel.refresh(Arc::clone(&snapshot))?;
             let app = app.as_deref();
             let sequence = app.map_or(Ok(0), |app| kernel.sequence(&snapshot, app))?;
             Ok((snapshot, sequence))
         };
-        (self.snapshot, self.sequence) = self.ask(look).await?;
+        (self.snapshot, self.sequence) = self.calls.ask(look).await?;
         Ok(())
     }
 
@@ -265,74 +261,20 @@ impl DeltaLog {
         }
         self.summed = version;
         let snapshot = Arc::clone(&self.snapshot);
-        if let Ok(snapshot) = self.ask(move |kernel| kernel.checkpoint(&snapshot)).await {
+        let sum_up = move |kernel: &Kernel, _| kernel.checkpoint(&snapshot);
+        if let Ok(snapshot) = self.calls.ask(sum_up).await {
             self.snapshot = snapshot;
         }
         Ok(())
     }
 
     async fn named(&self) -> Result<String> {
-        let identity = identity(&self.store).await?;
+        let identity = identity(&self.calls.store).await?;
         identity.ok_or_else(|| Error::Dataset {
-            path: self.store.shown(&ledger::entry_path(1)),
+            path: self.calls.store.shown(&ledger::entry_path(1)),
             reason: "was there and is gone".to_owned(),
         })
     }
-
-    /// Tries again what may pass, each time from the newest version.
-    async fn patiently<T: Send + 'static>(
-        &self,
-        work: impl Fn(&Kernel, SnapshotRef) -> KernelResult<T> + Clone + Send + 'static,
-    ) -> Result<T> {
-        let mut failures = 0;
-        loop {
-            let (snapshot, work) = (Arc::clone(&self.snapshot), work.clone());
-            let done = blocking(&self.store, &self.kernel, move |kernel| {
-                let snapshot = match failures {
-                    0 => snapshot,
-                    _ => kernel.refresh(snapshot)?,
-                };
-                work(kernel, snapshot)
-            });
-            match done.await? {
-                Err(error) if failures < RETRIES && may_pass(&error) => {
-                    tokio::time::sleep(FIRST_DELAY * 2_u32.pow(failures)).await;
-                    failures += 1;
-                }
-                done => return done.map_err(|error| told(&self.store, error)),
-            }
-        }
-    }
-
-    async fn ask<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Kernel) -> KernelResult<T> + Send + 'static,
-    ) -> Result<T> {
-        ask(&self.store, &self.kernel, work).await
-    }
-
-    fn not_ours(&self, reason: &str) -> Error {
-        damaged(&self.store, reason)
-    }
-}
-
-async fn ask<T: Send + 'static>(
-    store: &Store,
-    kernel: &Arc<Kernel>,
-    work: impl FnOnce(&Kernel) -> KernelResult<T> + Send + 'static,
-) -> Result<T> {
-    let done = blocking(store, kernel, work).await?;
-    done.map_err(|error| told(store, error))
-}
-
-async fn blocking<T: Send + 'static>(
-    store: &Store,
-    kernel: &Arc<Kernel>,
-    work: impl FnOnce(&Kernel) -> KernelResult<T> + Send + 'static,
-) -> Result<KernelResult<T>> {
-    let kernel = Arc::clone(kernel);
-    let place = store.local(FOLDER);
-    folder::blocking("read", &place, move || Ok(work(&kernel))).await
 }
 
 /// The dataset's name in the log: it lives as long as its first entry does.
@@ -382,30 +324,4 @@ async fn added<'a>(
         .buffered(READS)
         .try_collect()
         .await
-}
-
-/// Whether the same call may succeed in a moment.
-fn may_pass(error: &KernelError) -> bool {
-    match error.without_backtrace() {
-        KernelError::ObjectStore(error) => Store::may_pass(error),
-        _ => false,
-    }
-}
-
-fn told(store: &Store, error: KernelError) -> Error {
-    match error {
-        KernelError::Backtraced { source, .. } => told(store, *source),
-        KernelError::ObjectStore(error) => store.failed("commit to", FOLDER)(error),
-        error => {
-            let error = store.without_secrets(error.to_string());
-            damaged(store, &format!("cannot be used: {error}"))
-        }
-    }
-}
-
-fn damaged(store: &Store, reason: &str) -> Error {
-    Error::Dataset {
-        path: store.shown(FOLDER),
-        reason: format!("{reason}; `rollbook verify --repair` makes it what the ledger says"),
-    }
 }

@@ -7,6 +7,8 @@ mod lies;
 mod proxy;
 mod server;
 mod site;
+#[cfg(feature = "delta")]
+mod table;
 
 use std::process::Stdio;
 use std::time::Duration;

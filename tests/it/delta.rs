@@ -26,7 +26,7 @@ const DELTA: [&str; 2] = ["--table", "delta"];
 fn night(stage: &Stage, meetings: impl IntoIterator<Item = usize>, args: &[&str]) {
     stage.list("night.txt", meetings);
     let export = ["-q", "export", "--meetings", "night.txt", "--out", "out"];
-    stage.run(&[&export, args].concat()).with(0);
+    assert_eq!(stage.run(&[&export, args].concat()).with(0), "");
 }
 
 /// As many nights as meetings, each with a commit of its own.
@@ -567,6 +567,32 @@ fn a_log_that_cannot_be_used_is_refused_and_made_anew_by_a_repair(#[case] harm: 
     assert_eq!(mended.code, Some(0), "{mended:?}");
     stage.export(&["-q"]).with(0);
     stage.assert_rows(&seen(&stage).deltalake.rows, &[0, 1, 2, 3, 4, 5, 6]);
+    stage.verified().with(0);
+}
+
+#[test]
+fn a_table_of_fewer_columns_gets_those_that_it_lacks() {
+    let stage = Stage::of(&SIZES);
+    night(&stage, [0, 1, 2], &DELTA);
+    // As if the first run had known all columns but the last.
+    let first = stage.path("out/_delta_log/00000000000000000000.json");
+    let text = fs::read_to_string(&first).unwrap();
+    let lines = text.lines().map(|line| {
+        let mut action: Value = serde_json::from_str(line).unwrap();
+        if let Some(text) = action.pointer_mut("/metaData/schemaString") {
+            let mut schema: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+            schema["fields"].as_array_mut().unwrap().pop();
+            *text = schema.to_string().into();
+        }
+        action.to_string() + "\n"
+    });
+    fs::write(&first, lines.collect::<String>()).unwrap();
+    assert_eq!(seen(&stage).comments, 11);
+    stage.verified().with(0);
+    night(&stage, 3..7, &[]);
+    let found = seen(&stage);
+    assert_eq!(found.comments, 12);
+    stage.assert_rows(&found.polars.rows, &[0, 1, 2, 3, 4, 5, 6]);
     stage.verified().with(0);
 }
 

@@ -17,7 +17,7 @@ use super::site::Site;
 const SIZES: [u64; 5] = [3, 0, 700, 40, 250];
 
 /// Lies about each request the first time that it is made.
-fn at_first(lie: Lie) -> impl FnMut(&Asked) -> Option<Lie> + Send + 'static {
+pub(super) fn at_first(lie: Lie) -> impl FnMut(&Asked) -> Option<Lie> + Send + 'static {
     let mut seen = HashSet::new();
     move |asked| {
         let is_new = seen.insert(format!("{} {}", asked.method, asked.path));
@@ -26,14 +26,14 @@ fn at_first(lie: Lie) -> impl FnMut(&Asked) -> Option<Lie> + Send + 'static {
 }
 
 /// A site behind a proxy, whose exports have several commits.
-fn behind(server: &'static Server, proxy: &Proxy) -> Site {
+pub(super) fn behind(server: &'static Server, proxy: &Proxy) -> Site {
     let mut site = Site::new(server, &SIZES);
     site.endpoint.clone_from(&proxy.endpoint);
     site
 }
 
 /// An export of several commits into `out` of a site.
-fn export(site: &Site) -> std::process::Command {
+pub(super) fn export(site: &Site) -> std::process::Command {
     let mut command = site.exporting("out");
     command.args(["--part-rows", "100", "--concurrency", "1"]);
     command.args(["--report", "report.json"]);
