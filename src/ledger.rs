@@ -384,19 +384,13 @@ impl Ledger {
         self.retracted.contains_key(&sequence)
     }
 
-    /// The first entry that retracts this one.
-    #[cfg(feature = "delta")]
-    pub(crate) fn retracted_by(&self, sequence: u64) -> Option<u64> {
-        self.retracted.get(&sequence).copied()
-    }
-
     /// The entry that rewrites this one, where it was not lost.
     pub(crate) fn rewrite_of(&self, sequence: u64) -> Option<&Rewrite> {
         let by = *self.retracted.get(&sequence)?;
         nth(&self.entries, by)?.rewrite.as_ref()
     }
 
-    /// The entry that retracts this one.
+    /// The first entry that retracts this one.
     pub(crate) fn retracted_by(&self, sequence: u64) -> Option<u64> {
         self.retracted.get(&sequence).copied()
     }

@@ -8,8 +8,8 @@
 //! Below `export`, from the request to the disk: `client` asks under the `throttle` with a token
 //! from `auth` and judges answers by `retry`; `decode` turns a page into Arrow columns as `record`
 //! defines them; `pager` walks meetings and settles whether they are whole; `writer` encodes;
-//! `dataset` commits through the `ledger` on a `store`. [`simulator`] is the API, for the demo, the
-//! tests and the benches.
+//! `dataset` commits through the `ledger` on a `store`, and `delta` tells the readers of Delta tables
+//! what the ledger says. [`simulator`] is the API, for the demo, the tests and the benches.
 //!
 //! ```
 //! use rollbook::simulator::{Options, Simulator, TOKEN};

@@ -123,7 +123,7 @@ fn delta_table(table: &TableStatus, entries: u64) -> [String; 3] {
         Some(fault) => plain(fault),
         None if behind == 0 => "a Delta table, level with the ledger".to_owned(),
         None => format!(
-            "a Delta table, {} commits behind the ledger; the next run brings them",
+            "a Delta table that lacks the last {} of the ledger's entries; the next run brings them",
             HumanCount(behind)
         ),
     };

@@ -1,4 +1,6 @@
 mod faults;
+#[cfg(feature = "delta")]
+mod table;
 
 use std::collections::BTreeMap;
 use std::fs;

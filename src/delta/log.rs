@@ -70,8 +70,9 @@ impl DeltaLog {
         let calls = Calls::on(store)?;
         let parts = standing(ledger);
         let files = Arc::new(added(store, parts.values().copied()).await?);
-        let last = identity(store).await?;
         let entries = ledger.entries().len() as u64;
+        // What others put since, they or the next run bring in.
+        let last = identity(store).await?.filter(|_| entries > 0);
         let create = move |kernel: &Kernel, _| {
             kernel.create(&files, last.as_deref().map(|app| (app, entries)))
         };
@@ -194,7 +195,7 @@ impl DeltaLog {
             }
             Projected::Foreign(path) => format!(
                 "was changed by somebody else, who brought {path}, so that rows of entry {} \
-                 would stay that are to leave",
+                 could stay that are to leave",
                 entry.sequence
             ),
         };
@@ -216,6 +217,10 @@ impl DeltaLog {
             let (mut enter, mut remove) = (Vec::new(), Vec::new());
             for difference in differences {
                 match difference {
+                    // What is marked belongs to the file's name in the log: it would stay.
+                    Difference::Other(_, _, live) if live.has_deletions => {
+                        return Err(self.calls.unusable("has rows that are marked as deleted"));
+                    }
                     // A file that enters again replaces what was said of it.
                     Difference::Absent(part, entry) | Difference::Other(part, entry, _) => {
                         enter.push((part, entry));

@@ -570,6 +570,36 @@ fn a_log_that_cannot_be_used_is_refused_and_made_anew_by_a_repair(#[case] harm: 
     stage.verified().with(0);
 }
 
+#[rstest]
+#[case::lacks_a_part(|line: &str| (!line.contains("\"add\"")).then(|| line.to_owned()), "the table lacks it")]
+#[case::has_another_size(|line: &str| Some(line.replace("\"size\":", "\"size\":1")), "bytes instead of")]
+fn a_log_that_says_otherwise_is_mended_by_one_commit(
+    #[case] harm: fn(&str) -> Option<String>,
+    #[case] finding: &str,
+) {
+    let stage = Stage::of(&SIZES);
+    nights(&stage);
+    let fourth = stage.path("out/_delta_log/00000000000000000004.json");
+    let text = fs::read_to_string(&fourth).unwrap();
+    let lines: Vec<_> = text.lines().filter_map(harm).collect();
+    fs::write(&fourth, lines.join("\n") + "\n").unwrap();
+    let found = stage.verified();
+    assert_eq!(found.code, Some(1));
+    assert!(found.answer().contains(finding), "{found:?}");
+    let mended = stage.run(&["verify", "out", "--repair"]);
+    assert!(
+        mended
+            .answer()
+            .contains("made the Delta log what the ledger says"),
+        "{mended:?}"
+    );
+    assert_eq!(mended.code, Some(0), "{mended:?}");
+    let log = Log::of(&stage, "out");
+    log.assert_level();
+    assert_eq!(log.version(), 8);
+    stage.assert_rows(&seen(&stage).polars.rows, &[0, 1, 2, 3, 4, 5, 6]);
+}
+
 #[test]
 fn a_table_of_fewer_columns_gets_those_that_it_lacks() {
     let stage = Stage::of(&SIZES);

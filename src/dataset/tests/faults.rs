@@ -19,12 +19,12 @@ const BATCHES: [&[(&str, usize)]; 3] = [
 /// What is there when all is done.
 const TRUTH: [(&str, usize); 5] = [("m0", 2), ("m1", 3), ("large", 60), ("m2", 5), ("gone", 60)];
 
-fn root(home: &TempDir) -> PathBuf {
+pub(super) fn root(home: &TempDir) -> PathBuf {
     home.path().join("data")
 }
 
 /// Where nothing is lost with the power, syncing is only slow.
-fn home() -> TempDir {
+pub(super) fn home() -> TempDir {
     let memory = std::path::Path::new("/dev/shm");
     if memory.is_dir() {
         tempfile::tempdir_in(memory).unwrap()
@@ -34,7 +34,7 @@ fn home() -> TempDir {
 }
 
 /// A store without faults.
-fn healthy(home: &TempDir) -> Store {
+pub(super) fn healthy(home: &TempDir) -> Store {
     Faulty::new(&root(home), |_| None).store(&root(home))
 }
 
