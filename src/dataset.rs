@@ -205,7 +205,9 @@ impl Dataset {
                 ),
             });
         }
-        clear_probes(&store, &beside).await?;
+        let dead = abandoned.iter().map(Staging::run_id);
+        let dead = dead.chain(left.iter().map(|trace| trace.run_id.clone()));
+        clear_probes(&store, &beside, &dead.collect()).await?;
         let visible = visible(&store).await?;
         // Read after the locks of the dead were had: nothing they committed can be missed.
         let ledger = Ledger::read(&store).await?;
@@ -619,11 +621,20 @@ async fn visible(store: &Store) -> Result<HashMap<String, Object>> {
     Ok(visible)
 }
 
-/// Removes what runs that were cut off while they tried out the store left.
-async fn clear_probes(store: &Store, live: &[String]) -> Result<()> {
+/// Removes what runs that were cut off while they tried out the store left. In a bucket one that
+/// is not known may have begun just now: without its probe it would take the store for one that
+/// puts an entry twice.
+async fn clear_probes(store: &Store, live: &[String], dead: &HashSet<String>) -> Result<()> {
     for object in store.list(HOME).await? {
-        let run = object.path.strip_prefix(PROBE);
-        if run.is_some_and(|run| !live.iter().any(|live| live == run)) {
+        let Some(run) = object.path.strip_prefix(PROBE) else {
+            continue;
+        };
+        let is_over = if store.is_remote() {
+            dead.contains(run)
+        } else {
+            !live.iter().any(|live| live == run)
+        };
+        if is_over {
             store.remove(&object.path).await?;
         }
     }

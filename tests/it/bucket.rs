@@ -114,6 +114,18 @@ fn two_runs_on_one_bucket_commit_each_meeting_once(#[case] server: &'static Serv
     assert!(entries > 2, "{entries} entries are no contest");
 }
 
+#[test]
+fn a_run_that_tries_out_the_store_is_not_robbed_of_its_probe_by_another() {
+    let site = Site::new(moto(), &[3]);
+    // As between its first try and its second.
+    let probe = site.key("out", "_rollbook/probe-somebody");
+    site.server.put(&probe, "first");
+    site.export("out").with(0);
+    let objects = site.server.objects(&site.key("out", "_rollbook"));
+    assert!(objects.contains_key("probe-somebody"), "{objects:?}");
+    site.assert_sound("out");
+}
+
 /// A run that hangs at its first request, as on a machine of its own, and its name.
 fn hanging(site: &Site) -> (Running, String) {
     let mut slow = site.exporting("out");
