@@ -209,7 +209,7 @@ fn encode_alone(pages: &[RecordBatch]) {
     let options = options(Format::Parquet, Config::default().compression());
     let mut writer = BatchWriter::new(options, folder.path().to_owned());
     writer.whole(pages).unwrap();
-    assert_eq!(writer.finish().unwrap().unwrap().rows, PAGES * PAGE);
+    assert_eq!(writer.finish().unwrap().remove(0).rows, PAGES * PAGE);
 }
 
 /// CPU time of everybody but the simulator.

@@ -54,7 +54,7 @@ fn parquet(pages: &[RecordBatch], times: u64) {
     for _ in 0..times {
         writer.whole(pages).unwrap();
     }
-    writer.finish().unwrap().unwrap();
+    writer.finish().unwrap().remove(0);
 }
 
 /// With default properties, uncompressed, from batches that are worth encoding.

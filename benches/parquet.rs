@@ -101,7 +101,7 @@ fn rollbook(pages: &[RecordBatch], folder: &Path, compression: Compression) -> u
     let options = options(Format::Parquet, compression);
     let mut writer = BatchWriter::new(options, folder.to_owned());
     writer.whole(pages).unwrap();
-    let part = writer.finish().unwrap().unwrap();
+    let part = writer.finish().unwrap().remove(0);
     assert_eq!(part.rows, RECORDS);
     part.bytes
 }

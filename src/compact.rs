@@ -4,6 +4,7 @@
 //! So a dataset of nightly parts stays quick to read, and its ledger quick to open. What is merged
 //! is planned from the ledger alone, so that the plan can be shown without touching anything.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,11 +22,14 @@ use crate::table::Table;
 /// Version of the compaction's form.
 pub const COMPACTION_VERSION: u32 = 1;
 
+/// So many times the target is as much as one commit of many partitions may have.
+const MOST_TARGETS: u64 = 16;
+
 /// What is merged, and what becomes of what was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompactOptions {
     /// Commits are merged until their parts have this size, in bytes; one that has half of it is
-    /// left alone.
+    /// left alone. Of partitions, the largest counts.
     pub target_bytes: u64,
     /// For how long the merged parts are kept where readers do not look.
     pub keep: Duration,
@@ -108,8 +112,7 @@ pub async fn compact(dest: impl Into<Place>, options: &CompactOptions) -> Result
         for group in plan(ledger.standing(), options.target_bytes) {
             done.into += 1;
             done.count(&group);
-            let mut parts = group.iter().flat_map(|entry| &entry.parts);
-            done.parts_after += 1 + u64::from(parts.any(|part| part.table() == Table::Meetings));
+            done.parts_after += folders(&group).len() as u64;
             done.records += rows(&group);
         }
         return Ok(done);
@@ -164,11 +167,15 @@ impl Compaction {
 /// A group of which one member has more than two thirds of the bytes gains too little from being
 /// written again: its first members wait until there is more to merge them with. So in a dataset
 /// that grows night by night a row is written again only when its part grows by half.
+///
+/// Where records are told apart, merging commits merges the parts of each partition, and those of
+/// different days gain nothing: a group must lose a third of its parts, and is cut where one commit
+/// would become too large.
 fn plan<'a>(standing: impl Iterator<Item = &'a Entry>, target: u64) -> Vec<Vec<Entry>> {
     let mut groups: Vec<Vec<Entry>> = Vec::new();
     let mut open: Vec<Vec<Entry>> = Vec::new();
     for entry in standing {
-        if entry.parts.is_empty() || bytes(entry) > target / 2 {
+        if entry.parts.is_empty() || largest(std::slice::from_ref(entry)) > target / 2 {
             continue;
         }
         let is_alike = |group: &Vec<Entry>| group.first().is_some_and(|one| is_alike(one, entry));
@@ -177,12 +184,13 @@ fn plan<'a>(standing: impl Iterator<Item = &'a Entry>, target: u64) -> Vec<Vec<E
             open.len() - 1
         });
         open[place].push(entry.clone());
-        if open[place].iter().map(bytes).sum::<u64>() >= target {
+        let all: u64 = open[place].iter().map(bytes).sum();
+        if largest(&open[place]) >= target || all >= target.saturating_mul(MOST_TARGETS) {
             groups.push(open.swap_remove(place));
         }
     }
     groups.extend(open.into_iter().map(worthwhile));
-    groups.retain(|group| group.len() > 1);
+    groups.retain(|group| group.len() > 1 && thins(group));
     groups.sort_by_key(|group| group.first().map(|entry| entry.sequence));
     groups
 }
@@ -208,6 +216,29 @@ fn is_alike(one: &Entry, other: &Entry) -> bool {
     one.asked == other.asked && has_meetings(one) == has_meetings(other)
 }
 
+/// Whether a group has two thirds of its parts, or fewer, when it is one commit.
+fn thins(group: &[Entry]) -> bool {
+    let parts: usize = group.iter().map(|entry| entry.parts.len()).sum();
+    group.iter().all(|entry| entry.partitioning.is_none()) || 2 * parts >= 3 * folders(group).len()
+}
+
+/// The bytes of the commits by the folders that their parts lie in, each of which gets one part.
+fn folders(group: &[Entry]) -> BTreeMap<&str, u64> {
+    let mut folders = BTreeMap::new();
+    for part in group.iter().flat_map(|entry| &entry.parts) {
+        *folders.entry(part.folder()).or_default() += part.bytes;
+    }
+    folders
+}
+
+/// What counts against the target: of partitions the largest, else all of it.
+fn largest(group: &[Entry]) -> u64 {
+    match group.first().and_then(|entry| entry.partitioning) {
+        Some(_) => folders(group).into_values().max().unwrap_or(0),
+        None => group.iter().map(bytes).sum(),
+    }
+}
+
 fn bytes(entry: &Entry) -> u64 {
     entry.parts.iter().map(|part| part.bytes).sum()
 }
@@ -219,8 +250,14 @@ fn rows(group: &[Entry]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{Days, NaiveDate};
+
     use super::*;
+    use crate::config::PartitionBy;
     use crate::ledger::tests::entry;
+    use crate::ledger::{Part, part_path_in};
+    use crate::partition::{Partition, Partitioning};
+    use crate::zone::Zone;
 
     /// A ledger whose commits have parts of these sizes.
     fn ledger(sizes: &[u64]) -> Vec<Entry> {
@@ -272,6 +309,62 @@ mod tests {
         let asked = |group: &Vec<Entry>| group.iter().all(|one| one.asked == group[0].asked);
         assert_eq!(groups.len(), 2);
         assert!(groups.iter().all(asked));
+    }
+
+    /// Nights whose records are of two days each, and of none.
+    fn by_date(nights: u64) -> Vec<Entry> {
+        let partitioning = Partitioning::new(PartitionBy::JoinDate, Zone::UTC).unwrap();
+        let day = |days: u64| {
+            let date = NaiveDate::default().checked_add_days(Days::new(days));
+            Partition::of(date.unwrap())
+        };
+        let mut entries = ledger(&vec![0; usize::try_from(nights).unwrap()]);
+        for entry in &mut entries {
+            let night = entry.sequence;
+            entry.partitioning = Some(partitioning);
+            let parts = [
+                (day(night), 30),
+                (day(night + 1), 1),
+                (Partition::Dateless, 1),
+            ];
+            let template = entry.parts[0].clone();
+            let parts = (0..).zip(parts).map(|(number, (partition, bytes))| Part {
+                path: part_path_in(&partitioning.folder(partition), night, number, "parquet"),
+                bytes,
+                ..template.clone()
+            });
+            entry.parts = parts.collect();
+        }
+        entries
+    }
+
+    #[test]
+    fn of_partitions_the_largest_counts_and_parts_must_become_fewer() {
+        let sizes = |nights| -> Vec<_> {
+            let groups = plan(by_date(nights).iter(), 100).into_iter();
+            groups.map(|group| group.len()).collect()
+        };
+        // Two nights have 6 parts, and 4 as one commit.
+        assert_eq!(sizes(1), [0; 0]);
+        assert_eq!(sizes(2), [2]);
+        // What is one commit for each day is left, however small its parts are.
+        let mut entries = by_date(40);
+        for entry in &mut entries {
+            entry.parts.truncate(1);
+        }
+        assert!(plan(entries.iter(), 100).is_empty());
+        // However many days: no commit has much more than so many targets.
+        let groups = plan(by_date(200).iter(), 100).into_iter();
+        let most = groups
+            .map(|group| group.iter().map(bytes).sum::<u64>())
+            .max();
+        assert!(most.unwrap() <= MOST_TARGETS * 100 + 32);
+        // A partition that reaches the target ends its group.
+        let mut entries = by_date(40);
+        for entry in &mut entries {
+            entry.parts[2].bytes = 20;
+        }
+        assert_eq!(plan(entries.iter(), 100)[0].len(), 5);
     }
 
     /// Night by night, a row is written again when its part grows by half; and there are never more

@@ -64,6 +64,8 @@ pub struct Config {
     pub store: StoreOptions,
     /// Format of the parts.
     pub format: Format,
+    /// What the parts are partitioned by; none is as the dataset's are, and in a new one not at all.
+    pub partition_by: Option<PartitionBy>,
     /// How the parts are compressed; none is [`Compression::of`] the format.
     pub compression: Option<Compression>,
     /// Its former name, which was for NDJSON alone: `none` says nothing of the other formats.
@@ -184,6 +186,7 @@ impl Default for Config {
             out: None,
             store: StoreOptions::default(),
             format: Format::default(),
+            partition_by: None,
             compression: None,
             compress: None,
             table: TableFormat::default(),
@@ -295,6 +298,13 @@ impl Config {
                 self.format
             ));
         }
+        if self.partition_by == Some(PartitionBy::Tenant) && !self.is_a_tenants() {
+            return refuse(
+                "partition_by = tenant: the run is nobody's; give it a [[tenant]] section, or a \
+                 destination whose last folder is tenant=NAME"
+                    .to_owned(),
+            );
+        }
         let (compression, format) = (self.compression(), self.format);
         if !compression.suits(format) {
             let choices = Compression::choices(format);
@@ -331,6 +341,14 @@ impl Config {
             When::Always => true,
             When::Never => false,
         }
+    }
+
+    /// Whether the destination is the folder of one tenant.
+    fn is_a_tenants(&self) -> bool {
+        let out = self.out.as_deref().unwrap_or_default();
+        let folder = out.trim_end_matches('/').rsplit('/').next();
+        let name = folder.and_then(|folder| folder.strip_prefix("tenant="));
+        name.is_some_and(|name| !name.is_empty())
     }
 
     /// Whether the site is on this machine.
@@ -508,6 +526,21 @@ choice! {
 }
 
 choice! {
+    /// What tells the parts of records apart, by the folders that they lie in.
+    PartitionBy {
+        /// Nothing: they lie side by side.
+        #[default]
+        None = "none",
+        /// The day of the record's `join_time`.
+        JoinDate = "join-date",
+        /// The day of the earliest `join_time` of its meeting.
+        MeetingDate = "meeting-date",
+        /// The tenant, in the name of the dataset's folder.
+        Tenant = "tenant",
+    }
+}
+
+choice! {
     /// How a meeting of several pages is proven whole.
     Verify {
         /// Neighbouring pages share a record, which must be the same in both.
@@ -641,6 +674,24 @@ mod tests {
             !shown.contains("hunter2") && !shown.contains("861390000"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn the_partition_of_a_tenant_is_its_destination() {
+        for (out, is_fine) in [
+            ("lake/tenant=acme", true),
+            ("s3://lake/tenant=acme/", true),
+            ("lake", false),
+            ("lake/tenant=", false),
+            ("tenant=acme/lake", false),
+        ] {
+            let config = Config {
+                out: Some(out.to_owned()),
+                partition_by: Some(PartitionBy::Tenant),
+                ..Config::default()
+            };
+            assert_eq!(config.check().is_ok(), is_fine, "{out}");
+        }
     }
 
     #[test]

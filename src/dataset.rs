@@ -16,10 +16,11 @@ mod recovery;
 mod rewriting;
 mod room;
 mod rows;
+mod shown;
 mod staging;
 mod status;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,20 +28,22 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::compression::Compression;
-use crate::config::Format;
+use crate::config::{Format, PartitionBy};
 use crate::crash::{Point, point};
 use crate::delta::DeltaLog;
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::checkpoint;
 use crate::ledger::{self, Asked, CommittedMeeting, Entry, Ledger, Part};
+use crate::partition::Partitioning;
 use crate::place::Place;
 use crate::report::Report;
-use crate::store::{Object, Store};
-use crate::table::Table;
+use crate::store::Store;
 use crate::table::versions::SchemaVersions;
+use crate::table::{MEETINGS, Table};
 use crate::uuid::ConfUuid;
 use crate::writer::{StagedPart, extension};
+use crate::zone::Zone;
 
 use layout::{HOME, PROBE, report_path};
 use pulse::Pulse;
@@ -48,12 +51,12 @@ use staging::{Gate, Staging};
 
 pub(crate) use held::Held;
 pub use held::SetAside;
-pub(crate) use layout::{REPLACED, RUNS, SET_ASIDE, SHOWN, STAGING, is_ours};
+pub(crate) use layout::{REPLACED, RUNS, SET_ASIDE, STAGING, is_ours};
 pub use left::Left;
 pub use recovery::Recovery;
 pub(crate) use recovery::fingerprint;
-pub(crate) use room::is_taken;
 pub(crate) use rows::Form;
+pub(crate) use shown::visible;
 pub(crate) use status::must_be_dataset;
 pub use status::{Damage, RunStatus, STATUS_VERSION, Status, TableStatus, Unfinished, status};
 
@@ -72,6 +75,8 @@ pub struct Dataset {
     asked: Option<Asked>,
     /// Where the dataset is a Delta table.
     delta: Option<DeltaLog>,
+    /// How its records are told apart, or will be from the first commit on.
+    partitioning: Option<Partitioning>,
     /// Whether every part that this run committed has its final name.
     is_published: bool,
     /// So many entries are read one by one without harm.
@@ -212,6 +217,7 @@ impl Dataset {
         // Read after the locks of the dead were had: nothing they committed can be missed.
         let ledger = Ledger::read(&store).await?;
         let mut dataset = Self {
+            partitioning: ledger.last_standing().and_then(|last| last.partitioning),
             store,
             ledger,
             run_id: run_id.to_owned(),
@@ -292,6 +298,23 @@ impl Dataset {
         Ok(())
     }
 
+    /// Says how this run wants the records told apart: by what, and whose days dates are.
+    ///
+    /// # Errors
+    ///
+    /// The dataset's records are told apart otherwise.
+    pub fn partition(&mut self, by: PartitionBy, timezone: Zone) -> Result<()> {
+        let wanted = Partitioning::new(by, timezone);
+        self.refuse_other_partitions(wanted)?;
+        self.partitioning = wanted;
+        Ok(())
+    }
+
+    /// How the records are told apart.
+    pub fn partitioning(&self) -> Option<Partitioning> {
+        self.partitioning
+    }
+
     /// Whether a meeting is in the dataset, or was and is erased: there is nothing to fetch.
     pub fn holds(&self, meeting: &ConfUuid) -> bool {
         self.ledger.holder(meeting.as_str()).is_some() || self.is_purged(meeting)
@@ -357,6 +380,10 @@ impl Dataset {
         meetings: Vec<CommittedMeeting>,
     ) -> Result<Commit> {
         self.check(&parts, &meetings)?;
+        if self.partitioning.is_some() {
+            let folders = parts.iter().map(|part| self.folder_of(part));
+            self.room_for(folders.collect()).await?;
+        }
         let mut is_staged = !self.store.is_remote();
         loop {
             let already: Vec<_> = meetings
@@ -369,6 +396,8 @@ impl Dataset {
                 self.give_up(&parts, is_staged).await?;
                 return Ok(Commit::Conflict { already });
             }
+            // Another run may have begun the dataset otherwise since it was opened.
+            self.refuse_other_partitions(self.partitioning)?;
             self.bring(&parts, &mut is_staged).await?;
             let entry = self.entry(&parts, &meetings)?;
             point(Point::EntryReady);
@@ -445,6 +474,10 @@ impl Dataset {
             })
         };
         let of = |table| parts.iter().filter(move |part| part.table == table);
+        let is_told_apart = |part: &StagedPart| part.partition.is_some();
+        if of(Table::Records).any(|part| is_told_apart(part) != self.partitioning.is_some()) {
+            return refuse("the parts of a batch are partitioned as the dataset is not".to_owned());
+        }
         let in_parts: u64 = of(Table::Records).map(|part| part.rows).sum();
         let in_meetings: u64 = meetings.iter().map(|meeting| meeting.rows).sum();
         if in_parts != in_meetings {
@@ -476,8 +509,9 @@ impl Dataset {
         for table in [Table::Meetings, Table::Records] {
             let parts = parts.iter().filter(|part| part.table == table);
             for (number, part) in parts.enumerate() {
+                let folder = self.folder_of(part);
                 named.push(Part {
-                    path: ledger::part_path_in(table, sequence, number, part.extension),
+                    path: ledger::part_path_in(&folder, sequence, number, part.extension),
                     rows: part.rows,
                     bytes: part.bytes,
                     sha256: part.sha256.clone(),
@@ -499,8 +533,18 @@ impl Dataset {
             rewrite: None,
             asked: self.asked.clone(),
             schema_versions,
+            partitioning: self.partitioning,
         };
         Ok(entry.versioned())
+    }
+
+    /// Where a part is to lie.
+    fn folder_of(&self, part: &StagedPart) -> String {
+        match (part.table, self.partitioning, part.partition) {
+            (Table::Meetings, ..) => MEETINGS.to_owned(),
+            (Table::Records, Some(of), Some(partition)) => of.folder(partition),
+            (Table::Records, ..) => String::new(),
+        }
     }
 
     /// Brings parts into the store's staging folder, if they are not there.
@@ -592,6 +636,34 @@ impl Dataset {
         }
     }
 
+    fn refuse_other_partitions(&self, wanted: Option<Partitioning>) -> Result<()> {
+        let Some(last) = self.ledger.last_standing() else {
+            return Ok(());
+        };
+        if last.partitioning == wanted {
+            return Ok(());
+        }
+        let (is, give) = match (last.partitioning, wanted) {
+            (Some(before), Some(wanted)) if before.by == wanted.by => {
+                let zone = before.timezone;
+                let is = format!("partitioned by days of {zone}, not of {}", wanted.timezone);
+                (is, format!("give --timezone {zone}"))
+            }
+            (Some(before), _) => {
+                let by = before.by.setting();
+                let give = format!("give --partition-by {by} or leave it out");
+                (format!("partitioned by {by}"), give)
+            }
+            (None, _) => {
+                let give = "leave --partition-by out".to_owned();
+                ("not partitioned".to_owned(), give)
+            }
+        };
+        Err(Error::Config(format!(
+            "the dataset is {is}: {give}, or choose another destination"
+        )))
+    }
+
     fn refuse_other_formats(&self, extension: &str) -> Result<()> {
         let other = self
             .ledger
@@ -609,16 +681,6 @@ impl Dataset {
             None => Ok(()),
         }
     }
-}
-
-/// The objects that readers see, by path.
-async fn visible(store: &Store) -> Result<HashMap<String, Object>> {
-    let mut visible = HashMap::new();
-    for folder in SHOWN {
-        let objects = store.list(folder).await?.into_iter();
-        visible.extend(objects.map(|object| (object.path.clone(), object)));
-    }
-    Ok(visible)
 }
 
 /// Removes what runs that were cut off while they tried out the store left. In a bucket one that

@@ -29,7 +29,7 @@ use self::discovery::{Discovered, Discovery};
 use self::line::Line;
 use crate::auth::Credentials;
 use crate::client::Client;
-use crate::config::Config;
+use crate::config::{Config, PartitionBy};
 use crate::dataset::Dataset;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
@@ -135,6 +135,13 @@ impl Export {
                 "with_meetings: a pipe carries records alone; it needs a folder".to_owned(),
             ));
         }
+        let partitioning = self.config.partition_by;
+        if self.pipe.is_some() && partitioning.is_some_and(|by| by != PartitionBy::None) {
+            return Err(Error::Config(
+                "partition_by: a pipe has no folders; leave it out, or give a destination that has"
+                    .to_owned(),
+            ));
+        }
         let window = history::window(&self.config, run.started)?;
         let pipe = self.pipe.take();
         let deadline = Deadline::begin(self.config.deadline, &cancel);
@@ -221,7 +228,7 @@ impl Export {
         let is_listed = discovered.as_ref().is_none_or(Discovered::is_listed);
         let pii = asked.pii;
         let mut account = Account::new(&config, run, &meetings, discovered, pii.clone());
-        account.beside(destination.beside());
+        account.writes_to(&destination);
         let work = account.wanting(meetings, &destination);
         (observer)(Event::Started {
             meetings: account.requested(),

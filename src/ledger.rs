@@ -24,19 +24,20 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::{Config, SearchKey};
 use crate::error::{Error, Result};
 use crate::hex::hex;
+use crate::partition::Partitioning;
 use crate::pii::{self, Pii};
 use crate::record::Language;
 use crate::report::{MeetingStatus, Proof};
 use crate::store::{Object, Store};
+use crate::table::Table;
 use crate::table::versions::SchemaVersions;
-use crate::table::{MEETINGS, Table};
 use crate::uuid::ConfUuid;
 
 pub(crate) use rewrite::Rewrite;
 
-/// The newest version of the entries' form. It may rewrite earlier entries, which a rollbook that
-/// knows the older ones alone would take for lost, and tell schema versions beyond the first, which
-/// such a one would not know: it must refuse it.
+/// The newest version of the entries' form. It may rewrite earlier entries, or have parts in folders
+/// of partitions, which a rollbook that knows the older ones alone would take for lost, and tell
+/// schema versions beyond the first, which such a one would not know: it must refuse it.
 pub(crate) const LEDGER_VERSION: u32 = 3;
 
 /// The version of entries with parts of the meetings table, which a rollbook that knows the first
@@ -82,6 +83,10 @@ pub(crate) struct Entry {
     /// The schema versions of its parts.
     #[serde(default, skip_serializing_if = "SchemaVersions::are_first")]
     pub(crate) schema_versions: SchemaVersions,
+    /// How its records are told apart, where they are: its parts of records lie in the folders of
+    /// their partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) partitioning: Option<Partitioning>,
 }
 
 /// What a run asks of each meeting. One dataset holds answers to one question: a meeting that
@@ -178,12 +183,23 @@ impl Part {
     pub(crate) fn table(&self) -> Table {
         Table::of(&self.path)
     }
+
+    /// The folder that it lies in; the dataset's own has no name.
+    pub(crate) fn folder(&self) -> &str {
+        let folder = self.path.rsplit_once('/');
+        folder.map_or("", |(folder, _)| folder)
+    }
 }
 
 impl Entry {
     /// Its parts of one table.
     pub(crate) fn parts_of(&self, table: Table) -> impl Iterator<Item = &Part> {
         self.parts.iter().filter(move |part| part.table() == table)
+    }
+
+    /// Whether it holds what a partitioning is of.
+    fn has_any(&self) -> bool {
+        !self.parts.is_empty() || !self.meetings.is_empty()
     }
 
     fn parse(path: &str, bytes: &[u8]) -> Result<Self> {
@@ -373,6 +389,12 @@ impl Ledger {
             .filter(|entry| !self.is_retracted(entry.sequence))
     }
 
+    /// The last entry that stands and holds anything: the records of all are told apart as its are.
+    pub(crate) fn last_standing(&self) -> Option<&Entry> {
+        let mut last = self.entries.iter().rev();
+        last.find(|entry| entry.has_any() && !self.is_retracted(entry.sequence))
+    }
+
     /// The entries that do not stand any more.
     pub(crate) fn void(&self) -> impl Iterator<Item = &Entry> {
         self.entries
@@ -484,6 +506,11 @@ impl Ledger {
             }
             self.purged.extend(rewrite.purged.iter().cloned());
         }
+        let is_alike = |before: &Entry| before.partitioning == entry.partitioning;
+        if entry.has_any() && !self.last_standing().is_none_or(is_alike) {
+            let reason = "is partitioned otherwise than the entries before it".to_owned();
+            return Err(damaged(&path, reason));
+        }
         for retracted in earlier {
             if let MapEntry::Vacant(vacant) = self.retracted.entry(retracted.sequence) {
                 vacant.insert(entry.sequence);
@@ -526,18 +553,16 @@ pub(crate) fn entry_path(sequence: u64) -> String {
     format!("{FOLDER}/{sequence:020}.json")
 }
 
-/// The name of a commit's part of records.
+/// The name of a commit's part of records that lies in no partition.
+#[cfg(test)]
 pub(crate) fn part_path(sequence: u64, number: usize, extension: &str) -> String {
-    format!("part-{sequence:020}-{number:05}.{extension}")
+    part_path_in("", sequence, number, extension)
 }
 
-/// The name of a commit's part of a table; each table numbers its own.
-pub(crate) fn part_path_in(table: Table, sequence: u64, number: usize, extension: &str) -> String {
-    let name = part_path(sequence, number, extension);
-    match table {
-        Table::Records => name,
-        Table::Meetings => format!("{MEETINGS}/{name}"),
-    }
+/// The name of a commit's part in a folder; each table numbers its own, whatever their folders.
+pub(crate) fn part_path_in(folder: &str, sequence: u64, number: usize, extension: &str) -> String {
+    let slash = if folder.is_empty() { "" } else { "/" };
+    format!("{folder}{slash}part-{sequence:020}-{number:05}.{extension}")
 }
 
 /// The number of the entry that lies at a path.

@@ -64,6 +64,7 @@ mod meetings;
 mod mode;
 mod moment;
 mod pager;
+mod partition;
 mod pii;
 mod place;
 mod purge;
@@ -90,8 +91,8 @@ pub use auth::{Account, App, Credentials, TokenSource};
 pub use compact::{COMPACTION_VERSION, CompactOptions, Compaction, compact};
 pub use compression::{Compression, ZstdLevel};
 pub use config::{
-    CommandLine, Config, CountPolicy, Format, IfRunning, LogFormat, PageSize, SearchKey,
-    TableFormat, Verify, When,
+    CommandLine, Config, CountPolicy, Format, IfRunning, LogFormat, PageSize, PartitionBy,
+    SearchKey, TableFormat, Verify, When,
 };
 pub use dataset::{
     Commit, Damage, Dataset, Left, Recovery, RunStatus, STATUS_VERSION, SetAside, Status,
@@ -109,6 +110,7 @@ pub use ledger::{Asked, CommittedMeeting};
 pub use meetings::MeetingList;
 pub use mode::Mode;
 pub use moment::Moment;
+pub use partition::{DateOf, Partition, Partitioning, partition_of_part};
 pub use pii::{PiiPolicy, Treatment};
 pub use place::{Place, StoreOptions};
 pub use purge::{PURGE_VERSION, Purge, purge};

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Format;
+use crate::partition::Partitioning;
 use crate::rate::Rate;
 use crate::record::Language;
 use crate::uuid::ConfUuid;
@@ -62,6 +63,12 @@ pub struct Report {
     pub parts: u64,
     /// Bytes of those parts.
     pub bytes: u64,
+    /// How the records are told apart, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitioning: Option<Partitioning>,
+    /// Partitions that those parts are of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub partitions: u64,
     /// Requests for pages.
     pub requests: Requests,
     /// The quota and what it cost.

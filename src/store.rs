@@ -189,24 +189,29 @@ impl Store {
 
     /// The objects directly in a folder (`""` is the dataset's own), by name.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Object>> {
+        Ok(self.look(folder).await?.0)
+    }
+
+    /// The objects and the folders directly in a folder, by name.
+    pub(crate) async fn look(&self, folder: &str) -> Result<(Vec<Object>, Vec<String>)> {
         let prefix = parse("list", folder)?;
-        let mut objects: Vec<_> = patiently(self.patience, || {
+        let listed = patiently(self.patience, || {
             self.objects.list_with_delimiter(Some(&prefix))
-        })
-        .await
-        .map_err(self.failed("list", folder))?
-        .objects
-        .into_iter()
-        .map(|object| Object {
+        });
+        let listed = listed.await.map_err(self.failed("list", folder))?;
+        let objects = listed.objects.into_iter().map(|object| Object {
             path: object.location.to_string(),
             bytes: object.size,
             modified: object.last_modified,
-        })
-        .collect();
+        });
+        let mut objects: Vec<_> = objects.collect();
         // Some stores list a folder that was made as an object in itself.
         objects.retain(|object| object.path != prefix.as_ref());
         objects.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        Ok(objects)
+        let folders = listed.common_prefixes.iter().map(ToString::to_string);
+        let mut folders: Vec<_> = folders.collect();
+        folders.sort_unstable();
+        Ok((objects, folders))
     }
 
     /// The sizes of the objects directly in a folder, by path.
@@ -217,18 +222,7 @@ impl Store {
 
     /// The folders directly in a folder, by name.
     pub(crate) async fn folders(&self, folder: &str) -> Result<Vec<String>> {
-        let prefix = parse("list", folder)?;
-        let listed = patiently(self.patience, || {
-            self.objects.list_with_delimiter(Some(&prefix))
-        });
-        let listed = listed.await.map_err(self.failed("list", folder))?;
-        let mut folders: Vec<_> = listed
-            .common_prefixes
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        folders.sort_unstable();
-        Ok(folders)
+        Ok(self.look(folder).await?.1)
     }
 
     /// Moves an object of this many bytes to its final name, durably; says whether there was one

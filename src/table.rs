@@ -22,7 +22,8 @@ pub(crate) const MEETINGS: &str = "meetings";
 /// One table of a dataset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Table {
-    /// The records, one row for each; their parts lie in the dataset's own folder.
+    /// The records, one row for each; their parts lie in the dataset's own folder, or in those of
+    /// its partitions.
     #[default]
     Records,
     /// The meetings, one row for each; their parts lie in `meetings/`, where no reader of records

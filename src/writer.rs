@@ -6,11 +6,14 @@
 
 mod arrow;
 mod encoder;
+mod files;
 mod gathering;
 mod ndjson;
 mod parquet;
 mod part;
 mod pipe;
+mod shares;
+mod split;
 
 use std::path::PathBuf;
 
@@ -18,16 +21,20 @@ use ::arrow::record_batch::RecordBatch;
 
 use crate::compression::Compression;
 use crate::config::Format;
-use crate::crash::{Point, point};
 use crate::error::Result;
-use crate::folder;
+use crate::partition::{Calendar, DateOf, Partition, Partitioning};
 use crate::record::Provenance;
 use crate::table::Table;
+use crate::zone::Zone;
 
-use part::OpenPart;
+use files::Files;
+use shares::Shares;
 
 pub use part::StagedPart;
 pub use pipe::PipeWriter;
+
+/// Records of a large meeting between two looks at what its parts need.
+const RELIEVE_EVERY: u64 = 8_192;
 
 /// What parts look like and when they are closed.
 #[derive(Clone, Debug)]
@@ -38,9 +45,9 @@ pub struct PartOptions {
     pub compression: Compression,
     /// Where the records come from; kept in the parts that can keep it.
     pub provenance: Provenance,
-    /// The part that meetings share is closed at this many records.
+    /// The parts that meetings share are closed when one has this many records.
     pub part_rows: u64,
-    /// The part that meetings share is closed at this size.
+    /// The parts that meetings share are closed when one has this size.
     pub part_bytes: u64,
 }
 
@@ -76,30 +83,36 @@ pub(crate) fn form_of(extension: &str) -> Option<(Format, Compression)> {
 
 /// Encodes whole meetings into staged parts.
 ///
-/// No meeting is ever in two parts: parts get their final names one after the other, so only then
-/// does nobody ever see half a meeting. At most two parts are open: the one that small meetings
-/// share, and that of a large meeting.
+/// Without partitions no meeting is ever in two parts: parts get their final names one after the
+/// other, so only then does nobody ever see half a meeting. Small meetings share a part, one for
+/// each partition; a large meeting has parts of its own.
 #[derive(Debug)]
 pub struct BatchWriter {
-    options: PartOptions,
-    staging: PathBuf,
-    /// Number of the next staged file; never reused, so that a name means one content.
-    series: u32,
-    next_file: u64,
-    shared: Option<OpenPart>,
-    large: Option<OpenPart>,
+    files: Files,
+    partitioning: Option<Partitioning>,
+    calendar: Calendar,
+    shared: Shares,
+    large: Shares,
+    /// Records of the meeting at hand whose partition its end tells.
+    held: Vec<RecordBatch>,
+    /// The earliest `join_time` of the meeting at hand, in milliseconds since 1970.
+    earliest: Option<i64>,
+    /// The same of the large one.
+    earliest_of_large: Option<i64>,
 }
 
 impl BatchWriter {
     /// A writer of parts in an existing local folder that nobody else writes to.
     pub fn new(options: PartOptions, staging: PathBuf) -> Self {
         Self {
-            options,
-            staging,
-            series: 0,
-            next_file: 0,
-            shared: None,
-            large: None,
+            files: Files::new(options, staging),
+            partitioning: None,
+            calendar: Calendar::new(Zone::UTC),
+            shared: Shares::default(),
+            large: Shares::default(),
+            held: Vec::new(),
+            earliest: None,
+            earliest_of_large: None,
         }
     }
 
@@ -107,103 +120,167 @@ impl BatchWriter {
     /// common.
     #[must_use]
     pub fn in_series(mut self, series: u32) -> Self {
-        self.series = series;
+        self.files.series = series;
         self
     }
 
-    /// Adds one whole meeting to the shared part.
+    /// The writer of a dataset whose records are told apart so, or not at all.
+    #[must_use]
+    pub fn partitioned(mut self, partitioning: Option<Partitioning>) -> Self {
+        self.calendar = Calendar::new(partitioning.map_or(Zone::UTC, |of| of.timezone));
+        self.partitioning = partitioning;
+        self
+    }
+
+    /// Adds one whole meeting to the shared parts.
     pub fn whole(&mut self, pages: &[RecordBatch]) -> Result<()> {
-        for page in pages {
-            if page.num_rows() == 0 {
-                continue;
+        pages.iter().try_for_each(|page| self.page(page))?;
+        self.end_meeting()
+    }
+
+    /// Adds records of a whole meeting to the shared parts; those of no other may come until its
+    /// end.
+    pub fn page(&mut self, page: &RecordBatch) -> Result<()> {
+        if page.num_rows() == 0 {
+            return Ok(());
+        }
+        match self.date() {
+            None => self.shared.push(None, page.clone(), &mut self.files)?,
+            Some(DateOf::Join) => {
+                for (partition, rows) in split::by_join_date(page, &mut self.calendar)? {
+                    self.shared.push(Some(partition), rows, &mut self.files)?;
+                }
             }
-            let part = match self.shared.take() {
-                Some(part) => part,
-                None => self.open(Table::Records)?,
-            };
-            self.shared.insert(part).push(page)?;
+            Some(DateOf::Meeting) => {
+                self.earliest = earlier(self.earliest, split::earliest(page));
+                self.held.push(page.clone());
+            }
         }
         Ok(())
     }
 
-    /// Adds the next records of a large meeting to a part of its own.
+    /// The whole meeting at hand has no more records.
+    pub fn end_meeting(&mut self) -> Result<()> {
+        let partition = self.calendar.partition(self.earliest.take());
+        for page in std::mem::take(&mut self.held) {
+            self.shared.push(Some(partition), page, &mut self.files)?;
+        }
+        Ok(())
+    }
+
+    /// Adds records to the shared part of a partition that somebody else told, or of none.
+    pub(crate) fn within(&mut self, partition: Option<Partition>, page: RecordBatch) -> Result<()> {
+        if page.num_rows() == 0 {
+            return Ok(());
+        }
+        self.shared.push(partition, page, &mut self.files)
+    }
+
+    /// Adds the next records of a large meeting to parts of its own.
     pub fn slice(&mut self, page: &RecordBatch) -> Result<()> {
-        let part = match self.large.take() {
-            Some(part) => part,
-            None => self.open(Table::Records)?,
-        };
-        self.large.insert(part).push(page)
+        let Self { files, large, .. } = self;
+        match self.partitioning.map(|of| of.by) {
+            None => large.push(None, page.clone(), files),
+            Some(DateOf::Meeting) => {
+                let earliest = split::earliest(page);
+                self.earliest_of_large = earlier(self.earliest_of_large, earliest);
+                large.push(None, page.clone(), files)
+            }
+            Some(DateOf::Join) => {
+                let mut offset = 0;
+                while offset < page.num_rows() {
+                    // Room is made at fixed counts of records: where pages ended does not show.
+                    let until = RELIEVE_EVERY - large.rows() % RELIEVE_EVERY;
+                    let rest = page.num_rows() - offset;
+                    let rows = usize::try_from(until).map_or(rest, |until| until.min(rest));
+                    let piece = page.slice(offset, rows);
+                    for (partition, rows) in split::by_join_date(&piece, &mut self.calendar)? {
+                        large.push(Some(partition), rows, files)?;
+                    }
+                    if large.rows().is_multiple_of(RELIEVE_EVERY) {
+                        large.relieve(files)?;
+                    }
+                    offset += rows;
+                }
+                Ok(())
+            }
+        }
     }
 
-    /// The large meeting is whole: closes its part and makes it durable.
-    pub fn keep_slices(&mut self) -> Result<Option<StagedPart>> {
-        let part = self.large.take();
-        self.close(part)
+    /// The large meeting is whole: closes its parts and makes them durable.
+    pub fn keep_slices(&mut self) -> Result<Vec<StagedPart>> {
+        let earliest = self.earliest_of_large.take();
+        let mut parts = self.large.finish(&mut self.files)?;
+        if self.date() == Some(DateOf::Meeting) {
+            let partition = self.calendar.partition(earliest);
+            for part in &mut parts {
+                part.partition = Some(partition);
+            }
+        }
+        Ok(parts)
     }
 
-    /// The large meeting could not be had whole: its part is removed.
+    /// The large meeting could not be had whole: its parts are removed.
     pub fn discard_slices(&mut self) -> Result<()> {
-        self.large.take().map_or(Ok(()), OpenPart::discard)
+        self.earliest_of_large = None;
+        self.large.discard()
     }
 
-    /// Opens the shared part even though there is no record for it, so that a reader finds the
+    /// Opens a shared part even though there is no record for it, so that a reader finds the
     /// schema.
     pub fn empty_part(&mut self) -> Result<()> {
-        if self.shared.is_none() {
-            self.shared = Some(self.open(Table::Records)?);
+        if self.shared.is_empty() {
+            let partition = self.partitioning.map(|_| Partition::Dateless);
+            self.shared.open(partition, &mut self.files)?;
         }
         Ok(())
     }
 
     /// Writes these rows of the meetings table into a part of their own, even where there are none.
-    pub fn meetings(&mut self, rows: &RecordBatch) -> Result<Option<StagedPart>> {
-        let mut part = self.open(Table::Meetings)?;
+    pub fn meetings(&mut self, rows: &RecordBatch) -> Result<StagedPart> {
+        let mut part = self.files.open(Table::Meetings)?;
         if rows.num_rows() > 0 {
             part.push(rows)?;
         }
-        self.close(Some(part))
+        self.files.close(part, None)
     }
 
-    /// Whether the shared part reached its target: time to commit.
+    /// Whether a shared part reached its target, or all of them need as much memory as they may:
+    /// time to commit.
     pub fn is_full(&self) -> bool {
-        self.shared.as_ref().is_some_and(|part| {
-            part.rows() >= self.options.part_rows || part.size() >= self.options.part_bytes
-        })
+        let PartOptions {
+            part_rows,
+            part_bytes,
+            ..
+        } = self.files.options;
+        self.shared.is_full(part_rows, part_bytes)
     }
 
-    /// Records in the shared part.
+    /// Records in the shared parts.
     pub fn rows(&self) -> u64 {
-        self.shared.as_ref().map_or(0, OpenPart::rows)
+        self.shared.rows()
     }
 
-    /// Closes the shared part and makes it durable. A large meeting that is not whole yet stays
-    /// open.
-    pub fn finish(&mut self) -> Result<Option<StagedPart>> {
-        let part = self.shared.take();
-        self.close(part)
+    /// Closes the shared parts and makes them durable, in the order of their partitions. A large
+    /// meeting that is not whole yet stays open.
+    pub fn finish(&mut self) -> Result<Vec<StagedPart>> {
+        self.shared.finish(&mut self.files)
     }
 
-    fn open(&mut self, table: Table) -> Result<OpenPart> {
-        let name = format!(
-            "{}-{:08}.{}",
-            self.series,
-            self.next_file,
-            self.options.extension()
-        );
-        self.next_file += 1;
-        OpenPart::create(&self.options, table, self.staging.join(name))
-    }
-
-    fn close(&self, part: Option<OpenPart>) -> Result<Option<StagedPart>> {
-        let Some(part) = part else {
-            return Ok(None);
-        };
-        let part = part.finish()?;
-        folder::sync(&self.staging)?;
-        point(Point::PartStaged);
-        Ok(Some(part))
+    fn date(&self) -> Option<DateOf> {
+        self.partitioning.map(|of| of.by)
     }
 }
 
+/// The earlier of two times, where either is known.
+fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod partitions;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -27,6 +27,10 @@ impl Zone {
         self.0.name()
     }
 
+    pub(crate) fn tz(self) -> Tz {
+        self.0
+    }
+
     /// The date of an instant.
     pub fn date(self, instant: DateTime<Utc>) -> NaiveDate {
         instant.with_timezone(&self.0).date_naive()

@@ -13,7 +13,7 @@ use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use rollbook::{
     Compression, Config, CountPolicy, Format, IfRunning, Language, LogFormat, Mode, PageSize,
-    PiiPolicy, Rate, SearchKey, TableFormat, Verify, When,
+    PartitionBy, PiiPolicy, Rate, SearchKey, TableFormat, Verify, When,
 };
 
 use super::site::{API, Site, set, set_some};
@@ -36,6 +36,13 @@ pub(crate) struct Settings {
     #[arg(short, long, value_name = "FORMAT", env = "ROLLBOOK_FORMAT")]
     #[arg(value_parser = choice::<Format>(), hide_possible_values = true)]
     format: Option<Format>,
+    /// Folders by join-date, meeting-date, tenant or none [default: none]
+    ///
+    /// As Hive names them, by days of --timezone. A dataset keeps what it began with; without this
+    /// it goes on so.
+    #[arg(long, value_name = "WHAT", env = "ROLLBOOK_PARTITION_BY")]
+    #[arg(value_parser = choice::<PartitionBy>(), hide_possible_values = true)]
+    partition_by: Option<PartitionBy>,
     /// zstd[:LEVEL], lz4, snappy, gzip or none [default: zstd for parquet]
     #[arg(long, value_name = "HOW", env = "ROLLBOOK_COMPRESSION")]
     compression: Option<Compression>,
@@ -206,6 +213,7 @@ impl Settings {
             meetings,
             out,
             format,
+            partition_by,
             compression,
             compress,
             table,
@@ -248,6 +256,7 @@ impl Settings {
         set_some(&mut config.meetings, meetings);
         set_some(&mut config.out, out);
         set(&mut config.format, format);
+        set_some(&mut config.partition_by, partition_by);
         if let Some(former) = compress {
             config.compress = None;
             config.compression = Some(former).filter(|&former| former != Compression::None);
@@ -315,6 +324,7 @@ macro_rules! choices {
 choices!(
     IfRunning,
     Format,
+    PartitionBy,
     TableFormat,
     Verify,
     CountPolicy,

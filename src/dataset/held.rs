@@ -123,6 +123,7 @@ impl Held {
     ) -> Result<(Recovery, Vec<SetAside>)> {
         let mut dataset = Dataset {
             store: self.store.clone(),
+            partitioning: ledger.last_standing().and_then(|last| last.partitioning),
             ledger,
             run_id: run_id.to_owned(),
             staging: None,
@@ -185,7 +186,8 @@ impl Held {
             vec![delta::FOLDER.into()]
         };
         let moved = self.set_aside(names).await?;
-        DeltaLog::create(&self.store, &ledger).await?;
+        let partitioning = ledger.last_standing().and_then(|last| last.partitioning);
+        DeltaLog::create(&self.store, &ledger, partitioning).await?;
         Ok((true, moved))
     }
 

@@ -2,14 +2,9 @@
 
 use crate::ledger;
 use crate::ledger::checkpoint::{self, CHECKPOINTS};
-use crate::table::MEETINGS;
 
 /// Where all lies that readers are not to look at.
 pub(super) const HOME: &str = "_rollbook";
-
-/// The folders that readers look at: the dataset's own, which has the records, and that of the
-/// meetings.
-pub(crate) const SHOWN: [&str; 2] = ["", MEETINGS];
 
 /// Where the reports lie.
 pub(crate) const RUNS: &str = "_rollbook/runs";

@@ -16,13 +16,17 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// A store that cannot keep it, or a log that is not this ledger's.
+    /// A store that cannot keep it, or a log that is not this ledger's; a table whose records are
+    /// told apart otherwise than those of this run are to be.
     pub(crate) async fn become_table(&mut self, table: TableFormat) -> Result<()> {
         if table == TableFormat::Delta && self.delta.is_none() {
-            self.delta = Some(DeltaLog::create(&self.store, &self.ledger).await?);
-            self.project().await?;
+            let log = DeltaLog::create(&self.store, &self.ledger, self.partitioning).await?;
+            self.delta = Some(log);
         }
-        Ok(())
+        if let Some(log) = &self.delta {
+            log.must_be_partitioned(self.partitioning)?;
+        }
+        self.project().await
     }
 
     /// Opens the log, where there is one, and rolls it forward.

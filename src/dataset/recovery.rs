@@ -18,7 +18,6 @@ use crate::folder;
 use crate::hex::hex;
 use crate::ledger::{Entry, Part};
 use crate::store::Object;
-use crate::table::Table;
 use crate::table::versions::SchemaVersions;
 
 use super::Dataset;
@@ -100,6 +99,7 @@ impl Dataset {
             let visible = super::visible(&self.store).await?;
             self.remove_void(&visible, &restorable).await?;
         }
+        self.remove_emptied(&self.recovery.removed).await?;
         Ok(restorable)
     }
 
@@ -179,6 +179,7 @@ impl Dataset {
                 rewrite: None,
                 asked: None,
                 schema_versions: SchemaVersions::FIRST,
+                partitioning: None,
             };
             if self.ledger.put(&self.store, entry.versioned()).await? {
                 point(Point::Retracted);
@@ -207,8 +208,8 @@ impl Dataset {
                 .map_or(path.as_str(), |(_, name)| name);
             name.strip_prefix("part-")
                 .and_then(|rest| rest.split('-').next())
-                // In a folder of that name that is somebody else's, others may count as well.
-                .filter(|digits| digits.len() == 20 || Table::of(path) == Table::Records)
+                // In a folder of such a name that is somebody else's, others may count as well.
+                .filter(|digits| digits.len() == 20 || !path.contains('/'))
                 .and_then(|sequence| sequence.parse::<u64>().ok())
                 .is_some_and(|sequence| sequence >= next)
         });

@@ -1,14 +1,16 @@
-//! The place of the meetings table's folder, which something else may have.
+//! The places of the folders that parts get, which something else may have.
 //!
 //! Looked at before a commit is made whose parts could not be published there.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use super::Dataset;
 use crate::error::{Error, Result};
 use crate::folder;
-use crate::table::{MEETINGS, Table};
+use crate::ledger::Part;
+use crate::table::MEETINGS;
 
 impl Dataset {
     /// Makes sure that parts of the meetings table can have their names here.
@@ -17,46 +19,61 @@ impl Dataset {
     ///
     /// Something that is no folder has the name of theirs.
     pub(crate) async fn room_for_meetings(&self) -> Result<()> {
+        self.room_for([MEETINGS.to_owned()].into()).await
+    }
+
+    /// The same for parts in these folders.
+    pub(super) async fn room_for(&self, mut folders: BTreeSet<String>) -> Result<()> {
+        folders.remove("");
         // In a bucket there are no folders, and none that something could stand in the way of.
-        if self.store.is_remote() {
+        if self.store.is_remote() || folders.is_empty() {
             return Ok(());
         }
         let root = self.store.local("");
         let place = root.clone();
-        let is_taken = folder::blocking("read", &root, move || Ok(is_taken(&place))).await?;
-        if !is_taken {
+        let taken = folder::blocking("read", &root, move || {
+            let mut folders = folders.into_iter();
+            Ok(folders.find(|folder| is_taken(&place, folder)))
+        });
+        let Some(taken) = taken.await? else {
             return Ok(());
-        }
-        let way_out = if self.had_meetings() {
+        };
+        let had_any = self.folders().contains(taken.as_str());
+        let way_out = if had_any {
             "move it away (`rollbook verify --repair` sets it aside)"
-        } else {
+        } else if taken == MEETINGS {
             "move it away, export without the table, or choose another destination"
+        } else {
+            "move it away, or choose another destination"
+        };
+        let whose = if taken == MEETINGS {
+            "the meetings table's"
+        } else {
+            "that of a partition"
         };
         Err(Error::Dataset {
-            path: root.join(MEETINGS).display().to_string(),
-            reason: format!(
-                "is no folder, and the meetings table's must have this name; {way_out}"
-            ),
+            path: root.join(&taken).display().to_string(),
+            reason: format!("is no folder, and {whose} must have this name; {way_out}"),
         })
     }
 
-    /// The same, where the dataset has the table or had it.
+    /// The same, where the dataset has such parts or had them.
     pub(super) async fn room_for_tables(&self) -> Result<()> {
-        if self.had_meetings() {
-            self.room_for_meetings().await?;
-        }
-        Ok(())
+        let folders = self.folders().into_iter().map(str::to_owned).collect();
+        self.room_for(folders).await
     }
 
-    fn had_meetings(&self) -> bool {
-        let mut entries = self.ledger.entries().iter();
-        entries.any(|entry| entry.parts_of(Table::Meetings).next().is_some())
+    /// The folders of its parts, those of former ones as well.
+    fn folders(&self) -> BTreeSet<&str> {
+        let entries = self.ledger.entries().iter();
+        let parts = entries.flat_map(|entry| &entry.parts);
+        parts.map(Part::folder).collect()
     }
 }
 
-/// Whether something that is no folder has the name of the meetings table's. A link that leads
-/// nowhere is something, too.
-pub(crate) fn is_taken(root: &Path) -> bool {
-    let place = root.join(MEETINGS);
+/// Whether something that is no folder has the name of one. A link that leads nowhere is something,
+/// too.
+fn is_taken(root: &Path, folder: &str) -> bool {
+    let place = root.join(folder);
     fs::symlink_metadata(&place).is_ok() && !place.is_dir()
 }

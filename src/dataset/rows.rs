@@ -4,7 +4,7 @@
 //! committed with and read from the same open file: what is damaged is never blessed by being
 //! written again. Of a bucket it is brought here twice, first for what its end tells.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::Seek;
 use std::path::Path;
@@ -19,6 +19,7 @@ use crate::config::Format;
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::{Entry, Part};
+use crate::partition::{Partition, Partitioning};
 use crate::reader::PartReader;
 use crate::record::{Column, Language, Provenance};
 use crate::store::Store;
@@ -56,6 +57,7 @@ pub(super) struct Rows {
     store: Store,
     /// Waits for the store where blocking is allowed.
     runtime: Handle,
+    partitioning: Option<Partitioning>,
 }
 
 impl Dataset {
@@ -79,6 +81,7 @@ impl Dataset {
             sources,
             store: self.store.clone(),
             runtime: Handle::current(),
+            partitioning: self.partitioning,
         };
         let is_readable_without = self.has_parts_beside(entries);
         let staging = self.staging().to_owned();
@@ -187,39 +190,68 @@ impl Rows {
             part_rows: u64::MAX,
             part_bytes: u64::MAX,
         };
-        let mut writer = BatchWriter::new(options, staging.to_owned()).in_series(form.series);
-        let mut described = Vec::new();
-        for source in &self.sources {
-            let part = &source.part;
-            let mut file = self.open(source)?;
-            let path = self.store.local(&source.place);
-            if fingerprint(&mut file, &path)? != (part.bytes, part.sha256.clone()) {
-                return Err(damaged(
-                    &self.store,
-                    &source.place,
-                    "is not what was committed",
-                ));
-            }
-            file.rewind().map_err(Error::file("read", &path))?;
-            for batch in PartReader::new(file, &part.path, part.table())? {
-                let batch = source.staying(batch?)?;
-                match part.table() {
-                    Table::Records => writer.whole(&[batch])?,
-                    Table::Meetings => described.push(batch),
+        let mut writer = BatchWriter::new(options, staging.to_owned())
+            .in_series(form.series)
+            .partitioned(self.partitioning);
+        let mut staged = Vec::new();
+        for (partition, sources) in self.by_partition() {
+            for source in sources {
+                for batch in self.rows(source)? {
+                    // Where a row lies was decided when it was first written.
+                    writer.within(partition, source.staying(batch?)?)?;
                 }
             }
+            // One after the other: of however many partitions, one encoder is at work.
+            staged.extend(writer.finish()?);
         }
-        if writer.rows() == 0 && !is_readable_without {
+        if staged.is_empty() && !is_readable_without {
             writer.empty_part()?;
+            staged = writer.finish()?;
         }
-        let mut staged: Vec<_> = writer.finish()?.into_iter().collect();
-        let mut parts = self.sources.iter().map(|source| &source.part);
-        if parts.any(|part| part.table() == Table::Meetings) {
+        let mut described = Vec::new();
+        for source in self.of(Table::Meetings) {
+            for batch in self.rows(source)? {
+                described.push(source.staying(batch?)?);
+            }
+        }
+        if self.of(Table::Meetings).next().is_some() {
             let rows = concat_batches(&Table::Meetings.schema(), &described)
                 .map_err(|fault| unwritten("the meetings table", &fault))?;
-            staged.extend(writer.meetings(&rows)?);
+            staged.push(writer.meetings(&rows)?);
         }
         Ok(staged)
+    }
+
+    fn of(&self, table: Table) -> impl Iterator<Item = &Source> {
+        let sources = self.sources.iter();
+        sources.filter(move |source| source.part.table() == table)
+    }
+
+    /// The parts of records by the partitions that they lie in, each in the order of the commits.
+    fn by_partition(&self) -> BTreeMap<Option<Partition>, Vec<&Source>> {
+        let mut sources: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for source in self.of(Table::Records) {
+            let folder = source.part.folder();
+            let partition = self.partitioning.and_then(|of| of.partition(folder));
+            sources.entry(partition).or_default().push(source);
+        }
+        sources
+    }
+
+    /// The rows of a part, if it is what was committed.
+    fn rows(&self, source: &Source) -> Result<PartReader> {
+        let part = &source.part;
+        let mut file = self.open(source)?;
+        let path = self.store.local(&source.place);
+        if fingerprint(&mut file, &path)? != (part.bytes, part.sha256.clone()) {
+            return Err(damaged(
+                &self.store,
+                &source.place,
+                "is not what was committed",
+            ));
+        }
+        file.rewind().map_err(Error::file("read", &path))?;
+        PartReader::new(file, &part.path, part.table())
     }
 
     /// Where the rows come from, and how the parts of records are compressed; nothing where there

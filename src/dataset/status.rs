@@ -2,7 +2,7 @@
 //!
 //! Only looks: nothing is locked for longer than a glance, nothing is repaired.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -16,9 +16,10 @@ use crate::run_id::began;
 use crate::store::Store;
 use crate::table::Table;
 
-use super::layout::{HOME, REPLACED, RUNS, SHOWN, report_path, run_of};
+use super::layout::{HOME, REPLACED, RUNS, report_path, run_of};
 use super::left::{self, Left, Times};
 use super::pulse;
+use super::shown::visible;
 use super::staging;
 
 /// Version of the status' form.
@@ -129,10 +130,7 @@ pub async fn status(dest: impl Into<Place>) -> Result<Status> {
     let store = Store::open_at(&place).await?;
     let dest = &place.dest;
     // Before the ledger: what a live run commits in between is then not taken for lost.
-    let mut visible = HashMap::new();
-    for folder in SHOWN {
-        visible.extend(store.sizes(folder).await?);
-    }
+    let visible = visible(&store).await?;
     must_be_dataset(&store, dest).await?;
     let ledger = Ledger::read(&store).await?;
     let unfinished = unfinished(&store).await?;
@@ -187,7 +185,7 @@ pub async fn status(dest: impl Into<Place>) -> Result<Status> {
                 *status.described.get_or_insert(0) += part.rows;
             }
             let found = match visible.get(&part.path) {
-                Some(&bytes) => Some(bytes),
+                Some(found) => Some(found.bytes),
                 None => store.size(&part.path).await?,
             };
             let reason = match found {

@@ -57,7 +57,7 @@ fn stage(
             writer.whole(&[page(name, 0, rows)]).unwrap();
         }
     }
-    let mut parts = Vec::from_iter(writer.finish().unwrap());
+    let mut parts = writer.finish().unwrap();
     parts.extend(slices);
     for (number, part) in parts.iter_mut().enumerate() {
         let path = folder.join(format!("{before}-{number}.ndjson"));
@@ -131,7 +131,7 @@ fn stage_described(
     let mut writer =
         BatchWriter::new(options, dataset.staging().to_owned()).in_series(100 + series);
     let rows = crate::writer::tests::meetings(described);
-    parts.extend(writer.meetings(&rows).unwrap());
+    parts.push(writer.meetings(&rows).unwrap());
     (parts, batch)
 }
 
@@ -770,6 +770,7 @@ async fn ten_thousand_entries_are_read_and_told() {
             rewrite: None,
             asked: None,
             schema_versions: SchemaVersions::FIRST,
+            partitioning: None,
         };
         let text = serde_json::to_vec(&entry).unwrap();
         fs::write(folder.join(ledger::entry_path(sequence)), text).unwrap();
@@ -806,6 +807,8 @@ fn report(run_id: &str) -> Report {
         records: 3,
         parts: 1,
         bytes: 1,
+        partitioning: None,
+        partitions: 0,
         requests: Requests::default(),
         quota: Quota {
             asked: rate,

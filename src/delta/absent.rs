@@ -7,6 +7,7 @@
 
 use crate::error::{Error, Result};
 use crate::ledger::{Entry, Ledger};
+use crate::partition::Partitioning;
 use crate::store::Store;
 
 use super::{Contents, FOLDER, must_be_known};
@@ -29,7 +30,11 @@ impl DeltaLog {
     /// # Errors
     ///
     /// Always; the settings say no before.
-    pub(crate) async fn create(store: &Store, _ledger: &Ledger) -> Result<Self> {
+    pub(crate) async fn create(
+        store: &Store,
+        _ledger: &Ledger,
+        _partitioning: Option<Partitioning>,
+    ) -> Result<Self> {
         Err(Error::Dataset {
             path: store.shown(FOLDER),
             reason: "this rollbook was built without Delta Lake".to_owned(),
@@ -41,6 +46,10 @@ impl DeltaLog {
     }
 
     pub(crate) fn version(&self) -> u64 {
+        match *self {}
+    }
+
+    pub(crate) fn must_be_partitioned(&self, _partitioning: Option<Partitioning>) -> Result<()> {
         match *self {}
     }
 

@@ -13,6 +13,7 @@ use delta_kernel::schema::{DataType, SchemaRef, StructField, StructType};
 use delta_kernel::{Engine, FilteredEngineData, KernelError, KernelResult, SnapshotRef};
 use serde_json::{Value, json};
 
+use crate::partition::DateOf;
 use crate::table::{Table, TableColumn};
 
 use super::change::Live;
@@ -36,14 +37,15 @@ pub(super) struct Removed {
     pub(super) bytes: u64,
 }
 
-/// The schema of the records, each column with its meaning.
-pub(super) fn schema() -> KernelResult<SchemaRef> {
+/// The schema of the records, each column with its meaning; that of their partitions is the last.
+pub(super) fn schema(partitions: Option<DateOf>) -> KernelResult<SchemaRef> {
     let fields = Table::Records.columns().into_iter().map(|column| {
         let kind = kind(&column)?;
         let field = StructField::new(column.name, kind, column.is_nullable);
         Ok(field.with_metadata([("comment", column.meaning)]))
     });
-    let fields = fields.collect::<KernelResult<Vec<_>>>()?;
+    let mut fields = fields.collect::<KernelResult<Vec<_>>>()?;
+    fields.extend(partitions.map(scheme::field));
     Ok(Arc::new(StructType::try_new(fields)?))
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use delta_kernel::committer::FileSystemCommitter;
 use delta_kernel::schema::StructField;
 use delta_kernel::transaction::create_table::create_table;
+use delta_kernel::transaction::data_layout::DataLayout;
 use delta_kernel::transaction::{CommitResult, TransactionBuilder, UpdateTableOperation};
 use delta_kernel::{Engine, KernelError, KernelResult, Snapshot, SnapshotRef};
 use delta_kernel_default_engine::DefaultEngineBuilder;
@@ -19,6 +20,7 @@ use delta_kernel_default_engine::executor::tokio::{
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::crash::{Point, point};
+use crate::partition::DateOf;
 use crate::store::Store;
 
 use super::actions::{Added, Removed, added, live, removed, schema};
@@ -120,27 +122,40 @@ impl Kernel {
 
     /// The columns of this rollbook that a version has not got yet; nothing where it has others.
     pub(super) fn lacking(snapshot: &SnapshotRef) -> KernelResult<Option<Vec<StructField>>> {
-        let (ours, theirs) = (schema()?, snapshot.schema());
+        let (ours, theirs) = (schema(None)?, snapshot.schema());
         let mut lacking = ours.fields().cloned();
         let is_same = |ours: &StructField, theirs: &StructField| {
             ours.name() == theirs.name()
                 && ours.data_type() == theirs.data_type()
                 && ours.is_nullable() == theirs.is_nullable()
         };
-        let mut known = theirs.fields();
+        let partitions = Self::partition_columns(snapshot);
+        // Wherever it is among the others.
+        let mut known = theirs
+            .fields()
+            .filter(|field| !partitions.contains(field.name()));
         let is_known =
             known.all(|theirs| lacking.next().is_some_and(|ours| is_same(&ours, theirs)));
         Ok(is_known.then(|| lacking.collect()))
+    }
+
+    /// The columns whose values are in the files' paths.
+    pub(super) fn partition_columns(snapshot: &SnapshotRef) -> &[String] {
+        snapshot.table_configuration().logical_partition_columns()
     }
 
     /// Makes the table with these files, which are those of the entries up to the number. Where
     /// somebody else was quicker, theirs is opened.
     pub(super) fn create(
         &self,
+        partitions: Option<DateOf>,
         files: &[Added],
         last: Option<(&str, u64)>,
     ) -> KernelResult<SnapshotRef> {
-        let mut builder = create_table(self.url, schema()?, ENGINE, true);
+        let mut builder = create_table(self.url, schema(partitions)?, ENGINE, true);
+        if let Some(date) = partitions {
+            builder = builder.with_data_layout(DataLayout::partitioned([date.column()]));
+        }
         if let Some((app, sequence)) = last {
             builder = builder.with_transaction_id(app, number(sequence)?);
         }

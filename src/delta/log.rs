@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::hex::hex;
 use crate::ledger::{self, Entry, Ledger, Part};
+use crate::partition::Partitioning;
 use crate::store::Store;
 use crate::table::Table;
 
@@ -63,7 +64,11 @@ impl DeltaLog {
     /// # Errors
     ///
     /// Those of [`DeltaLog::open`].
-    pub(crate) async fn create(store: &Store, ledger: &Ledger) -> Result<Self> {
+    pub(crate) async fn create(
+        store: &Store,
+        ledger: &Ledger,
+        partitioning: Option<Partitioning>,
+    ) -> Result<Self> {
         if let Some(log) = Self::open(store, ledger).await? {
             return Ok(log);
         }
@@ -73,8 +78,9 @@ impl DeltaLog {
         let entries = ledger.entries().len() as u64;
         // What others put since, they or the next run bring in.
         let last = identity(store).await?.filter(|_| entries > 0);
+        let by = partitioning.map(|of| of.by);
         let create = move |kernel: &Kernel, _| {
-            kernel.create(&files, last.as_deref().map(|app| (app, entries)))
+            kernel.create(by, &files, last.as_deref().map(|app| (app, entries)))
         };
         let snapshot = calls.ask(create).await?;
         Self::of(calls, snapshot, ledger).await
@@ -126,6 +132,35 @@ impl DeltaLog {
     /// The newest version that was seen.
     pub(crate) fn version(&self) -> u64 {
         self.snapshot.version()
+    }
+
+    /// Makes sure that the table's records are told apart so, which it keeps for ever.
+    ///
+    /// # Errors
+    ///
+    /// They are told apart otherwise: [`Error::Dataset`].
+    pub(crate) fn must_be_partitioned(&self, partitioning: Option<Partitioning>) -> Result<()> {
+        let columns = Kernel::partition_columns(&self.snapshot);
+        if columns
+            .iter()
+            .eq(partitioning.iter().map(|of| of.by.column()))
+        {
+            return Ok(());
+        }
+        let is = match columns {
+            [] => "is not partitioned".to_owned(),
+            columns => format!("is partitioned by {}", columns.join(", ")),
+        };
+        let not = partitioning.map_or_else(
+            || "the dataset is not".to_owned(),
+            |of| format!("the dataset is to be by {}", of.by.column()),
+        );
+        Err(Error::Dataset {
+            path: self.calls.store.shown(FOLDER),
+            reason: format!(
+                "{is}, and {not}; give --partition-by as the table is, or start a new dataset"
+            ),
+        })
     }
 
     /// What that version holds.

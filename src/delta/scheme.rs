@@ -1,19 +1,21 @@
-//! The columns that are in the parts' paths instead of their files, as `name=value/`: none so far.
+//! The column that is in the parts' paths instead of their files, as `name=value/`: the date that
+//! tells partitions apart.
 
 use std::collections::BTreeMap;
 
-/// Their names.
-pub(super) const COLUMNS: [&str; 0] = [];
+use delta_kernel::schema::{DataType, StructField};
 
-/// How a path spells that there is no value.
-const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
+use crate::partition::{DateOf, partition_of_part};
+
+/// The column of dates that tell the records apart; null where a record or its meeting has none.
+pub(super) fn field(by: DateOf) -> StructField {
+    let field = StructField::nullable(by.column(), DataType::DATE);
+    field.with_metadata([("comment", by.meaning())])
+}
 
 /// The values in a part's path, by column, as Delta writes them.
-pub(super) fn values(path: &str) -> BTreeMap<&'static str, Option<&str>> {
-    let value = |column: &&'static str| {
-        let mut folders = path.split('/');
-        let value = folders.find_map(|folder| folder.strip_prefix(*column)?.strip_prefix('='));
-        (*column, value.filter(|value| *value != NO_VALUE))
-    };
-    COLUMNS.iter().map(value).collect()
+pub(super) fn values(path: &str) -> BTreeMap<&'static str, Option<String>> {
+    let value = partition_of_part(path);
+    let value = value.map(|(column, date)| (column, date.map(|date| date.to_string())));
+    value.into_iter().collect()
 }

@@ -1,6 +1,6 @@
 //! What a run has done so far, kept until it becomes the report.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,9 +12,11 @@ use super::discovery::Discovered;
 use super::sink::Batch;
 use crate::client::Client;
 use crate::config::Config;
+use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::ledger::CommittedMeeting;
 use crate::pager::{Absent, Whole, minimum_requests};
+use crate::partition::Partition;
 use crate::report::{
     MeetingCounts, MeetingReport, MeetingStatus, Outcome, Quota, REPORT_VERSION, Report, Requests,
 };
@@ -34,6 +36,8 @@ pub(super) struct Account {
     burst: u32,
     page_size: u64,
     overtaken: u64,
+    /// Those that records were written to.
+    partitions: BTreeSet<Partition>,
     /// How far the time that the run was given is ahead of our clock.
     ahead: TimeDelta,
 }
@@ -75,6 +79,8 @@ impl Account {
             records: 0,
             parts: 0,
             bytes: 0,
+            partitioning: None,
+            partitions: 0,
             requests: Requests::default(),
             quota: Quota {
                 asked: config.rate,
@@ -97,6 +103,7 @@ impl Account {
             burst: config.burst.get(),
             page_size: config.page_size.get().into(),
             overtaken: 0,
+            partitions: BTreeSet::new(),
             ahead,
         }
     }
@@ -154,7 +161,9 @@ impl Account {
         for part in &batch.parts {
             self.report.parts += 1;
             self.report.bytes += part.bytes;
+            self.partitions.extend(part.partition);
         }
+        self.report.partitions = self.partitions.len() as u64;
         self.piped(batch);
     }
 
@@ -231,9 +240,11 @@ impl Account {
         self.settled.insert(meeting.conf_uuid.clone(), meeting);
     }
 
-    /// Other runs are at work on the dataset.
-    pub(super) fn beside(&mut self, runs: &[String]) {
-        self.report.beside = runs.to_vec();
+    /// What there is to say of the destination.
+    pub(super) fn writes_to(&mut self, destination: &Destination) {
+        self.report.beside = destination.beside().to_vec();
+        let dataset = destination.dataset();
+        self.report.partitioning = dataset.and_then(Dataset::partitioning);
     }
 
     /// The report of a run that did not begin, since these are at work on the dataset; or that
@@ -244,7 +255,7 @@ impl Account {
         runs: &[String],
         is_stopped: bool,
     ) -> Report {
-        self.beside(runs);
+        self.report.beside = runs.to_vec();
         self.report.outcome = Outcome::Skipped;
         if is_stopped {
             self.already(meetings);

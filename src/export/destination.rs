@@ -124,6 +124,9 @@ pub(super) async fn open(
         }
     };
     dataset.ask(asked)?;
+    if let Some(by) = config.partition_by {
+        dataset.partition(by, config.timezone)?;
+    }
     dataset.become_table(config.table).await?;
     if config.with_meetings {
         dataset.room_for_meetings().await?;

@@ -140,8 +140,9 @@ impl Line<'_> {
         };
         Ok(match destination {
             Destination::Dataset(dataset) => Sink::dataset(
-                BatchWriter::new(options, dataset.staging().to_owned()).in_series(series),
-                self.config.part_rows,
+                BatchWriter::new(options, dataset.staging().to_owned())
+                    .in_series(series)
+                    .partitioned(dataset.partitioning()),
                 self.config.commit_every,
                 dataset.has_parts(),
                 self.described.clone(),

@@ -46,8 +46,6 @@ pub(super) enum Word {
 /// Encodes meetings and closes batches.
 pub(super) struct Sink {
     writer: Writer,
-    /// A batch is closed at this many records.
-    batch_rows: u64,
     /// A batch is closed this long after its first meeting.
     batch_time: Duration,
     batch: Batch,
@@ -73,7 +71,6 @@ impl Sink {
     /// A sink for a dataset; where it `has_parts` not, the first batch brings one in any case.
     pub(super) fn dataset(
         writer: BatchWriter,
-        batch_rows: u64,
         batch_time: Duration,
         has_parts: bool,
         described: Option<Arc<Described>>,
@@ -81,18 +78,17 @@ impl Sink {
         Self {
             has_parts,
             described,
-            ..Self::new(Writer::Dataset(writer), batch_rows, batch_time)
+            ..Self::new(Writer::Dataset(writer), batch_time)
         }
     }
 
     pub(super) fn pipe(writer: PipeWriter<Box<dyn Write + Send>>) -> Self {
-        Self::new(Writer::Pipe(writer), u64::MAX, FLUSH_EVERY)
+        Self::new(Writer::Pipe(writer), FLUSH_EVERY)
     }
 
-    fn new(writer: Writer, batch_rows: u64, batch_time: Duration) -> Self {
+    fn new(writer: Writer, batch_time: Duration) -> Self {
         Self {
             writer,
-            batch_rows,
             batch_time,
             batch: Batch::default(),
             due: None,
@@ -194,10 +190,9 @@ impl Sink {
         }
         count_anomalies(page, &mut self.pending);
         self.is_open = true;
-        let page = std::slice::from_ref(page);
         match &mut self.writer {
-            Writer::Dataset(writer) => writer.whole(page),
-            Writer::Pipe(pipe) => pipe.whole(page),
+            Writer::Dataset(writer) => writer.page(page),
+            Writer::Pipe(pipe) => pipe.whole(std::slice::from_ref(page)),
         }
     }
 
@@ -209,7 +204,7 @@ impl Sink {
                 Writer::Dataset(writer) => {
                     self.has_parts = true;
                     let mut batch = Batch {
-                        parts: writer.keep_slices()?.into_iter().collect(),
+                        parts: writer.keep_slices()?,
                         meetings: vec![whole],
                         anomalies,
                     };
@@ -221,6 +216,9 @@ impl Sink {
         }
         for (anomaly, records) in anomalies {
             *self.batch.anomalies.entry(anomaly).or_default() += records;
+        }
+        if let Writer::Dataset(writer) = &mut self.writer {
+            writer.end_meeting()?;
         }
         self.is_open = false;
         self.batch.meetings.push(whole);
@@ -240,7 +238,7 @@ impl Sink {
 
     fn is_full(&self) -> bool {
         match &self.writer {
-            Writer::Dataset(writer) => writer.is_full() || writer.rows() >= self.batch_rows,
+            Writer::Dataset(writer) => writer.is_full(),
             Writer::Pipe(_) => false,
         }
     }
@@ -279,7 +277,7 @@ fn describe(
     if let Some(described) = described {
         let meetings = batch.meetings.iter().map(|whole| &whole.meeting);
         let rows = described.rows(meetings)?;
-        batch.parts.extend(writer.meetings(&rows)?);
+        batch.parts.push(writer.meetings(&rows)?);
     }
     Ok(())
 }

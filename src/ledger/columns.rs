@@ -155,6 +155,7 @@ fn head(entry: &Entry) -> Option<String> {
         rewrite: entry.rewrite.clone(),
         asked: entry.asked.clone(),
         schema_versions: entry.schema_versions,
+        partitioning: entry.partitioning,
     };
     serde_json::to_string(&head).ok()
 }

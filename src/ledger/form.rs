@@ -6,12 +6,15 @@
 
 use super::{Entry, LEDGER_VERSION, Part, RECORDS_ALONE, Rewrite, WITH_MEETINGS, part_path_in};
 use crate::report::MeetingStatus;
-use crate::table::Table;
+use crate::table::{MEETINGS, Table};
 
 impl Entry {
     /// The oldest version that has a place for what this entry says.
     pub(crate) fn oldest_version(&self) -> u32 {
-        if self.rewrite.is_some() || !self.schema_versions.are_first() {
+        if self.rewrite.is_some()
+            || self.partitioning.is_some()
+            || !self.schema_versions.are_first()
+        {
             LEDGER_VERSION
         } else if self.parts_of(Table::Meetings).next().is_some() {
             WITH_MEETINGS
@@ -92,7 +95,8 @@ impl Entry {
             .and_then(|rest| rest.strip_prefix(self.run_id.as_str()))
             .and_then(|rest| rest.strip_prefix('/'));
         is_plain(extension)
-            && part.path == part_path_in(part.table(), self.sequence, number, extension)
+            && self.has_folder(part)
+            && part.path == part_path_in(part.folder(), self.sequence, number, extension)
             && is_plain(&self.run_id)
             && staged.is_some_and(is_plain)
             && part.sha256.len() == 64
@@ -100,6 +104,16 @@ impl Entry {
                 .sha256
                 .bytes()
                 .all(|digit| b"0123456789abcdef".contains(&digit))
+    }
+
+    /// Whether a part lies where those of its table do.
+    fn has_folder(&self, part: &Part) -> bool {
+        let folder = part.folder();
+        match (part.table(), self.partitioning) {
+            (Table::Meetings, _) => folder == MEETINGS,
+            (Table::Records, None) => folder.is_empty(),
+            (Table::Records, Some(of)) => of.partition(folder).is_some(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use proptest::sample::{Index, select, subsequence};
 
 use super::tests::{entry, meeting, parse};
 use super::*;
+use crate::table::MEETINGS;
 
 const NAMES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
 
@@ -35,7 +36,7 @@ pub(super) fn committed_as(sequence: u64) -> impl Strategy<Value = Entry> {
                 .collect();
             let rows = meetings.iter().map(|meeting| meeting.rows);
             let described = is_described.then(|| Part {
-                path: part_path_in(Table::Meetings, sequence, 0, "parquet"),
+                path: part_path_in(MEETINGS, sequence, 0, "parquet"),
                 rows: meetings.len() as u64,
                 ..model.parts[0].clone()
             });
@@ -51,6 +52,7 @@ pub(super) fn committed_as(sequence: u64) -> impl Strategy<Value = Entry> {
                 meetings,
                 retracts: (1..sequence).take(retracts).collect(),
                 asked: is_asked.then(|| Asked::new(Language::ZhCn, Some("key"))),
+                partitioning: None,
                 ..model
             }
             .versioned()

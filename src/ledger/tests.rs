@@ -1,4 +1,7 @@
 use super::*;
+use crate::config::PartitionBy;
+use crate::table::MEETINGS;
+use crate::zone::Zone;
 
 fn uuid(text: &str) -> ConfUuid {
     text.parse().unwrap()
@@ -38,6 +41,7 @@ pub(crate) fn entry(sequence: u64, meetings: &[&str]) -> Entry {
         rewrite: None,
         asked: None,
         schema_versions: SchemaVersions::FIRST,
+        partitioning: None,
     }
 }
 
@@ -403,7 +407,7 @@ fn an_entry_may_purge_alone_what_void_entries_held_and_nothing_else() {
 fn with_meetings(sequence: u64, meetings: &[&str]) -> Entry {
     let mut entry = entry(sequence, meetings);
     let part = Part {
-        path: part_path_in(Table::Meetings, sequence, 0, "parquet"),
+        path: part_path_in(MEETINGS, sequence, 0, "parquet"),
         rows: meetings.len() as u64,
         staged: "_rollbook/staging/run/00000001.parquet".to_owned(),
         ..entry.parts[0].clone()
@@ -436,7 +440,7 @@ fn an_entry_with_the_meetings_table_is_of_the_second_version_and_describes_what_
             "not in the order of their names",
         ),
         (
-            |entry| entry.parts[0].path = part_path_in(Table::Meetings, 2, 1, "parquet"),
+            |entry| entry.parts[0].path = part_path_in(MEETINGS, 2, 1, "parquet"),
             "its part 0 is not named",
         ),
         (
@@ -518,4 +522,65 @@ async fn other_files_beside_the_entries_are_left_alone() {
             .unwrap();
     }
     assert!(Ledger::read(&store).await.unwrap().entries().is_empty());
+}
+
+fn partitioned(sequence: u64, folder: &str) -> Entry {
+    let mut entry = entry(sequence, &["m1"]);
+    entry.partitioning = Partitioning::new(PartitionBy::JoinDate, Zone::UTC);
+    for (number, part) in entry.parts.iter_mut().enumerate() {
+        part.path = part_path_in(folder, sequence, number, "parquet");
+    }
+    entry.versioned()
+}
+
+#[test]
+fn an_entry_names_no_folder_but_those_of_its_partitions() {
+    for folder in [
+        "join_date=2026-11-01",
+        "join_date=__HIVE_DEFAULT_PARTITION__",
+    ] {
+        let sound = partitioned(1, folder);
+        assert_eq!((sound.version, sound.fault()), (LEDGER_VERSION, None));
+        let bytes = sound.to_bytes().unwrap();
+        assert_eq!(Entry::parse(&entry_path(1), &bytes).unwrap(), sound);
+    }
+    for folder in [
+        "",
+        "join_date=2026-11-1",
+        "meeting_date=2026-11-01",
+        "join_date=..",
+        "../join_date=2026-11-01",
+        "x/join_date=2026-11-01",
+        "join_date=2026-11-01/x",
+        "_rollbook",
+    ] {
+        assert!(partitioned(1, folder).fault().is_some(), "{folder}");
+    }
+    // One that knows no partitions must not believe it.
+    let mut old = partitioned(1, "join_date=2026-11-01");
+    old.version = RECORDS_ALONE;
+    assert!(old.fault().is_some());
+    // Without them nothing is said of them.
+    let plain = entry(1, &["m1"]).to_bytes().unwrap();
+    assert!(!String::from_utf8_lossy(&plain).contains("partition"));
+}
+
+#[test]
+fn a_ledger_is_partitioned_in_one_way() {
+    let seen = Seen::unlisted(&Bytes::new());
+    let mut ledger = Ledger::default();
+    ledger
+        .apply(partitioned(1, "join_date=2026-11-01"), seen)
+        .unwrap();
+    let error = ledger.apply(entry(2, &["m2"]), seen).unwrap_err();
+    assert!(
+        error.to_string().contains("partitioned otherwise"),
+        "{error}"
+    );
+    // Where nothing stands any more, another way may begin.
+    let mut retraction = entry(2, &[]);
+    retraction.parts = vec![];
+    retraction.retracts = vec![1];
+    ledger.apply(retraction, seen).unwrap();
+    ledger.apply(entry(3, &["m2"]), seen).unwrap();
 }

@@ -26,6 +26,7 @@ pub(super) fn log(report: &Report) {
         unfinished = report.meetings.unfinished,
         records = report.records,
         parts = report.parts,
+        partitions = report.partitioning.map(|_| report.partitions),
         bytes = report.bytes,
         requests = report.requests.sent,
         spooled = report.requests.spooled,
@@ -157,7 +158,14 @@ fn figures(report: &Report) -> Table {
     ]);
     if !is_piped(report) {
         let size = HumanBytes(report.bytes);
-        let parts = format!("{size} of {}", report.format);
+        let mut parts = format!("{size} of {}", report.format);
+        if let Some(of) = report.partitioning {
+            let partitions = match report.partitions {
+                1 => "1 partition".to_owned(),
+                more => format!("{} partitions", HumanCount(more)),
+            };
+            parts = format!("{parts}, in {partitions} by {}", of.by.setting());
+        }
         table.row(["parts".to_owned(), count(report.parts), parts]);
     }
     table
@@ -394,6 +402,8 @@ mod tests {
             records: 45_123,
             parts: 3,
             bytes: 1_234_567,
+            partitioning: None,
+            partitions: 0,
             requests: Requests {
                 sent: 312,
                 minimum: 312,

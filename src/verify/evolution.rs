@@ -83,6 +83,7 @@ async fn extend(
         path,
         table: Table::Records,
         schema_version: committed,
+        partition: None,
         rows: 5,
         bytes,
         sha256,

@@ -12,12 +12,13 @@ use serde::Serialize;
 
 use crate::compression::Compression;
 use crate::config::Format;
-use crate::dataset::{REPLACED, RUNS, SET_ASIDE, SHOWN, STAGING, is_ours, is_taken};
+use crate::dataset::{REPLACED, RUNS, SET_ASIDE, STAGING, is_ours, visible};
 use crate::delta;
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::checkpoint::CHECKPOINTS;
 use crate::ledger::{self, Ledger, Part};
+use crate::partition;
 use crate::store::Store;
 use crate::table::{MEETINGS, Table};
 use crate::writer::extension;
@@ -48,10 +49,10 @@ pub struct Note {
 /// The names in a dataset's folders.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// In the dataset's own folder, and in that of the meetings table.
+    /// In the dataset's own folder, in that of the meetings table, and in those of partitions.
     shown: Vec<OsString>,
-    /// Something else than a folder has its name.
-    is_folder_taken: bool,
+    /// Of those in the dataset's own folder, the folders.
+    folders: HashSet<OsString>,
     /// In `_rollbook` and its folders, those that are not rollbook's.
     inside: Vec<String>,
     set_aside: usize,
@@ -80,10 +81,9 @@ impl Names {
     /// A bucket has objects alone; what is in folders of others is theirs.
     async fn of_bucket(store: &Store) -> Result<Self> {
         let mut names = Self::default();
-        for folder in SHOWN {
-            let found = store.list(folder).await?.into_iter();
-            names.shown.extend(found.map(|object| object.path.into()));
-        }
+        let visible = visible(store).await?.into_keys();
+        names.shown = visible.map(OsString::from).collect();
+        names.shown.sort_unstable();
         for folder in FOLDERS {
             let objects = store.list(folder).await?.into_iter();
             let objects = objects.map(|object| (object.path, false));
@@ -100,12 +100,19 @@ impl Names {
 
     fn read(root: &Path) -> Result<Self> {
         let mut names = Self::default();
-        for folder in SHOWN {
-            let found = list(root, folder)?.into_iter();
-            let place = |(name, _)| Path::new(folder).join(name).into_os_string();
-            names.shown.extend(found.map(place));
+        for (name, _) in list(root, "")? {
+            // Links to folders count as such, as they do for readers.
+            let is_seen = name.to_str().is_some_and(is_of_parts);
+            if root.join(&name).is_dir() {
+                names.folders.insert(name.clone());
+                if is_seen {
+                    let found = list(root, Path::new(&name))?.into_iter();
+                    let place = |(file, _)| Path::new(&name).join(file).into_os_string();
+                    names.shown.extend(found.map(place));
+                }
+            }
+            names.shown.push(name);
         }
-        names.is_folder_taken = is_taken(root);
         for folder in FOLDERS {
             for (name, is_folder) in list(root, folder)? {
                 let path = format!("{folder}/{}", name.to_string_lossy());
@@ -136,6 +143,13 @@ impl Names {
         let endings = endings(ledger);
         let mut entries = ledger.entries().iter();
         let has_meetings = entries.any(|entry| entry.parts_of(Table::Meetings).next().is_some());
+        let mut entries = ledger.entries().iter();
+        let is_partitioned = entries.any(|entry| entry.partitioning.is_some());
+        // Where no part ever lay in such a folder, one of that name is somebody else's.
+        let has_parts = |folder: &str| match folder {
+            MEETINGS => has_meetings,
+            folder => is_partitioned && partition::is_folder(folder),
+        };
         let mut strangers = Strangers {
             unreferenced: vec![],
             findings: vec![],
@@ -144,14 +158,13 @@ impl Names {
         for name in self.shown {
             let path = name.to_string_lossy().into_owned();
             let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
-            let is_folder = has_meetings && path == MEETINGS;
-            // Without the table, a folder of its name is somebody else's.
-            let is_beyond = folder == MEETINGS && !has_meetings;
+            let is_folder = has_parts(&path);
+            let is_beyond = !folder.is_empty() && !has_parts(folder);
             if standing.contains(&name)
                 || path == "_rollbook"
                 || path == delta::FOLDER
                 || is_beyond
-                || is_folder && !self.is_folder_taken
+                || is_folder && self.folders.contains(&name)
             {
                 continue;
             }
@@ -211,8 +224,13 @@ fn endings(ledger: &Ledger) -> HashSet<String> {
     known
 }
 
+/// Whether parts may lie in a folder of this name.
+fn is_of_parts(name: &str) -> bool {
+    name == MEETINGS || partition::is_folder(name)
+}
+
 /// The names in a folder, and which of them are folders.
-fn list(root: &Path, folder: &str) -> Result<Vec<(OsString, bool)>> {
+fn list(root: &Path, folder: impl AsRef<Path>) -> Result<Vec<(OsString, bool)>> {
     let path = root.join(folder);
     let listing = match fs::read_dir(&path) {
         Ok(listing) => listing,

@@ -15,6 +15,7 @@ use crate::dataset::Dataset;
 use crate::ledger::tests::meeting;
 use crate::ledger::{CommittedMeeting, entry_path, part_path, part_path_in};
 use crate::store::{Fault, Faulty, Operation};
+use crate::table::MEETINGS;
 use crate::uuid::ConfUuid;
 use crate::writer::BatchWriter;
 use crate::writer::tests::{options, page};
@@ -39,7 +40,7 @@ pub(super) async fn dataset(kind: (Format, Compression)) -> (TempDir, String) {
     writer
         .whole(&[page("m2", 0, 500), page("m2", 500, 3)])
         .unwrap();
-    let mut parts = Vec::from_iter(writer.finish().unwrap());
+    let mut parts = writer.finish().unwrap();
     for page in [page("large", 0, 700), page("large", 700, 300)] {
         writer.slice(&page).unwrap();
         parts.extend(writer.keep_slices().unwrap());
@@ -78,7 +79,7 @@ async fn rows_of_other_meetings_than_the_commit_has_are_found_in_every_format() 
         let options = options(kind.0, kind.1);
         let mut writer = BatchWriter::new(options, dataset.staging().to_owned());
         let rows = crate::writer::tests::meetings(&["m1", "m1", "stray"]);
-        let parts = Vec::from_iter(writer.meetings(&rows).unwrap());
+        let parts = vec![writer.meetings(&rows).unwrap()];
         let meetings = ["m1", "m2", "m3"].map(|name| meeting(name, 0)).to_vec();
         dataset.commit(parts, meetings).await.unwrap();
         let found = verify(&dest).await.unwrap();
@@ -90,7 +91,7 @@ async fn rows_of_other_meetings_than_the_commit_has_are_found_in_every_format() 
         let extension = crate::writer::extension(kind.0, kind.1);
         let expected = [
             Finding::Stray {
-                path: part_path_in(Table::Meetings, 1, 0, extension),
+                path: part_path_in(MEETINGS, 1, 0, extension),
                 conf_uuid: "stray".to_owned(),
                 rows: 1,
             },

@@ -13,6 +13,7 @@ use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::hex::hex;
+use crate::partition::Partition;
 use crate::table::Table;
 
 use super::PartOptions;
@@ -28,6 +29,8 @@ pub struct StagedPart {
     pub table: Table,
     /// The version of the schema that it is written by.
     pub schema_version: u32,
+    /// The partition that they are of, where the records are told apart.
+    pub partition: Option<Partition>,
     /// Its rows.
     pub rows: u64,
     /// Its size.
@@ -89,7 +92,12 @@ impl OpenPart {
 
     /// The size so far, without the records that are still gathered.
     pub(super) fn size(&self) -> u64 {
-        self.records.sink().map_or(0, |file| file.bytes) + self.records.buffered()
+        self.records.sink().map_or(0, |file| file.bytes) + self.buffered()
+    }
+
+    /// Of that, what is in memory.
+    pub(super) fn buffered(&self) -> u64 {
+        self.records.buffered()
     }
 
     pub(super) fn finish(self) -> Result<StagedPart> {
@@ -125,6 +133,7 @@ impl OpenPart {
             path,
             table,
             schema_version: table.schema_version(),
+            partition: None,
             rows,
             bytes,
             sha256: hex(&hash.finalize()),

@@ -135,7 +135,7 @@ fn write(kind: (Format, Compression), pages: &[RecordBatch], staging: &Path) -> 
     let mut writer = BatchWriter::new(options(kind.0, kind.1), staging.to_owned());
     writer.whole(pages).unwrap();
     writer.empty_part().unwrap();
-    writer.finish().unwrap().unwrap()
+    writer.finish().unwrap().remove(0)
 }
 
 /// The records of a part as NDJSON values, whatever its format.
@@ -170,7 +170,7 @@ fn read(part: &StagedPart) -> Vec<Value> {
     lines(&fs::read(part.path).unwrap())
 }
 
-fn lines(text: &[u8]) -> Vec<Value> {
+pub(super) fn lines(text: &[u8]) -> Vec<Value> {
     std::str::from_utf8(text)
         .unwrap()
         .lines()
@@ -332,8 +332,8 @@ fn a_large_meeting_gets_one_part_of_its_own_however_small_parts_should_be() {
     writer.whole(&[page("small", 0, 3)]).unwrap();
     writer.slice(&page("large", 500, 500)).unwrap();
     assert_eq!(writer.rows(), 3);
-    let large = writer.keep_slices().unwrap().unwrap();
-    let shared = writer.finish().unwrap().unwrap();
+    let large = writer.keep_slices().unwrap().remove(0);
+    let shared = writer.finish().unwrap().remove(0);
     assert_eq!((large.rows, shared.rows), (1_000, 3));
     assert_eq!(writer.rows(), 0);
 }
@@ -347,7 +347,7 @@ fn a_large_meeting_that_is_not_whole_leaves_no_file() {
     assert_eq!(files(home.path()), 1);
     writer.discard_slices().unwrap();
     assert_eq!(files(home.path()), 0);
-    assert!(writer.keep_slices().unwrap().is_none());
+    assert!(writer.keep_slices().unwrap().is_empty());
 }
 
 #[test]
@@ -357,9 +357,9 @@ fn a_large_meeting_stays_open_while_the_shared_part_is_closed() {
     let mut writer = BatchWriter::new(options, home.path().to_owned());
     writer.slice(&page("large", 0, 500)).unwrap();
     writer.whole(&[page("small", 0, 3)]).unwrap();
-    assert_eq!(writer.finish().unwrap().unwrap().rows, 3);
+    assert_eq!(writer.finish().unwrap().remove(0).rows, 3);
     writer.slice(&page("large", 500, 10)).unwrap();
-    assert_eq!(writer.keep_slices().unwrap().unwrap().rows, 510);
+    assert_eq!(writer.keep_slices().unwrap().remove(0).rows, 510);
 }
 
 #[test]

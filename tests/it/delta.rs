@@ -11,8 +11,9 @@ use std::time::Duration;
 use rollbook::simulator::{Effect, Fault};
 use rstest::rstest;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::partitions;
 use crate::stage::{Ended, Stage, name};
 use crate::venv;
 
@@ -160,6 +161,63 @@ pub(crate) fn in_order(stage: &Stage, rows: &mut [(String, i64, String)]) {
         let at = meetings.iter().position(|known| known.as_str() == meeting);
         (at, *index)
     });
+}
+
+/// The records by the dates that the readers of the table see.
+#[track_caller]
+fn assert_dated(stage: &Stage, column: &str) {
+    let out = stage.path("out");
+    let args = ["partitions", out.to_str().unwrap(), column];
+    let told: Value = serde_json::from_str(&venv::run("delta_table.py", &args)).unwrap();
+    let truth = json!(partitions::counted(&out, column));
+    let expected = json!({
+        "columns": [column],
+        "last": column,
+        "deltalake": truth,
+        "polars": truth,
+    });
+    assert_eq!(told, expected);
+}
+
+#[rstest]
+#[case::of_the_record("join-date")]
+#[case::of_the_meeting("meeting-date")]
+fn the_date_that_tells_partitions_apart_is_a_column_of_the_table(#[case] by: &str) {
+    let stage = partitions::midnights();
+    let column = by.replace('-', "_");
+    night(
+        &stage,
+        0..2,
+        &[&DELTA[..], &["--partition-by", by]].concat(),
+    );
+    assert_dated(&stage, &column);
+    night(&stage, 2..5, &[]);
+    night(&stage, 5..9, &[]);
+    assert_dated(&stage, &column);
+    stage.run(&["compact", "out"]).with(0);
+    assert_dated(&stage, &column);
+    stage.verified().with(0);
+}
+
+#[test]
+fn a_table_without_a_record_is_told_apart_as_it_was_made() {
+    let stage = Stage::of(&SIZES);
+    stage.list("night.txt", [0]);
+    let export = ["export", "--meetings", "night.txt", "--out", "out"];
+    let dated = [&export[..], &DELTA, &["--partition-by", "join-date"]].concat();
+    let died = stage
+        .command(&dated)
+        .env("ROLLBOOK_CRASH_AT", "DeltaPut:1")
+        .output()
+        .unwrap();
+    assert_eq!(died.status.signal(), Some(6), "{died:?}");
+    assert_eq!(Log::of(&stage, "out").version(), 0);
+    let said = stage.run(&export).with(3);
+    let line =
+        "_delta_log: is partitioned by join_date, and the dataset is not; give --partition-by";
+    assert!(said.contains(line), "{said}");
+    stage.run(&dated).with(0);
+    assert_dated(&stage, "join_date");
 }
 
 #[test]

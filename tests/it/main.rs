@@ -45,6 +45,7 @@ mod meetings_table;
 mod metrics;
 mod nights;
 #[cfg(unix)]
+mod partitions;
 mod peers;
 #[cfg(unix)]
 mod pii;

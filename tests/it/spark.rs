@@ -4,6 +4,7 @@ use rollbook::{Format, Table};
 use serde_json::json;
 
 use crate::evolution;
+use crate::partitions;
 use crate::readers;
 use crate::reading::{Lake, comments, counting, lines_for, schema};
 use crate::stage::Stage;
@@ -19,6 +20,8 @@ async fn spark_reads_the_parts_and_takes_the_readmes_lines_and_the_statements_of
         let newer = Stage::of(&[]);
         let grown = evolution::grown(&newer);
         let lines = lines_for("spark");
+        let dated = partitions::midnights();
+        dated.export(&["--partition-by", "join-date"]).with(0);
         let folder = |stage: &Stage| stage.folder.path().to_str().unwrap().to_owned();
         let [records, meetings] = schema(&lake.stage, "spark");
         let dest = folder(&lake.stage) + "/attendance";
@@ -27,6 +30,7 @@ async fn spark_reads_the_parts_and_takes_the_readmes_lines_and_the_statements_of
         let jobs = json!({
             "times": [format!("{}/part-*.parquet", plain.path().display())],
             "lines": [[folder(&lake.stage), lines], [folder(&newer), counting(lines)]],
+            "partitions": [folder(&dated) + "/out", "join_date"],
             "tables": {
                 "attendance": records.replace("DEST", &dest),
                 "meetings": meetings.replace("DEST", &dest),
@@ -40,6 +44,8 @@ async fn spark_reads_the_parts_and_takes_the_readmes_lines_and_the_statements_of
         let times = json!([rows, rows, sum, first, 6, "timestamp", "timestamp"]);
         assert_eq!(found["times"], times);
         assert_eq!(found["lines"], json!([lake.attended(), grown]));
+        let counted = partitions::counted(&dated.path("out"), "join_date");
+        assert_eq!(found["partitions"], json!(counted));
         for (name, table) in [
             ("attendance", Table::Records),
             ("meetings", Table::Meetings),

@@ -1,6 +1,7 @@
 """Reads a Delta table as its users would, or changes it behind rollbook's back.
 
     delta_table.py read URI [OPTIONS]      what deltalake and polars see, as JSON
+    delta_table.py partitions URI COLUMN   the records by the column that tells them apart, as JSON
     delta_table.py append URI              one row of somebody else's
     delta_table.py optimize URI            small files merged into one
 """
@@ -40,6 +41,23 @@ def seen(frame):
         "duration_ms": frame["duration_ms"].sum(),
         "first_join": frame["join_time"].dt.epoch("ms").min(),
     }
+
+
+def partitions(uri, column):
+    table = deltalake.DeltaTable(uri)
+    arrow = pl.from_arrow(table.to_pyarrow_table())
+    answer = {
+        "columns": table.metadata().partition_columns,
+        "last": table.schema().fields[-1].name,
+        "deltalake": counted(arrow, column),
+        "polars": counted(pl.scan_delta(uri).collect(), column),
+    }
+    print(json.dumps(answer))
+
+
+def counted(frame, column):
+    counts = frame.group_by(column).len().rows()
+    return {"null" if value is None else str(value): count for value, count in counts}
 
 
 def append(uri):

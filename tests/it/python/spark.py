@@ -3,7 +3,8 @@
     spark.py < JOBS
 
 JOBS has `times`, the paths of parts whose times are read; `lines`, pairs of a folder and the
-README's lines that read the dataset in it; `tables`, statements that make tables, by the tables'
+README's lines that read the dataset in it; `partitions`, a dataset's folder and its partition
+column, by whose values the records are counted; `tables`, statements that make tables, by the tables'
 names; and `parsed`, statements that only Spark's parser sees.
 """
 
@@ -36,6 +37,12 @@ def lines(session, folder, text):
     exec(compile(text.replace("attendance/", f"{folder}/attendance/"), "README.md", "exec"), names)
     rows = [tuple(row) for row in names["result"].collect()]
     return sorted([uuid, subject, a or 0, b or 0] for uuid, subject, a, b in rows)
+
+
+def partitions(session, folder, column):
+    frame = session.read.option("basePath", folder).parquet(f"{folder}/{column}=*")
+    counts = frame.groupBy(column).count().collect()
+    return {"null" if value is None else str(value): count for value, count in counts}
 
 
 def table(session, name, statement):
@@ -92,6 +99,7 @@ def main():
             found = {
                 "times": times(session, jobs["times"]),
                 "lines": [lines(session, *pair) for pair in jobs["lines"]],
+                "partitions": partitions(session, *jobs["partitions"]),
                 "tables": {
                     name: table(session, name, statement)
                     for name, statement in jobs["tables"].items()
