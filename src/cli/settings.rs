@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     /// Meeting list: UUIDs, NDJSON or CSV; `-` is standard input
     #[arg(short, long, value_name = "FILE", env = "ROLLBOOK_MEETINGS")]
     meetings: Option<PathBuf>,
-    /// Folder, bucket (s3://, obs://, gs://, az://), or `-` for standard output
+    /// Folder, bucket (s3://, obs://, gs://, az://); `-` is standard output
     #[arg(short, long, value_name = "DEST", env = "ROLLBOOK_OUT")]
     out: Option<String>,
     /// Format of the parts: parquet, ndjson or arrow [default: parquet]
@@ -46,7 +46,7 @@ pub(crate) struct Settings {
     /// zstd[:LEVEL], lz4, snappy, gzip or none [default: zstd for parquet]
     #[arg(long, value_name = "HOW", env = "ROLLBOOK_COMPRESSION")]
     compression: Option<Compression>,
-    /// What the parts are beside files: delta is a Delta Lake table, too [default: none]
+    /// delta: the parts are a Delta Lake table, too [default: none]
     #[arg(long, value_name = "KIND", env = "ROLLBOOK_TABLE")]
     #[arg(value_parser = choice::<TableFormat>(), hide_possible_values = true)]
     table: Option<TableFormat>,
