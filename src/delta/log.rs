@@ -138,7 +138,7 @@ impl DeltaLog {
     ///
     /// # Errors
     ///
-    /// They are told apart otherwise: [`Error::Dataset`].
+    /// They are told apart otherwise: [`Error::Config`].
     pub(crate) fn must_be_partitioned(&self, partitioning: Option<Partitioning>) -> Result<()> {
         let columns = Kernel::partition_columns(&self.snapshot);
         if columns
@@ -148,19 +148,16 @@ impl DeltaLog {
             return Ok(());
         }
         let is = match columns {
-            [] => "is not partitioned".to_owned(),
-            columns => format!("is partitioned by {}", columns.join(", ")),
+            [] => "not partitioned".to_owned(),
+            columns => format!("partitioned by {}", columns.join(", ")),
         };
-        let not = partitioning.map_or_else(
-            || "the dataset is not".to_owned(),
-            |of| format!("the dataset is to be by {}", of.by.column()),
-        );
-        Err(Error::Dataset {
-            path: self.calls.store.shown(FOLDER),
-            reason: format!(
-                "{is}, and {not}; give --partition-by as the table is, or start a new dataset"
-            ),
-        })
+        let wanted = partitioning.map_or("not partitioned".to_owned(), |of| {
+            format!("partitioned by {}", of.by.column())
+        });
+        Err(Error::Config(format!(
+            "the Delta table is {is}, and what this run writes is {wanted}: give --partition-by as \
+             the table is, or choose another destination"
+        )))
     }
 
     /// What that version holds.

@@ -213,8 +213,7 @@ fn a_table_without_a_record_is_told_apart_as_it_was_made() {
     assert_eq!(died.status.signal(), Some(6), "{died:?}");
     assert_eq!(Log::of(&stage, "out").version(), 0);
     let said = stage.run(&export).with(3);
-    let line =
-        "_delta_log: is partitioned by join_date, and the dataset is not; give --partition-by";
+    let line = "the Delta table is partitioned by join_date, and what this run writes is not";
     assert!(said.contains(line), "{said}");
     stage.run(&dated).with(0);
     assert_dated(&stage, "join_date");
