@@ -6,9 +6,11 @@
 //! errors, since a query may hold a phone number.
 
 mod allowance;
+mod answer;
 mod clock;
 mod failure;
 mod identity;
+mod judge;
 mod listed;
 mod patience;
 mod records;
@@ -19,30 +21,27 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex};
 
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::HeaderValue;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use self::allowance::Allowance;
+use self::answer::Answer;
 use self::clock::ServerClock;
 pub(crate) use self::failure::Failure;
-use self::failure::LONGEST_ID;
 pub(crate) use self::identity::Identified;
 pub(crate) use self::listed::Listing;
 use self::patience::Naps;
 use self::records::Records;
 use self::session::{Access, Token};
-use crate::auth::{Asking, Credentials};
+use crate::auth::Credentials;
 use crate::config::{Config, SearchKey};
-use crate::decode::DecodeError;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::pii::Pii;
-use crate::rate::Rate;
-use crate::report::FailureKind;
-use crate::retry::{ErrorBody, Patience, Verdict, retry_after};
+use crate::retry::Patience;
 use crate::spool::{Fetched, Spool};
 use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
@@ -50,9 +49,6 @@ use crate::uuid::ConfUuid;
 const RECORDS_PATH: &str = "/v1/mmc/management/conferences/history/confAttendeeRecord";
 
 const HISTORY_PATH: &str = "/v1/mmc/management/conferences/history";
-
-/// Longest error body that is read.
-const ERROR_BODY: u64 = 64 * 1024;
 
 /// Requests, shared by everything that one run asks.
 pub(crate) struct Client {
@@ -285,112 +281,9 @@ impl Client {
         Ok((token, outcome))
     }
 
-    /// What an answer that is no page of records or of the history list means.
-    fn judge_page(&self, answer: &Answer, error: &DecodeError) -> Failure {
-        let cause = || error.to_string();
-        let failure = match error {
-            DecodeError::NotAPage(_) if ErrorBody::parse(&answer.body).code.is_some() => {
-                return self.judge(answer);
-            }
-            DecodeError::NotAPage(_) => Failure::transient(FailureKind::Decode, cause()),
-            DecodeError::Record { .. } => Failure::meeting(FailureKind::Decode, cause()),
-        };
-        failure.with_request_id(answer.request_id())
-    }
-
     /// Sends a request and reads its answer whole, up to the cap.
     async fn receive(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
-        Self::receive_up_to(self.max_body, request).await
-    }
-
-    async fn receive_up_to(
-        max_body: u64,
-        request: reqwest::RequestBuilder,
-    ) -> Result<Answer, Failure> {
-        let mut response = request.send().await.map_err(Failure::transport)?;
-        let mut answer = Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            body: vec![],
-        };
-        let cap = if answer.is_success() {
-            max_body
-        } else {
-            max_body.min(ERROR_BODY)
-        };
-        let announced = response.content_length().unwrap_or(0).min(cap);
-        answer
-            .body
-            .reserve_exact(usize::try_from(announced).unwrap_or(0));
-        loop {
-            let chunk = response.chunk().await.map_err(|error| {
-                // Cut off, but its head had come.
-                Failure::transport(error).with_request_id(answer.request_id())
-            })?;
-            let Some(chunk) = chunk else {
-                break;
-            };
-            if answer.body.len() as u64 + chunk.len() as u64 > cap {
-                if answer.is_success() {
-                    let cause = format!("the answer is larger than {}", bytesize::ByteSize(cap));
-                    return Err(Failure::meeting(FailureKind::TooLarge, cause)
-                        .with_request_id(answer.request_id()));
-                }
-                break;
-            }
-            answer.body.extend_from_slice(&chunk);
-        }
-        Ok(answer)
-    }
-
-    /// What an answer that is no page means; a refusal for the quota silences everybody.
-    fn judge(&self, answer: &Answer) -> Failure {
-        let error = ErrorBody::parse(&answer.body);
-        if error.code.is_some() {
-            self.clock.hear(&answer.headers);
-        }
-        let verdict = Verdict::of(answer.status, error.code.as_deref());
-        let request_id = answer.request_id().or_else(|| error.request_id.clone());
-        let failure = Failure::refused(
-            verdict,
-            answer.status,
-            &error,
-            self.search_key.as_ref().map(SearchKey::as_str),
-        )
-        .with_request_id(request_id);
-        match verdict {
-            Verdict::Throttled => {}
-            Verdict::Run => return failure.into_end_of_run(self.asking()),
-            _ => return failure,
-        }
-        self.tally.throttled.fetch_add(1, Ordering::Relaxed);
-        let asked = answer
-            .headers
-            .get(RETRY_AFTER)
-            .and_then(|header| header.to_str().ok())
-            .and_then(|header| retry_after(header, self.clock.at(&answer.headers)));
-        let quota = error.quota();
-        let window = quota.and_then(Rate::window);
-        let delay = asked.or(window).unwrap_or(self.patience.first_delay * 8);
-        let interval = quota.and_then(Rate::interval).unwrap_or_default();
-        let wait = delay.max(interval);
-        if wait > self.patience.longest_pause {
-            return Failure::Run(Error::Quota { wait });
-        }
-        if let Some(rate) = quota {
-            self.throttle.learn(rate);
-        }
-        self.throttle.pause(delay, &failure.to_string());
-        failure
-    }
-
-    /// What is known of this side when something is refused.
-    fn asking(&self) -> Asking {
-        Asking {
-            kind: self.credentials.kind(),
-            is_login: false,
-            seconds_behind: self.clock.seconds_behind(),
-        }
+        Answer::to(request, self.max_body).await
     }
 
     /// Waits for the turn of a request, which may never come.
@@ -431,22 +324,4 @@ trait Question {
 
     /// Reads and judges an answer.
     fn read(&self, answer: &Answer) -> Result<Self::Answer, Failure>;
-}
-
-/// An answer, read whole.
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    fn request_id(&self) -> Option<String> {
-        let id = self.headers.get("X-Request-Id")?.to_str().ok()?;
-        Some(id.chars().take(LONGEST_ID).collect())
-    }
 }

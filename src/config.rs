@@ -4,10 +4,12 @@
 //! environment, file) is the command line's business; secrets are not settings, only the places
 //! they are read from are.
 
-use std::fmt;
+mod check;
+mod choice;
+mod value;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -19,10 +21,15 @@ use crate::error::{Error, Result};
 use crate::mode::Mode;
 use crate::moment::Moment;
 use crate::pii::PiiPolicy;
-use crate::place::{self, Place, StoreOptions};
+use crate::place::{Place, StoreOptions};
 use crate::rate::Rate;
 use crate::record::Language;
 use crate::zone::Zone;
+
+pub use choice::{
+    CountPolicy, Format, IfRunning, LogFormat, PartitionBy, TableFormat, Verify, When,
+};
+pub use value::{CommandLine, PageSize, SearchKey};
 
 /// All settings of `rollbook export`; [`Default`] is what an empty config file means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -247,74 +254,6 @@ impl Config {
         toml::from_str(text).map_err(|error| Error::Config(format!("{source}: {error}")))
     }
 
-    /// Refuses settings that contradict each other or would send the token in the clear.
-    ///
-    /// # Errors
-    ///
-    /// The message names the setting and what to do.
-    pub fn check(&self) -> Result<()> {
-        let url = &self.base_url;
-        let refuse = |reason: String| Err(Error::Config(reason));
-        if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
-            return refuse("base_url: expected scheme, host and port, without credentials".into());
-        }
-        match url.scheme() {
-            "https" => {}
-            "http" if self.allow_http || self.is_local() => {}
-            "http" => {
-                return refuse(format!(
-                    "base_url {url}: http would send the access token in the clear; \
-                     use https, or allow_http where the network is trusted"
-                ));
-            }
-            other => return refuse(format!("base_url {url}: {other} is not http or https")),
-        }
-        if let Some(out) = self
-            .out
-            .as_deref()
-            .filter(|&out| !out.is_empty() && out != "-")
-        {
-            place::parse(out)?;
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return refuse("base_url: expected no query and no fragment".into());
-        }
-        if self.until.is_some() && self.since.is_none() {
-            return refuse("until: it needs a since".to_owned());
-        }
-        if self.spool == When::Always && self.state_dir.is_none() {
-            return refuse("spool = always: it needs a state_dir".to_owned());
-        }
-        if self.table == TableFormat::Delta && !cfg!(feature = "delta") {
-            return refuse(
-                "table = delta: this rollbook was built without it; use one with the feature \
-                 `delta`"
-                    .to_owned(),
-            );
-        }
-        if self.table == TableFormat::Delta && self.format != Format::Parquet {
-            return refuse(format!(
-                "table = delta: its parts are parquet, not {}",
-                self.format
-            ));
-        }
-        if self.partition_by == Some(PartitionBy::Tenant) && !self.is_a_tenants() {
-            return refuse(
-                "partition_by = tenant: the run is nobody's; give it a [[tenant]] section, or a \
-                 destination whose last folder is tenant=NAME"
-                    .to_owned(),
-            );
-        }
-        let (compression, format) = (self.compression(), self.format);
-        if !compression.suits(format) {
-            let choices = Compression::choices(format);
-            return refuse(format!(
-                "compression = {compression}: {format} takes {choices}"
-            ));
-        }
-        Ok(())
-    }
-
     /// A place as these settings reach it.
     pub fn place(&self, dest: &str) -> Place {
         Place {
@@ -342,261 +281,11 @@ impl Config {
             When::Never => false,
         }
     }
-
-    /// Whether the destination is the folder of one tenant.
-    fn is_a_tenants(&self) -> bool {
-        let out = self.out.as_deref().unwrap_or_default();
-        let folder = out.trim_end_matches('/').rsplit('/').next();
-        let name = folder.and_then(|folder| folder.strip_prefix("tenant="));
-        name.is_some_and(|name| !name.is_empty())
-    }
-
-    /// Whether the site is on this machine.
-    pub fn is_local(&self) -> bool {
-        match self.base_url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        }
-    }
 }
 
 #[expect(clippy::expect_used, reason = "a constant, parsed by a test")]
 fn default_site() -> Url {
     Url::parse("https://api.meeting.huaweicloud.com").expect("a well-formed URL")
-}
-
-/// What to search for; it may be a phone number, so `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SearchKey(String);
-
-impl SearchKey {
-    /// The key as it is sent.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for SearchKey {
-    fn from(key: String) -> Self {
-        Self(key)
-    }
-}
-
-impl fmt::Debug for SearchKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SearchKey(..)")
-    }
-}
-
-/// A program and its arguments, which may be secret: `Debug` shows none of it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CommandLine(Vec<String>);
-
-impl CommandLine {
-    /// The program first, then its arguments.
-    pub fn into_words(self) -> Vec<String> {
-        self.0
-    }
-}
-
-impl From<Vec<String>> for CommandLine {
-    fn from(words: Vec<String>) -> Self {
-        Self(words)
-    }
-}
-
-impl fmt::Debug for CommandLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CommandLine(..)")
-    }
-}
-
-/// Records a request: 1 to 500.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "u32", into = "u32")]
-pub struct PageSize(u32);
-
-impl PageSize {
-    /// The API's documented maximum.
-    pub const MAX: Self = Self(500);
-
-    /// The number of records.
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-}
-
-impl TryFrom<u32> for PageSize {
-    type Error = String;
-
-    fn try_from(records: u32) -> Result<Self, String> {
-        if (1..=Self::MAX.0).contains(&records) {
-            Ok(Self(records))
-        } else {
-            Err(format!(
-                "page size {records}: expected 1 to {}",
-                Self::MAX.0
-            ))
-        }
-    }
-}
-
-impl From<PageSize> for u32 {
-    fn from(size: PageSize) -> Self {
-        size.0
-    }
-}
-
-impl FromStr for PageSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<u32>()
-            .map_err(|error| error.to_string())?
-            .try_into()
-    }
-}
-
-/// An enum of settings with one spelling for flags, files and messages.
-macro_rules! choice {
-    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$variant_meta])* #[serde(rename = $text)] $variant,)+
-        }
-
-        impl $name {
-            /// Every choice.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The choice as flags and files spell it.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                Self::ALL.iter().copied().find(|choice| choice.as_str() == text).ok_or_else(|| {
-                    let all: Vec<_> = Self::ALL.iter().map(|choice| choice.as_str()).collect();
-                    format!("expected one of {}", all.join(", "))
-                })
-            }
-        }
-    };
-}
-
-choice! {
-    /// What the parts are to other tools beside files.
-    TableFormat {
-        /// Files alone.
-        #[default]
-        Plain = "none",
-        /// A Delta table of the records.
-        Delta = "delta",
-    }
-}
-
-choice! {
-    /// Format of the parts; all carry the same columns and values.
-    Format {
-        /// Parquet files.
-        #[default]
-        Parquet = "parquet",
-        /// One JSON object a line.
-        Ndjson = "ndjson",
-        /// Arrow IPC streams.
-        Arrow = "arrow",
-    }
-}
-
-choice! {
-    /// What tells the parts of records apart, by the folders that they lie in.
-    PartitionBy {
-        /// Nothing: they lie side by side.
-        #[default]
-        None = "none",
-        /// The day of the record's `join_time`.
-        JoinDate = "join-date",
-        /// The day of the earliest `join_time` of its meeting.
-        MeetingDate = "meeting-date",
-        /// The tenant, in the name of the dataset's folder.
-        Tenant = "tenant",
-    }
-}
-
-choice! {
-    /// How a meeting of several pages is proven whole.
-    Verify {
-        /// Neighbouring pages share a record, which must be the same in both.
-        #[default]
-        Seams = "seams",
-        /// Seams, and a second walk that must bring the same records.
-        Twice = "twice",
-    }
-}
-
-choice! {
-    /// What to make of a `count` that is steadily wrong.
-    CountPolicy {
-        /// The meeting is incomplete; the report has both figures.
-        #[default]
-        Fail = "fail",
-        /// The meeting is accepted when its end was seen twice and all seams hold.
-        End = "end",
-    }
-}
-
-choice! {
-    /// Form of the log on standard error.
-    LogFormat {
-        /// For people.
-        #[default]
-        Text = "text",
-        /// One JSON object a line.
-        Json = "json",
-    }
-}
-
-choice! {
-    /// What to do where another run is at work on the dataset.
-    IfRunning {
-        /// Work beside it: each meeting is committed by one of them.
-        #[default]
-        Proceed = "proceed",
-        /// Leave it to that run.
-        Skip = "skip",
-        /// Begin when it has ended.
-        Wait = "wait",
-    }
-}
-
-choice! {
-    /// When to do something that is not always worth it.
-    When {
-        /// Where it is of use.
-        #[default]
-        Auto = "auto",
-        /// Always.
-        Always = "always",
-        /// Never.
-        Never = "never",
-    }
 }
 
 #[cfg(test)]

@@ -204,7 +204,7 @@ impl Client {
     async fn ask_to_log_in(&self, request: RequestBuilder) -> Result<Answer, Failure> {
         let mut logins = self.logins.lock().await;
         if logins.is_empty() {
-            logins.spawn(Self::receive_up_to(self.max_body, request));
+            logins.spawn(Answer::to(request, self.max_body));
         }
         match self.unless_cancelled(logins.join_next()).await? {
             Some(Ok(answer)) => answer,

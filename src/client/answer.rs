@@ -1,0 +1,68 @@
+//! An answer to a request, read whole and not further than a cap.
+
+use reqwest::header::HeaderMap;
+
+use super::failure::{Failure, LONGEST_ID};
+use crate::report::FailureKind;
+
+/// Longest error body that is read.
+const ERROR_BODY: u64 = 64 * 1024;
+
+/// An answer, read whole.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Sends a request and reads its answer, up to a cap.
+    pub(super) async fn to(
+        request: reqwest::RequestBuilder,
+        max_body: u64,
+    ) -> Result<Self, Failure> {
+        let mut response = request.send().await.map_err(Failure::transport)?;
+        let mut answer = Self {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: vec![],
+        };
+        let cap = if answer.is_success() {
+            max_body
+        } else {
+            max_body.min(ERROR_BODY)
+        };
+        let announced = response.content_length().unwrap_or(0).min(cap);
+        answer
+            .body
+            .reserve_exact(usize::try_from(announced).unwrap_or(0));
+        loop {
+            let chunk = response.chunk().await.map_err(|error| {
+                // Cut off, but its head had come.
+                Failure::transport(error).with_request_id(answer.request_id())
+            })?;
+            let Some(chunk) = chunk else {
+                break;
+            };
+            if answer.body.len() as u64 + chunk.len() as u64 > cap {
+                if answer.is_success() {
+                    let cause = format!("the answer is larger than {}", bytesize::ByteSize(cap));
+                    return Err(Failure::meeting(FailureKind::TooLarge, cause)
+                        .with_request_id(answer.request_id()));
+                }
+                break;
+            }
+            answer.body.extend_from_slice(&chunk);
+        }
+        Ok(answer)
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub(super) fn request_id(&self) -> Option<String> {
+        let id = self.headers.get("X-Request-Id")?.to_str().ok()?;
+        Some(id.chars().take(LONGEST_ID).collect())
+    }
+}

@@ -1,0 +1,161 @@
+//! What the pager hands out, in the order of the list: records, and what became of each meeting.
+
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+
+use super::Pager;
+use super::open_meeting::{Loss, OpenMeeting};
+use crate::event::Event;
+use crate::report::{FailureKind, MeetingStatus, Proof};
+use crate::uuid::ConfUuid;
+
+/// What the pager hands out. Everything between two ends belongs to the meeting at hand.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Further records of a meeting that is too large to hold.
+    Slice(RecordBatch),
+    /// The slices of the meeting at hand are void; it begins again.
+    Void,
+    /// Further records of a meeting that is whole.
+    Page(RecordBatch),
+    /// The meeting at hand is whole, with all that was handed out of it.
+    Whole(Whole),
+    /// The meeting at hand cannot be had whole; its slices are void.
+    Absent(Absent),
+}
+
+/// A meeting that is whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Whole {
+    pub(crate) meeting: ConfUuid,
+    pub(crate) count: u64,
+    pub(crate) records: u64,
+    pub(crate) requests: u64,
+    pub(crate) minimum: u64,
+    pub(crate) restarts: u64,
+    pub(crate) proof: Proof,
+    /// Answers that the records came with, and the seams between them that held.
+    pub(crate) pages: u64,
+    pub(crate) seams: u64,
+    pub(crate) replaced: u64,
+    pub(crate) first_fetch: DateTime<Utc>,
+    pub(crate) last_fetch: DateTime<Utc>,
+}
+
+/// A meeting that is not.
+#[derive(Clone, Debug)]
+pub(crate) struct Absent {
+    pub(crate) meeting: ConfUuid,
+    pub(crate) status: MeetingStatus,
+    /// Nothing went wrong with what is merely unfinished.
+    pub(crate) kind: Option<FailureKind>,
+    /// The service says that there is no such meeting.
+    pub(crate) is_gone: bool,
+    pub(crate) cause: String,
+    pub(crate) request_id: Option<String>,
+    pub(crate) count: Option<u64>,
+    pub(crate) requests: u64,
+    pub(crate) restarts: u64,
+}
+
+impl Pager {
+    /// Hands out what is settled at the front of the desk; false if nobody takes it any more.
+    pub(super) async fn hand_out(&mut self, out: &mpsc::Sender<Output>) -> bool {
+        while let Some(front) = self.desk.front_mut() {
+            if std::mem::take(&mut front.is_void) {
+                front.has_slices = false;
+                if out.send(Output::Void).await.is_err() {
+                    return false;
+                }
+            }
+            let is_settled = front.absent.is_some() || front.reading.proof().is_some();
+            if is_settled {
+                self.front += 1;
+                let Some(open) = self.desk.pop_front() else {
+                    return true;
+                };
+                if !self.close(open, out).await {
+                    return false;
+                }
+            } else if !front.pages.is_empty() && self.is_large(0) {
+                let front = &mut self.desk[0];
+                front.has_slices = true;
+                for page in std::mem::take(&mut front.pages) {
+                    if out.send(Output::Slice(page)).await.is_err() {
+                        return false;
+                    }
+                }
+            } else {
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Hands out the rest of a meeting and what became of it.
+    pub(super) async fn close(&self, mut open: OpenMeeting, out: &mpsc::Sender<Output>) -> bool {
+        let pages = std::mem::take(&mut open.pages);
+        let end = self.end_of(open);
+        if matches!(end, Output::Whole(_)) {
+            for page in pages {
+                if out.send(Output::Page(page)).await.is_err() {
+                    return false;
+                }
+            }
+        }
+        out.send(end).await.is_ok()
+    }
+
+    fn end_of(&self, open: OpenMeeting) -> Output {
+        let requests = open.sent();
+        let restarts = open.reading.restarts().into();
+        match (open.absent, open.reading.proof()) {
+            (None, Some(proof)) => {
+                let records = open.reading.records();
+                let meeting = open.meeting;
+                let now = Utc::now();
+                let (first_fetch, last_fetch) = open.fetched.unwrap_or((now, now));
+                (self.observer)(Event::Complete {
+                    meeting: meeting.clone(),
+                    records,
+                    proof,
+                });
+                Output::Whole(Whole {
+                    meeting,
+                    count: open.reading.count().unwrap_or(records),
+                    records,
+                    requests,
+                    minimum: open.reading.minimum(),
+                    restarts,
+                    proof,
+                    pages: open.reading.pages(),
+                    seams: open.reading.seams(),
+                    replaced: open.reading.replaced(),
+                    first_fetch,
+                    last_fetch,
+                })
+            }
+            (absent, _) => {
+                let loss = absent.unwrap_or_else(|| Loss {
+                    status: MeetingStatus::Unfinished,
+                    kind: None,
+                    is_gone: false,
+                    cause: "the run stopped first".to_owned(),
+                    request_id: None,
+                });
+                Output::Absent(Absent {
+                    meeting: open.meeting,
+                    status: loss.status,
+                    kind: loss.kind,
+                    is_gone: loss.is_gone,
+                    cause: loss.cause,
+                    request_id: loss.request_id,
+                    count: open.reading.count(),
+                    requests,
+                    restarts,
+                })
+            }
+        }
+    }
+}
