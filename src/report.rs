@@ -3,7 +3,9 @@
 //! Serialised as it stands for `--report` and for `_rollbook/runs`. Names meetings, never
 //! participants.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod window;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,8 @@ use crate::partition::Partitioning;
 use crate::rate::Rate;
 use crate::record::Language;
 use crate::uuid::ConfUuid;
-use crate::zone::{Span, Zone};
+
+pub use window::{Owed, Unlisted, Window};
 
 /// Version of the report's form.
 pub const REPORT_VERSION: u32 = 1;
@@ -84,113 +87,6 @@ pub struct Report {
     pub per_meeting: Vec<MeetingReport>,
 }
 
-/// The window of a run, and how far it and those before it got.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// Its first instant: earlier than asked for where runs before left something to do, and by
-    /// the lookback.
-    pub since: DateTime<Utc>,
-    /// The first instant after it.
-    pub until: DateTime<Utc>,
-    /// Whose days it was cut into.
-    pub timezone: Zone,
-    /// Whether the meetings of all users were asked for.
-    pub query_all: bool,
-    /// The earliest instant that this run or one before it was asked for: none looks behind it.
-    pub earliest: DateTime<Utc>,
-    /// Where the first begins of what is owed or could not be listed; else as far as any run got.
-    pub covered_until: DateTime<Utc>,
-    /// The latest instant that this run or one before it asked the list for.
-    pub seen_until: DateTime<Utc>,
-    /// When the days began on which meetings were found that are not held: the next run looks there
-    /// again, and on the days that could not be listed.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub owed: BTreeSet<DateTime<Utc>>,
-    /// The meetings that were found, are not held and were not asked for by this run: the next one
-    /// does so, whether the list shows them then or not. Those that were asked for in vain are in
-    /// `per_meeting`, with the `day` that they were found on.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub owed_meetings: BTreeMap<ConfUuid, Owed>,
-    /// Who asked, as a digest: others may see other meetings. A token does not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub who: Option<String>,
-    /// Meetings found.
-    pub discovered: u64,
-    /// Left to the next run, since they ended too recently.
-    pub settling: u64,
-    /// Attempts sent for the list; they are not among the requests for pages.
-    pub requests: u64,
-    /// Of what runs before left, the meetings that are given up: the service keeps none so long, or
-    /// says that there is no such meeting, which its list of that day confirms.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub forgotten: u64,
-    /// The window begins before what the service keeps by default (6 months): what it has removed
-    /// is not listed any more.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_past_retention: bool,
-    /// Days whose list could not be had whole; none of their meetings were exported.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unlisted: Vec<Unlisted>,
-}
-
-impl Window {
-    /// Whether the next run has to look again at some of this time.
-    pub(crate) fn owes(&self, span: Span) -> bool {
-        let owed = self.owed.range(span.since..span.until).next().is_some();
-        let is_unlisted = |day: &Unlisted| day.since < span.until && span.since < day.until;
-        owed || self.unlisted.iter().any(is_unlisted)
-    }
-
-    /// Gives up what is older than this; counts the meetings.
-    pub(crate) fn forget(&mut self, oldest: DateTime<Utc>) -> u64 {
-        let before = self.owed_meetings.len();
-        self.owed_meetings.retain(|_, owed| owed.day >= oldest);
-        self.owed = self.owed.split_off(&oldest);
-        self.unlisted.retain(|day| day.until > oldest);
-        (before - self.owed_meetings.len()) as u64
-    }
-
-    /// One more meeting that is not held and not asked for.
-    pub(crate) fn leave(&mut self, meeting: ConfUuid, owed: Owed) {
-        self.owe(owed.day);
-        self.owed_meetings.insert(meeting, owed);
-    }
-
-    /// One more day with a meeting that is not held.
-    pub(crate) fn owe(&mut self, day: DateTime<Utc>) {
-        self.owed.insert(day);
-        self.covered_until = self.covered_until.min(day);
-    }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-/// A meeting that is not held, and was not asked for yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owed {
-    /// When the day began that it was found on.
-    pub day: DateTime<Utc>,
-    /// When it is over, as the list last told.
-    pub over: DateTime<Utc>,
-}
-
-/// A day, or what of it is in the window, whose list could not be had whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unlisted {
-    /// Its first instant.
-    pub since: DateTime<Utc>,
-    /// The first instant after it.
-    pub until: DateTime<Utc>,
-    /// Why.
-    pub cause: String,
-    /// The server's id of the request that showed it, where an answer had one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub request_id: Option<String>,
-}
-
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -216,7 +112,7 @@ pub struct MeetingCounts {
     /// Of them, committed by earlier runs and not asked again.
     pub already: u64,
     /// Of them, erased from the dataset for good, and not asked again.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub purged: u64,
     /// Committed by this run, with records.
     pub complete: u64,
@@ -232,7 +128,7 @@ pub struct MeetingCounts {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde asks by reference whether a member is left out"
 )]
-const fn is_none(count: &u64) -> bool {
+const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

@@ -4,22 +4,22 @@
 //! and a nonce; an account is locked by wrong passwords. Each user has a bounded number of tokens:
 //! one more invalidates the oldest.
 
+mod login;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::Sha256;
 
+use self::login::Login;
 use super::effect::Refusal;
 use super::guarded::Guarded;
 use super::options::Credentials;
 use super::record::mix;
 use super::reply::Reply;
-use crate::hex::hex;
 
 /// The client type of programs; only it may have more than one token.
 const API_CLIENT: i64 = 72;
@@ -87,17 +87,6 @@ pub(super) struct Auth {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Login {
-    app_id: String,
-    client_type: i64,
-    expire_time: i64,
-    nonce: String,
-    user_id: Option<String>,
-    corp_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct AccountLogin {
     account: String,
     client_type: i64,
@@ -106,15 +95,6 @@ struct AccountLogin {
 #[derive(Deserialize)]
 struct Validation {
     token: String,
-}
-
-/// The lower-case hexadecimal signature over the parts, joined by colons.
-fn sign(app_key: &str, parts: &[&str]) -> String {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(app_key.as_bytes()) else {
-        return String::new();
-    };
-    mac.update(parts.join(":").as_bytes());
-    hex(&mac.finalize().into_bytes())
 }
 
 fn failed() -> Reply {
@@ -208,7 +188,7 @@ impl Auth {
         if !(32..=64).contains(&login.nonce.chars().count()) {
             return Err(garbled());
         }
-        if !self.is_signed(&login, authorization.unwrap_or_default()) {
+        if !login.is_signed(&self.credentials, authorization.unwrap_or_default()) {
             return Err(failed());
         }
         let user = login.user_id.unwrap_or_default();
@@ -251,41 +231,6 @@ impl Auth {
         book.logins += 1;
         drop(book);
         Ok(self.issue(&self.caller(login.account), login.client_type))
-    }
-
-    fn is_signed(&self, login: &Login, authorization: &str) -> bool {
-        let Credentials {
-            app_id,
-            app_key,
-            multi_tenant,
-            ..
-        } = &self.credentials;
-        let user = login.user_id.as_deref().unwrap_or_default();
-        let until = login.expire_time.to_string();
-        let signature = match (multi_tenant, &login.corp_id) {
-            (true, corp) => {
-                let corp = corp.as_deref().unwrap_or_default();
-                sign(app_key, &[app_id, corp, user, &until, &login.nonce])
-            }
-            // An App ID of one enterprise must not name it.
-            (false, Some(_)) => return false,
-            (false, None) => sign(app_key, &[app_id, user, &until, &login.nonce]),
-        };
-        let given = authorization
-            .strip_prefix("HMAC-SHA256 ")
-            .map(|pairs| pairs.split(',').map(str::trim));
-        let Some(given) = given else {
-            return false;
-        };
-        let (mut signed, mut named) = (false, false);
-        for pair in given {
-            match pair.split_once('=') {
-                Some(("signature", hex)) => signed = hex.eq_ignore_ascii_case(&signature),
-                Some(("access", text)) => named = text == STANDARD.encode(app_id),
-                _ => return false,
-            }
-        }
-        signed && named && login.app_id == *app_id
     }
 
     /// A new token in place of a good one, which goes on being good until its own end.
@@ -423,6 +368,7 @@ fn since_epoch() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::super::options::{APP_ID, APP_KEY};
+    use super::login::sign;
     use super::*;
 
     const NONCE: &str = "EycLQsHwxhzK9OW8UEKWNfH2I3CGR2nINuU1EBpQ";
