@@ -336,7 +336,11 @@ fn read_step(report: &Report) -> String {
     let folder = plain(report.out.trim_end_matches('/'));
     match report.format {
         Format::Parquet => {
-            format!("next: duckdb -c \"SELECT * FROM '{folder}/part-*.parquet' LIMIT 10\"")
+            let partitions = report
+                .partitioning
+                .map(|of| format!("{}=*/", of.by.column()));
+            let parts = format!("{folder}/{}part-*.parquet", partitions.unwrap_or_default());
+            format!("next: duckdb -c \"SELECT * FROM '{parts}' LIMIT 10\"")
         }
         Format::Ndjson | Format::Arrow => format!("next: rollbook verify {folder}"),
     }
@@ -357,7 +361,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use chrono::DateTime;
-    use rollbook::{Language, MeetingCounts, Proof, Quota, Rate, Requests};
+    use rollbook::{
+        Language, MeetingCounts, PartitionBy, Partitioning, Proof, Quota, Rate, Requests, Zone,
+    };
 
     use super::*;
 
@@ -429,6 +435,14 @@ mod tests {
     #[test]
     fn a_complete_run_says_where_the_data_is() {
         insta::assert_snapshot!(render(&report(), false));
+    }
+
+    #[test]
+    fn a_run_with_partitions_says_in_which_folders_the_data_is() {
+        let mut report = report();
+        report.partitioning = Partitioning::new(PartitionBy::JoinDate, Zone::UTC);
+        report.partitions = 2;
+        insta::assert_snapshot!(render(&report, false));
     }
 
     #[test]
