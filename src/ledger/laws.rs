@@ -7,6 +7,9 @@ use proptest::sample::{Index, select, subsequence};
 
 use super::tests::{entry, meeting, parse};
 use super::*;
+use crate::record::Language;
+use crate::report::Proof;
+use crate::store::Store;
 use crate::table::MEETINGS;
 
 const NAMES: [&str; 5] = ["m1", "m2", "m3", "m4", "m5"];
