@@ -12,7 +12,6 @@ use crate::compression::Compression;
 use crate::config::Format;
 use crate::crash::{Point, point};
 use crate::error::{Error, Result};
-use crate::folder;
 use crate::ledger::{CommittedMeeting, Entry, Ledger, Rewrite};
 use crate::place::Place;
 use crate::store::{Object, Store};
@@ -21,8 +20,8 @@ use crate::uuid::ConfUuid;
 use crate::writer::{self, StagedPart};
 
 use super::layout::{REPLACED, replaced_path};
-use super::staging::Gate;
-use super::{Dataset, Form, must_be_dataset, plain_run_id, visible};
+use super::opening::plain_run_id;
+use super::{Dataset, Form, must_be_dataset, visible};
 
 impl Dataset {
     /// Opens a dataset that is there, in the form that it has.
@@ -219,21 +218,6 @@ impl Dataset {
         let is_beside = |entry: &&Entry| entries.iter().all(|one| one.sequence != entry.sequence);
         let mut beside = self.ledger.standing().filter(is_beside);
         beside.any(|entry| entry.parts_of(Table::Records).next().is_some())
-    }
-
-    /// Ends a run that has nothing to report.
-    pub(crate) async fn leave(&mut self) -> Result<()> {
-        if let Some(pulse) = self.pulse.take() {
-            pulse.end(&self.store).await?;
-        }
-        if let Some(staging) = self.staging.take() {
-            let root = self.store.local("");
-            folder::blocking("remove", &self.staging_path, move || {
-                staging.remove(&Gate::enter(&root)?)
-            })
-            .await?;
-        }
-        Ok(())
     }
 }
 

@@ -1,0 +1,78 @@
+//! How a run leaves a dataset.
+
+use bytes::Bytes;
+
+use crate::crash::{Point, point};
+use crate::error::{Error, Result};
+use crate::folder;
+use crate::ledger::Entry;
+use crate::report::Report;
+
+use super::Dataset;
+use super::layout::report_path;
+use super::staging::Gate;
+
+impl Dataset {
+    /// Ends the run: sums up the ledger where it has grown, writes the report and removes the
+    /// staging folder.
+    pub async fn finish(&mut self, report: &Report) -> Result<()> {
+        if !self.is_published {
+            let ours = |entry: &&Entry| entry.run_id == self.run_id;
+            let entries: Vec<_> = self.ledger.standing().filter(ours).cloned().collect();
+            for entry in &entries {
+                self.publish(entry).await?;
+            }
+        }
+        self.project().await?;
+        // One that cannot be written is not missed: the entries are the truth.
+        drop(self.ledger.sum_up(&self.store, self.few_entries).await);
+        let path = report_path(&self.run_id);
+        let mut text = serde_json::to_vec_pretty(report).map_err(|error| Error::Encode {
+            format: "a report",
+            source: error.into(),
+        })?;
+        text.push(b'\n');
+        let text = Bytes::from(text);
+        point(Point::ReportReady);
+        if !self.store.create(&path, text.clone()).await?
+            && self.store.read(&path).await? != Some(text)
+        {
+            return Err(Error::Dataset {
+                path,
+                reason: "another run of this name has reported".to_owned(),
+            });
+        }
+        point(Point::ReportPut);
+        self.leave().await?;
+        point(Point::StagingRemoved);
+        Ok(())
+    }
+
+    /// Ends a run that has nothing to report, as it went.
+    pub(crate) async fn end<T>(&mut self, went: Result<T>) -> Result<T> {
+        if went.is_ok() {
+            // As at the end of an export.
+            drop(self.ledger.sum_up(&self.store, self.few_entries).await);
+            self.leave().await?;
+        } else if let Some(pulse) = self.pulse.take() {
+            // What it staged may be committed, and stays for the next opening.
+            drop(pulse.stop(&self.store).await);
+        }
+        went
+    }
+
+    /// Ends a run that has nothing to report.
+    pub(crate) async fn leave(&mut self) -> Result<()> {
+        if let Some(pulse) = self.pulse.take() {
+            pulse.end(&self.store).await?;
+        }
+        if let Some(staging) = self.staging.take() {
+            let root = self.store.local("");
+            folder::blocking("remove", &self.staging_path, move || {
+                staging.remove(&Gate::enter(&root)?)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
