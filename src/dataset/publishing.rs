@@ -42,7 +42,7 @@ impl Dataset {
     }
 
     /// Whether another run wrote a commit again: what it held is in other parts, or erased.
-    fn is_taken_over(&self, entry: &Entry) -> bool {
+    pub(super) fn is_taken_over(&self, entry: &Entry) -> bool {
         let mut meetings = entry.meetings.iter();
         self.ledger.rewrite_of(entry.sequence).is_some()
             && meetings.all(|meeting| self.holds(&meeting.conf_uuid))

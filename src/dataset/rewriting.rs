@@ -94,13 +94,18 @@ impl Dataset {
         }
     }
 
-    /// What is replaced must not leave before what replaces it is known to be there.
-    async fn must_be_ready(&self, entry: &Entry) -> Result<()> {
+    /// What is replaced must not leave before what replaces it is known to be there; or to have been
+    /// there, where another run published it and replaced it in its turn.
+    async fn must_be_ready(&mut self, entry: &Entry) -> Result<()> {
         for part in &entry.parts {
             let expected = Some(part.bytes);
             if self.store.size(&part.staged).await? != expected
                 && self.store.size(&part.path).await? != expected
             {
+                self.ledger.catch_up(&self.store).await?;
+                if self.is_taken_over(entry) {
+                    break;
+                }
                 return Err(Error::Dataset {
                     path: self.store.shown(&part.path),
                     reason: "was taken away before it could be published; nothing is lost: the \

@@ -1,3 +1,4 @@
+mod beside;
 mod committing;
 mod ending;
 mod faults;

@@ -1,0 +1,67 @@
+//! Runs that come, work and go between two calls of another.
+
+use std::future::Future;
+use std::mem;
+
+use chrono::TimeDelta;
+
+use super::faults::{home, root};
+use super::*;
+use crate::ledger::Rewrite;
+use crate::store::{Faulty, Operation, Store};
+
+async fn open_on(store: Store, run_id: &str) -> Result<Dataset> {
+    Dataset::open_on(store, run_id, Format::Ndjson, Compression::None).await
+}
+
+/// Does what others do, from its beginning to its end, while a call is on its way.
+fn meanwhile<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send) {
+    let work = || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().unwrap().block_on(work());
+    };
+    std::thread::scope(|scope| scope.spawn(work).join().unwrap());
+}
+
+/// Puts one commit in the place of all; says whether it did.
+async fn merge(dataset: &mut Dataset, keep: TimeDelta) -> bool {
+    let entries: Vec<_> = dataset.standing().cloned().collect();
+    let form = Form {
+        format: Format::Ndjson,
+        compression: None,
+        series: 900,
+    };
+    let parts = dataset.write_again(&entries, &[], form).await.unwrap();
+    let rewrite = Rewrite {
+        keep_until: Utc::now() + keep,
+        purged: vec![],
+    };
+    dataset.rewrite(parts, &entries, rewrite).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_merge_that_another_run_published_and_merged_away_is_done() {
+    let home = home();
+    let week = TimeDelta::days(7);
+    for (run_id, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
+        commit(&mut open(&home, run_id).await, &[batch]).await;
+    }
+    let place = dest(&home);
+    let (mut is_put, mut has_come) = (false, false);
+    let faulty = Faulty::new(&root(&home), move |call| {
+        if is_put && !mem::replace(&mut has_come, true) {
+            meanwhile(|| async {
+                let opened = Dataset::open(&*place, "four", Format::Ndjson, Compression::None);
+                let mut other = opened.await.unwrap();
+                assert_eq!(other.recovery().published.len(), 1);
+                commit(&mut other, &[("m3", 4)]).await;
+                assert!(merge(&mut other, week).await);
+            });
+        }
+        is_put |= call.operation == Operation::Put && call.path == ledger::entry_path(3);
+        None
+    });
+    let three = open_on(faulty.store(&root(&home)), "three").await;
+    assert!(merge(&mut three.unwrap(), week).await);
+    assert_eq!(seen(&home), rows(&[("m1", 3), ("m2", 2), ("m3", 4)]));
+}
