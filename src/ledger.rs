@@ -221,6 +221,11 @@ impl Ledger {
                 }
             }
         }
+        let mut meetings = entry.meetings.iter();
+        if let Some(meeting) = meetings.find(|meeting| self.is_purged(&meeting.conf_uuid)) {
+            let reason = format!("holds {}, which was purged", meeting.conf_uuid);
+            return Err(damaged(&path, reason));
+        }
         for meeting in &entry.meetings {
             let uuid = meeting.conf_uuid.clone();
             if let Some(holder) = self.held.insert(uuid, entry.sequence) {

@@ -146,6 +146,8 @@ proptest! {
 #[derive(Clone, Debug)]
 enum File {
     Entry(Vec<&'static str>, Vec<u64>),
+    /// Erases what void entries alone held.
+    Purge(&'static str),
     Junk,
 }
 
@@ -159,6 +161,7 @@ fn files() -> impl Strategy<Value = BTreeMap<u64, File>> {
     ];
     let file = prop_oneof![
         30 => (meetings, retracts).prop_map(|(meetings, retracts)| File::Entry(meetings, retracts)),
+        6 => select(&NAMES[..]).prop_map(File::Purge),
         1 => Just(File::Junk),
     ];
     let numbers = prop_oneof![
@@ -172,24 +175,38 @@ fn files() -> impl Strategy<Value = BTreeMap<u64, File>> {
 
 /// Who holds what, as a reader of the rules would find; nothing where a file cannot be believed.
 fn held(files: &BTreeMap<u64, File>) -> Option<BTreeSet<(&'static str, u64)>> {
-    let mut held = BTreeSet::new();
+    let (mut held, mut purged) = (BTreeSet::new(), BTreeSet::new());
+    let mut void: BTreeSet<&str> = BTreeSet::new();
     for (expected, (&number, file)) in (1..).zip(files) {
-        let File::Entry(meetings, retracts) = file else {
-            return None;
-        };
-        if number != expected
-            || retracts
-                .iter()
-                .any(|earlier| !(1..number).contains(earlier))
-        {
+        if number != expected {
             return None;
         }
-        held.retain(|(_, holder)| !retracts.contains(holder));
-        for meeting in meetings {
-            if held.iter().any(|(name, _)| name == meeting) {
-                return None;
+        let is_held = |held: &BTreeSet<(&str, u64)>, name| held.iter().any(|&(one, _)| one == name);
+        match file {
+            File::Junk => return None,
+            File::Purge(name) => {
+                if !void.contains(name) || is_held(&held, *name) {
+                    return None;
+                }
+                purged.insert(*name);
             }
-            held.insert((*meeting, number));
+            File::Entry(meetings, retracts) => {
+                for earlier in retracts {
+                    if !(1..number).contains(earlier) {
+                        return None;
+                    }
+                    if let Some(File::Entry(meetings, _)) = files.get(earlier) {
+                        void.extend(meetings);
+                    }
+                }
+                held.retain(|(_, holder)| !retracts.contains(holder));
+                for meeting in meetings {
+                    if purged.contains(meeting) || is_held(&held, *meeting) {
+                        return None;
+                    }
+                    held.insert((*meeting, number));
+                }
+            }
         }
     }
     Some(held)
@@ -208,6 +225,14 @@ proptest! {
                 File::Entry(meetings, retracts) => {
                     let entry = Entry { retracts: retracts.clone(), ..entry(*number, meetings) };
                     entry.to_bytes().unwrap()
+                }
+                File::Purge(name) => {
+                    let rewrite = Rewrite {
+                        keep_until: DateTime::UNIX_EPOCH,
+                        purged: vec![name.parse().unwrap()],
+                    };
+                    let entry = Entry { parts: vec![], rewrite: Some(rewrite), ..entry(*number, &[]) };
+                    entry.versioned().to_bytes().unwrap()
                 }
             };
             std::fs::write(home.path().join(entry_path(*number)), bytes).unwrap();

@@ -16,7 +16,8 @@ use crate::uuid::ConfUuid;
 pub(crate) struct Rewrite {
     /// Until then the parts of the retracted entries are kept, where readers do not look.
     pub(crate) keep_until: DateTime<Utc>,
-    /// Meetings that are erased: their records are in no part, and are never fetched again.
+    /// Meetings that are erased: their records are in no part, and are never fetched again. A later
+    /// entry that holds one is not believed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) purged: Vec<ConfUuid>,
 }

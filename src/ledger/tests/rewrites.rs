@@ -162,3 +162,11 @@ fn an_entry_may_purge_alone_what_void_entries_held_and_nothing_else() {
         assert!(error.contains(expected), "{expected}: {error}");
     }
 }
+
+#[test]
+fn an_entry_that_holds_what_was_purged_is_not_believed() {
+    let mut ledger = purging_alone("m1", |_| {}).unwrap();
+    let error = apply(&mut ledger, entry(6, &["m3", "m1"])).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("holds m1, which was purged"), "{error}");
+}
