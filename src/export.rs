@@ -149,18 +149,13 @@ impl Export {
         let asked = Asked::of(&self.config, self.pii()?.as_ref());
         let pii = asked.pii.clone();
         match destination::open(&self.config, &run.id, pipe, asked, &observer, &stop).await? {
-            Opening::Open(destination) => {
-                let discovery = match window {
-                    Some(window) => {
-                        let dataset = destination.dataset();
-                        let who = self.credentials.who_digest();
-                        let plan = Discovery::plan(&self.config, run.started, window, dataset, who);
-                        Some(plan.await?)
-                    }
-                    None => None,
-                };
-                self.run_into(destination, run, discovery, observer, stop)
-                    .await
+            Opening::Open(mut destination) => {
+                let into = &mut destination;
+                let done = self.run_into(into, run, window, observer, stop).await;
+                if done.is_err() {
+                    destination.abandon().await;
+                }
+                done
             }
             Opening::Taken(runs) => {
                 let account = Account::new(&self.config, run, &self.meetings, None, pii);
@@ -177,12 +172,21 @@ impl Export {
 
     async fn run_into(
         self,
-        mut destination: Destination,
+        destination: &mut Destination,
         run: Run,
-        discovery: Option<Discovery>,
+        window: Option<(DateTime<Utc>, DateTime<Utc>)>,
         observer: Observer,
         stop: CancellationToken,
     ) -> Result<Finished> {
+        let discovery = match window {
+            Some(window) => {
+                let who = self.credentials.who_digest();
+                let dataset = destination.dataset();
+                let plan = Discovery::plan(&self.config, run.started, window, dataset, who);
+                Some(plan.await?)
+            }
+            None => None,
+        };
         let pii = self.pii()?;
         let asked = Asked::of(&self.config, pii.as_ref());
         let who = self.credentials.who();
@@ -228,8 +232,8 @@ impl Export {
         let is_listed = discovered.as_ref().is_none_or(Discovered::is_listed);
         let pii = asked.pii;
         let mut account = Account::new(&config, run, &meetings, discovered, pii.clone());
-        account.writes_to(&destination);
-        let work = account.wanting(meetings, &destination);
+        account.writes_to(destination);
+        let work = account.wanting(meetings, destination);
         (observer)(Event::Started {
             meetings: account.requested(),
             already: account.held(),
@@ -251,10 +255,10 @@ impl Export {
             stop: &stop,
         };
         if outcome.is_ok() {
-            outcome = line.passes(work, &mut destination, &mut account).await;
+            outcome = line.passes(work, destination, &mut account).await;
         }
         if outcome.is_ok() {
-            outcome = line.leave_readable(&mut destination, &mut account).await;
+            outcome = line.leave_readable(destination, &mut account).await;
         }
         if account.overtaken() > 0 {
             let meetings = account.overtaken();
@@ -269,7 +273,7 @@ impl Export {
             error.as_ref(),
             stop.is_cancelled(),
         );
-        if let Destination::Dataset(dataset) = &mut destination
+        if let Destination::Dataset(dataset) = destination
             && let Err(failed) = dataset.finish(&report).await
         {
             error.get_or_insert(failed);

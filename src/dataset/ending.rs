@@ -15,7 +15,19 @@ use super::staging::Gate;
 impl Dataset {
     /// Ends the run: sums up the ledger where it has grown, writes the report and removes the
     /// staging folder.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. What was committed stays so.
     pub async fn finish(&mut self, report: &Report) -> Result<()> {
+        let done = self.report(report).await;
+        if done.is_err() {
+            self.abandon().await;
+        }
+        done
+    }
+
+    async fn report(&mut self, report: &Report) -> Result<()> {
         if !self.is_published {
             let ours = |entry: &&Entry| entry.run_id == self.run_id;
             let entries: Vec<_> = self.ledger.standing().filter(ours).cloned().collect();
@@ -54,11 +66,19 @@ impl Dataset {
             // As at the end of an export.
             drop(self.ledger.sum_up(&self.store, self.few_entries).await);
             self.leave().await?;
-        } else if let Some(pulse) = self.pulse.take() {
-            // What it staged may be committed, and stays for the next opening.
-            drop(pulse.stop(&self.store).await);
+        } else {
+            self.abandon().await;
         }
         went
+    }
+
+    /// Ends a run that failed: it does not look alive any more. What it staged may be committed, and
+    /// stays for the next opening.
+    pub(crate) async fn abandon(&mut self) {
+        if let Some(pulse) = self.pulse.take() {
+            // One that cannot be removed fades.
+            drop(pulse.stop(&self.store).await);
+        }
     }
 
     /// Ends a run that has nothing to report.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::delta::{self, DeltaLog};
 use crate::error::{Error, Result};
 use crate::folder;
-use crate::ledger::{Ledger, checkpoint};
+use crate::ledger::Ledger;
 use crate::run_id::new_run_id;
 use crate::store::Store;
 use crate::table::versions::SchemaVersions;
@@ -122,19 +122,9 @@ impl Held {
         unreferenced: Vec<OsString>,
     ) -> Result<(Recovery, Vec<SetAside>)> {
         let mut dataset = Dataset {
-            store: self.store.clone(),
             partitioning: ledger.last_standing().and_then(|last| last.partitioning),
             ledger,
-            run_id: run_id.to_owned(),
-            staging: None,
-            staging_path: self.store.local(STAGING).join(run_id),
-            pulse: None,
-            recovery: Recovery::default(),
-            beside: Vec::new(),
-            asked: None,
-            delta: None,
-            is_published: true,
-            few_entries: checkpoint::FEW,
+            ..Dataset::on(self.store.clone(), run_id)
         };
         // First of all: one may stand in the place of a folder that a part is to be moved to.
         let mut moved = self.set_aside(unreferenced).await?;

@@ -17,7 +17,7 @@ use crate::store::Store;
 use crate::writer::extension;
 
 use super::layout::{HOME, PROBE, RUNS, STAGING};
-use super::pulse::Pulse;
+use super::pulse::{Pulse, Trace};
 use super::staging::{Gate, Staging};
 use super::{Dataset, Recovery, visible};
 
@@ -69,93 +69,132 @@ impl Dataset {
     }
 
     pub(super) async fn enter(
-        mut store: Store,
+        store: Store,
         run_id: &str,
         format: Format,
         compression: Compression,
         is_alone: bool,
     ) -> Result<Self> {
+        let (mut dataset, arrival) = Self::arrive(store, run_id).await?;
+        let form = (format, compression);
+        match dataset.settle(arrival, form, is_alone).await {
+            Ok(()) => Ok(dataset),
+            Err(error) => {
+                dataset.abandon().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// A dataset that no run has opened yet.
+    pub(super) fn on(store: Store, run_id: &str) -> Self {
+        Self {
+            staging_path: store.local(STAGING).join(run_id),
+            store,
+            ledger: Ledger::default(),
+            run_id: run_id.to_owned(),
+            staging: None,
+            pulse: None,
+            recovery: Recovery::default(),
+            beside: Vec::new(),
+            asked: None,
+            delta: None,
+            partitioning: None,
+            is_published: true,
+            few_entries: checkpoint::FEW,
+        }
+    }
+
+    /// Shows a run to the others, and looks who they are.
+    async fn arrive(store: Store, run_id: &str) -> Result<(Self, Arrival)> {
+        let mut dataset = Self::on(store, run_id);
+        let store = &dataset.store;
         let root = store.local("");
         let (place, own, is_remote) = (root.clone(), run_id.to_owned(), store.is_remote());
-        let (gate, (abandoned, mut beside), mut staging) =
-            folder::blocking("open", &root, move || {
-                let folders = [STAGING, ledger::FOLDER, RUNS];
-                // Of a bucket, this machine has what is not uploaded yet, and the locks.
-                for folder in folders.iter().take(if is_remote { 1 } else { 3 }) {
-                    folder::create(&place.join(folder))?;
-                }
-                point(Point::DatasetMade);
-                let gate = Gate::enter(&place)?;
-                let found = Staging::sort(&place, &gate)?;
-                // Whoever finds this run's sign of life in the bucket knows then whether it lives.
-                let staging = is_remote
-                    .then(|| Staging::create(place.join(STAGING).join(own), &gate))
-                    .transpose()?;
-                Ok((gate, found, staging))
-            })
-            .await?;
-        let (mut pulse, mut left) = (None, Vec::new());
+        let (gate, (abandoned, mut beside), staging) = folder::blocking("open", &root, move || {
+            let folders = [STAGING, ledger::FOLDER, RUNS];
+            // Of a bucket, this machine has what is not uploaded yet, and the locks.
+            for folder in folders.iter().take(if is_remote { 1 } else { 3 }) {
+                folder::create(&place.join(folder))?;
+            }
+            point(Point::DatasetMade);
+            let gate = Gate::enter(&place)?;
+            let found = Staging::sort(&place, &gate)?;
+            // Whoever finds this run's sign of life in the bucket knows then whether it lives.
+            let staging = is_remote
+                .then(|| Staging::create(place.join(STAGING).join(own), &gate))
+                .transpose()?;
+            Ok((gate, found, staging))
+        })
+        .await?;
+        let mut left = Vec::new();
         if is_remote {
             let dead: Vec<_> = abandoned.iter().map(Staging::run_id).collect();
-            let (begun, others) = Pulse::begin(&store, run_id, &dead).await?;
-            pulse = Some(begun);
+            let (begun, others) = Pulse::begin(store, run_id, &dead).await?;
+            dataset.pulse = Some(begun);
             left = others.abandoned;
             beside.extend(others.live);
             beside.sort_unstable();
             beside.dedup();
         }
+        dataset.beside = beside;
+        let arrival = Arrival {
+            gate,
+            abandoned,
+            left,
+            staging,
+        };
+        Ok((dataset, arrival))
+    }
+
+    /// Reads the ledger, and repairs what runs before left.
+    async fn settle(
+        &mut self,
+        arrival: Arrival,
+        (format, compression): (Format, Compression),
+        is_alone: bool,
+    ) -> Result<()> {
+        let Arrival {
+            gate,
+            abandoned,
+            left,
+            staging,
+        } = arrival;
         // Nobody joins them before this one gives the gate back.
-        if is_alone && !beside.is_empty() {
-            if let Some(pulse) = pulse {
-                pulse.end(&store).await?;
+        if is_alone && !self.beside.is_empty() {
+            if let Some(pulse) = self.pulse.take() {
+                pulse.end(&self.store).await?;
             }
             if let Some(staging) = staging {
                 staging.remove(&gate)?;
             }
-            return Err(Error::Busy { runs: beside });
+            let runs = std::mem::take(&mut self.beside);
+            return Err(Error::Busy { runs });
         }
-        store.probe(&format!("{PROBE}{run_id}")).await?;
-        if let Some(other) = beside.first().filter(|_| store.is_single_writer()) {
-            return Err(Error::Dataset {
-                path: store.shown(""),
-                reason: format!(
-                    "run {other} goes on here, and this store would not notice if both wrote the \
-                     same ledger entry; wait until it has ended"
-                ),
-            });
+        self.store.probe(&format!("{PROBE}{}", self.run_id)).await?;
+        if let Some(other) = self.beside.first().filter(|_| self.is_single_writer()) {
+            return Err(self.is_not_alone(other));
         }
         let dead = abandoned.iter().map(Staging::run_id);
         let dead = dead.chain(left.iter().map(|trace| trace.run_id.clone()));
-        clear_probes(&store, &beside, &dead.collect()).await?;
-        let visible = visible(&store).await?;
+        clear_probes(&self.store, &self.beside, &dead.collect()).await?;
+        let visible = visible(&self.store).await?;
         // Read after the locks of the dead were had: nothing they committed can be missed.
-        let ledger = Ledger::read(&store).await?;
-        let mut dataset = Self {
-            partitioning: ledger.last_standing().and_then(|last| last.partitioning),
-            store,
-            ledger,
-            run_id: run_id.to_owned(),
-            staging: None,
-            staging_path: root.join(STAGING).join(run_id),
-            pulse,
-            recovery: Recovery::default(),
-            beside,
-            asked: None,
-            delta: None,
-            is_published: true,
-            few_entries: checkpoint::FEW,
-        };
-        dataset.refuse_other_formats(extension(format, compression))?;
-        dataset.room_for_tables().await?;
-        let restorable = dataset.recover(&visible).await?;
-        let path = dataset.staging_path.clone();
+        self.ledger = Ledger::read(&self.store).await?;
+        let last = self.ledger.last_standing();
+        self.partitioning = last.and_then(|last| last.partitioning);
+        self.refuse_other_formats(extension(format, compression))?;
+        self.room_for_tables().await?;
+        let restorable = self.recover(&visible).await?;
+        let path = self.staging_path.clone();
         let mut cleared: HashSet<_> = abandoned.iter().map(Staging::run_id).collect();
         for trace in left {
             cleared.insert(trace.run_id.clone());
-            trace.clear(&dataset.store).await?;
+            trace.clear(&self.store).await?;
             point(Point::Cleared);
         }
-        dataset.recovery.cleared = cleared.len() as u64;
+        self.recovery.cleared = cleared.len() as u64;
+        let root = self.store.local("");
         let staging = folder::blocking("create", &root, move || {
             let mut abandoned = abandoned.into_iter();
             abandoned.try_for_each(|staging| {
@@ -163,7 +202,7 @@ impl Dataset {
                 point(Point::Cleared);
                 Ok(())
             })?;
-            let staging = match staging.take() {
+            let staging = match staging {
                 Some(staging) => staging,
                 None => Staging::create(path, &gate)?,
             };
@@ -171,12 +210,31 @@ impl Dataset {
             Ok(staging)
         })
         .await?;
-        dataset.staging = Some(staging);
-        dataset.restore(&restorable, format).await?;
+        self.staging = Some(staging);
+        self.restore(&restorable, format).await?;
         // Last, so that no version of the table names a part that is lost.
-        dataset.open_table().await?;
-        Ok(dataset)
+        self.open_table().await
     }
+
+    fn is_not_alone(&self, other: &str) -> Error {
+        Error::Dataset {
+            path: self.store.shown(""),
+            reason: format!(
+                "run {other} goes on here, and this store would not notice if both wrote the \
+                 same ledger entry; wait until it has ended"
+            ),
+        }
+    }
+}
+
+/// A run that has come, with the gate in its hand.
+struct Arrival {
+    gate: Gate,
+    /// What runs of this machine left, and runs in the bucket.
+    abandoned: Vec<Staging>,
+    left: Vec<Trace>,
+    /// In a bucket, what shows this machine's others that the run lives.
+    staging: Option<Staging>,
 }
 
 /// Removes what runs that were cut off while they tried out the store left. In a bucket one that

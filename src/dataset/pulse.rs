@@ -84,7 +84,7 @@ impl Pulse {
         store.write(&path, Bytes::new()).await?;
         point(Point::PulseBegun);
         let beats = {
-            let (store, path) = (store.clone(), path.clone());
+            let store = store.clone();
             async move {
                 loop {
                     tokio::time::sleep(BEAT).await;
@@ -97,12 +97,24 @@ impl Pulse {
             run_id: run_id.to_owned(),
             _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
         };
+        match pulse.others(store, dead).await {
+            Ok(others) => Ok((pulse, others)),
+            Err(error) => {
+                drop(pulse.stop(store).await);
+                Err(error)
+            }
+        }
+    }
+
+    /// How the others are, by the age of this run's last sign; those in `dead` are known to have
+    /// ended.
+    async fn others(&self, store: &Store, dead: &[String]) -> Result<Others> {
         let mut traces = traces(store).await?;
-        let own = traces.iter().position(|trace| trace.run_id == run_id);
+        let own = traces.iter().position(|trace| trace.run_id == self.run_id);
         let own = own.map(|at| traces.swap_remove(at));
         let Some(now) = own.and_then(|own| own.last_sign()) else {
             return Err(Error::Dataset {
-                path: store.shown(&path),
+                path: store.shown(&path_of(&self.run_id)),
                 reason: "was written, and the store does not list it".to_owned(),
             });
         };
@@ -119,7 +131,7 @@ impl Pulse {
                 Fate::Abandoned => others.abandoned.push(trace),
             }
         }
-        Ok((pulse, others))
+        Ok(others)
     }
 
     /// Takes all that this run has in its staging folder away.

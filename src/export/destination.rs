@@ -43,6 +43,13 @@ impl Destination {
         }
     }
 
+    /// Ends a run that has nothing to report, since it failed.
+    pub(super) async fn abandon(&mut self) {
+        if let Self::Dataset(dataset) = self {
+            dataset.abandon().await;
+        }
+    }
+
     /// Runs that were at work on it when this one began.
     pub(super) fn beside(&self) -> &[String] {
         self.dataset().map_or(&[], Dataset::beside)
@@ -123,6 +130,17 @@ pub(super) async fn open(
             () = tokio::time::sleep(pause) => {}
         }
     };
+    match agree(&mut dataset, config, asked).await {
+        Ok(()) => Ok(Opening::Open(Destination::Dataset(Box::new(dataset)))),
+        Err(error) => {
+            dataset.abandon().await;
+            Err(error)
+        }
+    }
+}
+
+/// Makes sure that what the run brings is like what is there.
+async fn agree(dataset: &mut Dataset, config: &Config, asked: Asked) -> Result<()> {
     dataset.ask(asked)?;
     if let Some(by) = config.partition_by {
         dataset.partition(by, config.timezone)?;
@@ -131,5 +149,5 @@ pub(super) async fn open(
     if config.with_meetings {
         dataset.room_for_meetings().await?;
     }
-    Ok(Opening::Open(Destination::Dataset(Box::new(dataset))))
+    Ok(())
 }

@@ -28,10 +28,10 @@ async fn run_into(root: &std::path::Path, store: &Faulty) -> (Finished, Vec<Even
     let said = Arc::new(Mutex::new(vec![]));
     let hearing = Arc::clone(&said);
     let observer: Observer = Arc::new(move |event| hearing.lock().unwrap().push(event));
-    let destination = Destination::Dataset(Box::new(dataset.unwrap()));
+    let mut destination = Destination::Dataset(Box::new(dataset.unwrap()));
     let finished = export
         .run_into(
-            destination,
+            &mut destination,
             Run::new("one".to_owned(), Utc::now()),
             None,
             observer,

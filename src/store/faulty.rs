@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     Attributes, CopyOptions, Error, Extensions, GetOptions, GetResult, GetResultPayload,
@@ -110,6 +111,13 @@ impl Faulty {
     /// A dataset's place on this store.
     pub(crate) fn store(&self, root: &std::path::Path) -> Store {
         Store::on(root.to_owned(), Arc::new(self.clone()))
+    }
+
+    /// The same as a bucket, of which this machine has that folder; it takes no pieces.
+    pub(crate) fn bucket(&self, root: &std::path::Path) -> Store {
+        std::fs::create_dir_all(root).unwrap();
+        let pieces = Arc::new(InMemory::new());
+        Store::in_bucket(root.to_owned(), Arc::new(self.clone()), pieces)
     }
 
     /// Lets a call happen, or not, as the script says.
@@ -252,8 +260,9 @@ impl ObjectStore for Faulty {
     async fn copy_opts(&self, from: &Path, to: &Path, _options: CopyOptions) -> Result<()> {
         // Not by a link, as the local store does it: of a copy that is made again nothing is left.
         let objects = &self.0.objects;
+        // Before the script is asked: what it does meanwhile happens in the middle of the copy.
+        let bytes = objects.get(from).await?.bytes().await?;
         let work = async {
-            let bytes = objects.get(from).await?.bytes().await?;
             objects.put(to, bytes.into()).await?;
             Ok(())
         };

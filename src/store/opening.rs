@@ -105,18 +105,28 @@ impl Store {
     /// A bucket in memory.
     #[cfg(test)]
     pub(super) fn in_memory(objects: Arc<object_store::memory::InMemory>) -> Self {
+        Self::in_bucket(PathBuf::new(), Arc::clone(&objects) as _, objects)
+    }
+
+    /// A bucket of these objects, of which this machine has a folder.
+    #[cfg(test)]
+    pub(super) fn in_bucket(
+        root: PathBuf,
+        objects: Arc<dyn ObjectStore>,
+        pieces: Arc<dyn MultipartStore>,
+    ) -> Self {
         let Ok(Target::Bucket(url)) = place::parse("s3://memory") else {
             panic!("a bucket");
         };
         let bucket = Bucket {
             url,
-            pieces: Arc::clone(&objects) as _,
+            pieces,
             options: StoreOptions::default(),
             _folder: None,
         };
         Self {
             bucket: Some(Arc::new(bucket)),
-            ..Self::on(PathBuf::new(), objects)
+            ..Self::on(root, objects)
         }
     }
 }

@@ -251,3 +251,12 @@ fn a_store_in_the_clear_is_for_this_machine_alone() {
         );
     }
 }
+
+#[test]
+fn an_export_that_is_refused_does_not_look_alive() {
+    let site = Site::new(moto(), &[3]);
+    site.export("out").silently(0);
+    let said = ended(site.exporting("out").args(["--language", "zh-CN"])).silently(3);
+    assert!(said.contains("labels in en-US"), "{said}");
+    site.assert_tidy("out");
+}

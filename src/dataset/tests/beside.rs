@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::mem;
+use std::path::PathBuf;
 
 use chrono::TimeDelta;
 
@@ -10,8 +11,18 @@ use super::*;
 use crate::ledger::Rewrite;
 use crate::store::{Faulty, Operation, Store};
 
-async fn open_on(store: Store, run_id: &str) -> Result<Dataset> {
+pub(super) async fn open_on(store: Store, run_id: &str) -> Result<Dataset> {
     Dataset::open_on(store, run_id, Format::Ndjson, Compression::None).await
+}
+
+/// What one machine of many has of the bucket.
+pub(super) fn machine(home: &TempDir, name: &str) -> PathBuf {
+    home.path().join(name)
+}
+
+/// The bucket as another machine sees it, without faults.
+pub(super) fn bucket(home: &TempDir, run_id: &str) -> Store {
+    Faulty::new(&root(home), |_| None).bucket(&machine(home, run_id))
 }
 
 /// Does what others do, from its beginning to its end, while a call is on its way.
