@@ -63,8 +63,13 @@ impl Dataset {
         if is_ours || self.ledger.is_retracted(entry.sequence) {
             return Ok(());
         }
+        let mut is_published = false;
         for part in entry.parts_of(Table::Records) {
-            if self.is_shown(part).await? || self.publish_part(part).await? {
+            if self.is_shown(part).await? {
+                continue;
+            }
+            if self.publish_part(part).await? {
+                is_published = true;
                 continue;
             }
             // Gone since: others published it, or it does not stand any more.
@@ -81,6 +86,9 @@ impl Dataset {
                          fetches it again"
                     .to_owned(),
             });
+        }
+        if is_published {
+            self.withdraw_void(entry).await?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Committed parts on their way to their final names.
 
+use chrono::Utc;
+
 use crate::crash::{Point, point};
 use crate::error::{Error, Result};
 use crate::ledger::{Entry, Part};
@@ -26,8 +28,48 @@ impl Dataset {
             }
             point(Point::PartPublished);
         }
+        self.withdraw_void(entry).await?;
         self.is_published = true;
         Ok(())
+    }
+
+    /// Takes the parts of a commit away again where it was made void while they were published:
+    /// whoever did that has looked for them already. In a bucket a copy may come after that look; a
+    /// folder has one of each part to move.
+    pub(super) async fn withdraw_void(&mut self, entry: &Entry) -> Result<()> {
+        if !self.store.is_remote() {
+            return Ok(());
+        }
+        self.ledger.catch_up(&self.store).await?;
+        if !self.ledger.is_retracted(entry.sequence) {
+            return Ok(());
+        }
+        // What replaces them may be lost: then they are all that is left of their rows.
+        if let Some(heir) = self.ledger.entry(self.ledger.heir(entry.sequence))
+            && self.lacks(heir).await?.is_some()
+        {
+            return Ok(());
+        }
+        let is_kept = self.is_kept(entry, Utc::now());
+        for part in entry.parts.iter().rev() {
+            if let Some(bytes) = self.store.size(&part.path).await? {
+                self.hide(&part.path, bytes, is_kept).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A part of a commit that is neither where it was staged nor where readers see it.
+    pub(super) async fn lacks<'a>(&self, entry: &'a Entry) -> Result<Option<&'a Part>> {
+        for part in &entry.parts {
+            let expected = Some(part.bytes);
+            if self.store.size(&part.staged).await? != expected
+                && self.store.size(&part.path).await? != expected
+            {
+                return Ok(Some(part));
+            }
+        }
+        Ok(None)
     }
 
     /// Gives one part its final name; says whether it had its former one.

@@ -78,7 +78,7 @@ impl Dataset {
                 }
             }
             if !is_lost {
-                publishable.extend(staged);
+                publishable.push((entry, staged));
             } else if self.can_be_restored(&entry).await? {
                 restorable.push(entry.sequence);
             } else {
@@ -87,12 +87,15 @@ impl Dataset {
         }
         // What replaces a part enters when that one has left.
         self.remove_void(visible, &restorable).await?;
-        for (part, from) in publishable {
-            // The run that committed it may live and be quicker.
-            if self.store.publish(&from, &part.path, part.bytes).await? {
-                self.recovery.published.push(part.path);
-                point(Point::PartRecovered);
+        for (entry, parts) in publishable {
+            for (part, from) in parts {
+                // The run that committed it may live and be quicker.
+                if self.store.publish(&from, &part.path, part.bytes).await? {
+                    self.recovery.published.push(part.path);
+                    point(Point::PartRecovered);
+                }
             }
+            self.withdraw_void(&entry).await?;
         }
         if !lost.is_empty() {
             self.retract(lost).await?;

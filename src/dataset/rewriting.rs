@@ -97,24 +97,19 @@ impl Dataset {
     /// What is replaced must not leave before what replaces it is known to be there; or to have been
     /// there, where another run published it and replaced it in its turn.
     async fn must_be_ready(&mut self, entry: &Entry) -> Result<()> {
-        for part in &entry.parts {
-            let expected = Some(part.bytes);
-            if self.store.size(&part.staged).await? != expected
-                && self.store.size(&part.path).await? != expected
-            {
-                self.ledger.catch_up(&self.store).await?;
-                if self.is_taken_over(entry) {
-                    break;
-                }
-                return Err(Error::Dataset {
-                    path: self.store.shown(&part.path),
-                    reason: "was taken away before it could be published; nothing is lost: the \
-                             next run makes it anew from the parts that it was to replace"
-                        .to_owned(),
-                });
-            }
+        let Some(part) = self.lacks(entry).await? else {
+            return Ok(());
+        };
+        self.ledger.catch_up(&self.store).await?;
+        if self.is_taken_over(entry) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::Dataset {
+            path: self.store.shown(&part.path),
+            reason: "was taken away before it could be published; nothing is lost: the next run \
+                     makes it anew from the parts that it was to replace"
+                .to_owned(),
+        })
     }
 
     /// Puts commits whose parts are lost anew in their places, from the parts that they replaced.
@@ -169,13 +164,7 @@ impl Dataset {
         for (path, is_kept) in void {
             let aside = replaced_path(&path);
             if let Some(object) = visible.get(&path) {
-                if is_kept {
-                    self.store.publish(&path, &aside, object.bytes).await?;
-                } else {
-                    self.store.remove(&path).await?;
-                    self.recovery.removed.push(path);
-                }
-                point(Point::VoidRemoved);
+                self.hide(&path, object.bytes, is_kept).await?;
             }
             if !is_kept && replaced.contains_key(&aside) {
                 self.store.remove(&aside).await?;
@@ -186,6 +175,19 @@ impl Dataset {
         Ok(())
     }
 
+    /// Takes a part out of the readers' sight.
+    pub(super) async fn hide(&mut self, path: &str, bytes: u64, is_kept: bool) -> Result<()> {
+        if is_kept {
+            let aside = replaced_path(path);
+            self.store.publish(path, &aside, bytes).await?;
+        } else {
+            self.store.remove(path).await?;
+            self.recovery.removed.push(path.to_owned());
+        }
+        point(Point::VoidRemoved);
+        Ok(())
+    }
+
     /// Whether one of these took the place of a commit, or of one that took its place.
     fn is_replaced_by_any(&self, sequence: u64, any: &[u64]) -> bool {
         let mut by = std::iter::successors(Some(sequence), |&one| self.ledger.retracted_by(one));
@@ -193,7 +195,7 @@ impl Dataset {
     }
 
     /// Whether the parts of a void commit are to be kept where readers do not look.
-    fn is_kept(&self, entry: &Entry, now: DateTime<Utc>) -> bool {
+    pub(super) fn is_kept(&self, entry: &Entry, now: DateTime<Utc>) -> bool {
         let rewrite = self.ledger.rewrite_of(entry.sequence);
         // Whatever held a meeting that was erased since goes at once.
         let mut meetings = entry.meetings.iter();

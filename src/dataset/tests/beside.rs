@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use super::faults::{home, root};
 use super::*;
 use crate::ledger::Rewrite;
-use crate::store::{Faulty, Operation, Store};
+use crate::store::{Call, Faulty, Operation, Store};
 
 pub(super) async fn open_on(store: Store, run_id: &str) -> Result<Dataset> {
     Dataset::open_on(store, run_id, Format::Ndjson, Compression::None).await
@@ -75,4 +75,47 @@ async fn a_merge_that_another_run_published_and_merged_away_is_done() {
     let three = open_on(faulty.store(&root(&home)), "three").await;
     assert!(merge(&mut three.unwrap(), week).await);
     assert_eq!(seen(&home), rows(&[("m1", 3), ("m2", 2), ("m3", 4)]));
+}
+
+/// Copies of a part into its place, by this run's own publishing or by another's opening.
+fn is_publishing(call: &Call) -> bool {
+    call.operation == Operation::Copy && call.path.starts_with("part-")
+}
+
+#[tokio::test]
+async fn a_copy_that_ends_after_its_part_was_replaced_is_taken_away_again() {
+    for (keep, kept) in [(TimeDelta::days(7), 2), (TimeDelta::zero(), 0)] {
+        for is_opening in [false, true] {
+            let home = home();
+            let (place, there) = (root(&home), machine(&home, "other"));
+            if is_opening {
+                // Died between its entry and its parts.
+                let mut dead = open_on(bucket(&home, "dead"), "dead").await.unwrap();
+                let (parts, meetings) = stage(&dead, &[("m1", 3)]);
+                dead.bring(&parts, &mut false).await.unwrap();
+                let entry = dead.entry(&parts, &meetings).unwrap();
+                assert!(dead.ledger.put(&dead.store, entry).await.unwrap());
+            }
+            let mut has_come = false;
+            let faulty = Faulty::new(&root(&home), move |call| {
+                if is_publishing(call) && !mem::replace(&mut has_come, true) {
+                    meanwhile(|| async {
+                        let store = Faulty::new(&place, |_| None).bucket(&there);
+                        let mut other = open_on(store, "other").await.unwrap();
+                        commit(&mut other, &[("m2", 2)]).await;
+                        assert!(merge(&mut other, keep).await);
+                    });
+                }
+                None
+            });
+            let one = faulty.bucket(&machine(&home, "one"));
+            let mut one = open_on(one, "one").await.unwrap();
+            if !is_opening {
+                commit(&mut one, &[("m1", 3)]).await;
+            }
+            assert_eq!(seen(&home), rows(&[("m1", 3), ("m2", 2)]));
+            let replaced = fs::read_dir(root(&home).join(REPLACED));
+            assert_eq!(replaced.map_or(0, Iterator::count), kept);
+        }
+    }
 }
