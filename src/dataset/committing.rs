@@ -76,7 +76,7 @@ impl Dataset {
             self.bring(&parts, &mut is_staged).await?;
             let entry = self.entry(&parts, &meetings)?;
             point(Point::EntryReady);
-            if self.ledger.put(&self.store, entry.clone()).await? {
+            if self.put(&entry).await? {
                 point(Point::EntryPut);
                 self.publish(&entry).await?;
                 self.project().await?;
@@ -90,6 +90,24 @@ impl Dataset {
             }
             self.ledger.catch_up(&self.store).await?;
         }
+    }
+
+    /// Puts an entry; says whether it stands there now. Where nobody would notice a second writer, who
+    /// is stopped between the look at the others and the put, until they take it for gone, may still
+    /// write over an entry of one that came meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. Where nobody would notice a second writer, another run that came while
+    /// this one was silent.
+    pub(super) async fn put(&mut self, entry: &Entry) -> Result<bool> {
+        if self.store.is_single_writer()
+            && let Some(pulse) = &self.pulse
+            && let Some(other) = pulse.rival(&self.store).await?
+        {
+            return Err(self.is_not_alone(&other));
+        }
+        self.ledger.put(&self.store, entry.clone()).await
     }
 
     /// The batch must add up before it may be believed.

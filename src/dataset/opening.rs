@@ -216,7 +216,7 @@ impl Dataset {
         self.open_table().await
     }
 
-    fn is_not_alone(&self, other: &str) -> Error {
+    pub(super) fn is_not_alone(&self, other: &str) -> Error {
         Error::Dataset {
             path: self.store.shown(""),
             reason: format!(

@@ -5,6 +5,8 @@
 //! one who is silent for very long, or has reported, or is known to be dead on this machine, is
 //! cleared up after. Were that wrong, the commit at hand would fail, and nothing be half.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +28,10 @@ const BEAT: Duration = Duration::from_secs(5 * 60);
 /// A run that was silent for longer is not at work any more.
 const SILENT: TimeDelta = TimeDelta::minutes(16);
 
+/// A run that was silent for longer cannot be sure that the others take it to be at work until its
+/// next call has ended.
+const FAINT: TimeDelta = TimeDelta::minutes(8);
+
 /// A run that was silent for longer does not come back.
 const ABANDONED: TimeDelta = TimeDelta::hours(24);
 
@@ -33,7 +39,30 @@ const ABANDONED: TimeDelta = TimeDelta::hours(24);
 #[derive(Debug)]
 pub(super) struct Pulse {
     run_id: String,
+    seen: Arc<Seen>,
     _beats: AbortOnDropHandle<()>,
+}
+
+/// Until when the others saw a run at work, by its own clock in milliseconds; 0 once it was silent
+/// for too long, until it has looked who came meanwhile.
+#[derive(Debug)]
+struct Seen(AtomicI64);
+
+impl Seen {
+    /// A sign that was begun now came through.
+    fn again(&self, now: DateTime<Utc>) {
+        let until = if self.is_sure(now) {
+            now.timestamp_millis()
+        } else {
+            0
+        };
+        self.0.store(until, Ordering::Relaxed);
+    }
+
+    fn is_sure(&self, now: DateTime<Utc>) -> bool {
+        let silence = now.timestamp_millis() - self.0.load(Ordering::Relaxed);
+        silence < FAINT.num_milliseconds()
+    }
 }
 
 /// What a run has in its staging folder in a bucket.
@@ -81,20 +110,25 @@ impl Pulse {
         dead: &[String],
     ) -> Result<(Self, Others)> {
         let path = path_of(run_id);
+        let seen = Arc::new(Seen(AtomicI64::new(Utc::now().timestamp_millis())));
         store.write(&path, Bytes::new()).await?;
         point(Point::PulseBegun);
         let beats = {
-            let store = store.clone();
+            let (store, seen) = (store.clone(), Arc::clone(&seen));
             async move {
                 loop {
                     tokio::time::sleep(BEAT).await;
+                    let now = Utc::now();
                     // What fails now succeeds next time; the parts that come are a sign as well.
-                    drop(store.write(&path, Bytes::new()).await);
+                    if store.write(&path, Bytes::new()).await.is_ok() {
+                        seen.again(now);
+                    }
                 }
             }
         };
         let pulse = Self {
             run_id: run_id.to_owned(),
+            seen,
             _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
         };
         match pulse.others(store, dead).await {
@@ -104,6 +138,28 @@ impl Pulse {
                 Err(error)
             }
         }
+    }
+
+    /// A run that came while this one was silent, and is at work; the others leave it to this one to
+    /// give way.
+    pub(super) async fn rival(&self, store: &Store) -> Result<Option<String>> {
+        let now = Utc::now();
+        if self.seen.is_sure(now) {
+            return Ok(None);
+        }
+        // From here on nobody else begins.
+        store.write(&path_of(&self.run_id), Bytes::new()).await?;
+        let mut live = self.others(store, &[]).await?.live;
+        if live.is_empty() {
+            self.seen.0.store(now.timestamp_millis(), Ordering::Relaxed);
+        }
+        Ok(live.pop())
+    }
+
+    /// As if the run had been stopped for a while, or cut off from the store.
+    #[cfg(test)]
+    pub(super) fn was_silent(&self) {
+        self.seen.0.store(0, Ordering::Relaxed);
     }
 
     /// How the others are, by the age of this run's last sign; those in `dead` are known to have
@@ -232,5 +288,20 @@ mod tests {
         ] {
             assert_eq!(Fate::of(silence, has_ended), fate, "{silence}");
         }
+    }
+
+    #[test]
+    fn who_was_silent_for_too_long_is_not_sure_until_it_has_looked() {
+        let at = |minutes| DateTime::UNIX_EPOCH + TimeDelta::days(9) + TimeDelta::minutes(minutes);
+        let seen = Seen(AtomicI64::new(at(0).timestamp_millis()));
+        assert!(seen.is_sure(at(7)) && !seen.is_sure(at(8)));
+        seen.again(at(5));
+        assert!(seen.is_sure(at(12)));
+        // A sign after a long silence does not tell what was in between.
+        seen.again(at(22));
+        assert!(!seen.is_sure(at(22)));
+        seen.again(at(27));
+        assert!(!seen.is_sure(at(27)));
+        assert!(FAINT * 2 <= SILENT);
     }
 }

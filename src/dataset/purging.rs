@@ -37,7 +37,7 @@ impl Dataset {
                 purged: meetings.to_vec(),
             });
             point(Point::EntryReady);
-            if self.ledger.put(&self.store, entry.versioned()).await? {
+            if self.put(&entry.versioned()).await? {
                 point(Point::EntryPut);
                 let visible = visible(&self.store).await?;
                 self.remove_void(&visible, &[]).await?;

@@ -184,7 +184,7 @@ impl Dataset {
                 schema_versions: SchemaVersions::FIRST,
                 partitioning: None,
             };
-            if self.ledger.put(&self.store, entry.versioned()).await? {
+            if self.put(&entry.versioned()).await? {
                 point(Point::Retracted);
                 let meetings = self
                     .ledger

@@ -78,7 +78,7 @@ impl Dataset {
             entry.rewrite = Some(rewrite.clone());
             let entry = entry.versioned();
             point(Point::EntryReady);
-            if self.ledger.put(&self.store, entry.clone()).await? {
+            if self.put(&entry).await? {
                 point(Point::EntryPut);
                 self.must_be_ready(&entry).await?;
                 let visible = visible(&self.store).await?;

@@ -1,4 +1,4 @@
-//! Runs in a bucket that fail: they must not look alive.
+//! What runs in a bucket see of each other, where one fails or was silent for long.
 
 use super::beside::{bucket, machine, open_on};
 use super::faults::{home, root};
@@ -39,4 +39,38 @@ async fn a_run_that_cannot_report_does_not_look_alive() {
     assert!(pulse_of(&home, "one").exists());
     one.finish(&report("one")).await.unwrap_err();
     assert!(!pulse_of(&home, "one").exists());
+}
+
+#[tokio::test]
+async fn a_writer_that_was_silent_gives_way_to_one_that_came_meanwhile() {
+    let home = home();
+    let open = async |run_id| {
+        let store = Faulty::new(&root(&home), |_| None).ignoring_create();
+        open_on(store.bucket(&machine(&home, run_id)), run_id).await
+    };
+    let mut one = open("one").await.unwrap();
+    assert!(one.is_single_writer());
+    commit(&mut one, &[("m1", 3)]).await;
+    let refused = open("zero").await.unwrap_err().to_string();
+    assert!(refused.contains("run one goes on here"), "{refused}");
+
+    one.pulse.as_ref().unwrap().was_silent();
+    let sign = fs::File::options().write(true).open(pulse_of(&home, "one"));
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(17 * 60);
+    sign.unwrap().set_modified(long_ago).unwrap();
+    let mut two = open("two").await.unwrap();
+    commit(&mut two, &[("m2", 2)]).await;
+    for _ in 0..2 {
+        let (parts, meetings) = stage(&one, &[("m3", 4)]);
+        let refused = one.commit(parts, meetings).await.unwrap_err().to_string();
+        assert!(refused.contains("run two goes on here"), "{refused}");
+    }
+    // Who was there all the time goes on.
+    commit(&mut two, &[("m4", 4)]).await;
+    two.leave().await.unwrap();
+    commit(&mut one, &[("m5", 5)]).await;
+    assert_eq!(
+        seen(&home),
+        rows(&[("m1", 3), ("m2", 2), ("m4", 4), ("m5", 5)])
+    );
 }
