@@ -13,12 +13,12 @@ use serde::Serialize;
 
 use crate::dataset::must_be_dataset;
 use crate::error::Result;
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::Ledger;
 use crate::place::Place;
 use crate::rewrite::Rewriter;
 use crate::run_id::new_run_id;
 use crate::store::Store;
-use plan::{folders, plan, rows};
+use plan::{Group, plan};
 
 /// Version of the compaction's form.
 pub const COMPACTION_VERSION: u32 = 1;
@@ -46,7 +46,7 @@ impl Default for CompactOptions {
 }
 
 /// What a compaction did, or would do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Compaction {
     /// [`COMPACTION_VERSION`].
     pub version: u32,
@@ -87,43 +87,37 @@ pub struct Compaction {
 /// before that stays merged.
 pub async fn compact(dest: impl Into<Place>, options: &CompactOptions) -> Result<Compaction> {
     let place = dest.into();
-    let mut done = Compaction {
-        version: COMPACTION_VERSION,
-        run_id: None,
-        commits: 0,
-        merged: 0,
-        into: 0,
-        parts_before: 0,
-        parts_after: 0,
-        bytes_before: 0,
-        bytes_after: None,
-        records: 0,
-        conflicts: 0,
-        expired: 0,
-        kept_until: None,
-    };
     if options.is_dry_run {
         let store = Store::open_at(&place).await?;
         must_be_dataset(&store, &place.dest).await?;
-        let ledger = Ledger::read(&store).await?;
-        done.commits = ledger.standing().count() as u64;
-        for group in plan(ledger.standing(), options.target_bytes) {
-            done.into += 1;
-            done.count(&group);
-            done.parts_after += folders(&group).len() as u64;
-            done.records += rows(&group);
-        }
-        return Ok(done);
+        return Ok(foresee(&Ledger::read(&store).await?, options.target_bytes));
     }
     let run_id = format!("compact-{}", new_run_id());
     let mut rewriter = Rewriter::open(&place, &run_id).await?;
-    done.run_id = Some(run_id);
-    done.commits = rewriter.dataset.standing().count() as u64;
-    done.bytes_after = Some(0);
+    let mut done = Compaction {
+        version: COMPACTION_VERSION,
+        run_id: Some(run_id),
+        commits: rewriter.dataset.standing().count() as u64,
+        bytes_after: Some(0),
+        ..Compaction::default()
+    };
     let went = merge(&mut rewriter, options, &mut done).await;
     rewriter.dataset.end(went).await?;
     done.expired = rewriter.dataset.recovery().expired;
     Ok(done)
+}
+
+/// What a compaction would do.
+fn foresee(ledger: &Ledger, target_bytes: u64) -> Compaction {
+    let mut done = Compaction {
+        version: COMPACTION_VERSION,
+        commits: ledger.standing().count() as u64,
+        ..Compaction::default()
+    };
+    for group in plan(ledger.standing(), target_bytes) {
+        done.count(&group, group.into, group.records);
+    }
+    done
 }
 
 /// Merges group by group, and counts.
@@ -132,17 +126,15 @@ async fn merge(
     options: &CompactOptions,
     done: &mut Compaction,
 ) -> Result<()> {
+    let keep = TimeDelta::from_std(options.keep).unwrap_or(TimeDelta::MAX);
     for group in plan(rewriter.dataset.standing(), options.target_bytes) {
-        let keep = TimeDelta::from_std(options.keep).unwrap_or(TimeDelta::MAX);
         let keep_until = Utc::now().checked_add_signed(keep);
         let keep_until = keep_until.unwrap_or(DateTime::<Utc>::MAX_UTC);
-        match rewriter.rewrite(&group, &[], keep_until).await? {
+        let commits = rewriter.dataset.commits(&group.commits);
+        match rewriter.rewrite(&commits, &[], keep_until).await? {
             Some(written) => {
-                done.into += 1;
-                done.count(&group);
-                done.parts_after += written.parts;
+                done.count(&group, written.parts, written.records);
                 done.bytes_after = done.bytes_after.map(|bytes| bytes + written.bytes);
-                done.records += written.records;
                 done.kept_until = Some(keep_until);
             }
             None => done.conflicts += 1,
@@ -152,10 +144,12 @@ async fn merge(
 }
 
 impl Compaction {
-    fn count(&mut self, group: &[Entry]) {
-        let parts = || group.iter().flat_map(|entry| &entry.parts);
-        self.merged += group.len() as u64;
-        self.parts_before += parts().count() as u64;
-        self.bytes_before += parts().map(|part| part.bytes).sum::<u64>();
+    fn count(&mut self, group: &Group, parts_after: u64, records: u64) {
+        self.merged += group.commits.len() as u64;
+        self.into += 1;
+        self.parts_before += group.parts;
+        self.parts_after += parts_after;
+        self.bytes_before += group.bytes;
+        self.records += records;
     }
 }

@@ -146,7 +146,7 @@ pub fn schema() -> SchemaRef {
 }
 
 /// The language of the labels `device_type` and `media_type`, sent as `Accept-Language`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Language {
     /// English labels: `en-US`.
     #[default]

@@ -1,12 +1,29 @@
 //! Which commits are to become one.
+//!
+//! Told by what the ledger says of them and by the target alone: whoever plans touches nothing.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::mem;
 
 use crate::ledger::Entry;
-use crate::table::Table;
 
 /// So many times the target is as much as one commit of many partitions may have.
 const MOST_TARGETS: u64 = 16;
+
+/// Commits that are to become one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    /// Their numbers, in the order of the ledger.
+    pub(super) commits: Vec<u64>,
+    /// Their parts.
+    pub(super) parts: u64,
+    /// Parts that take the place of those, about: one for each folder.
+    pub(super) into: u64,
+    /// Bytes of their parts.
+    pub(super) bytes: u64,
+    /// Records of their meetings.
+    pub(super) records: u64,
+}
 
 /// The commits that are to become one, group by group, each in the order of the ledger.
 ///
@@ -17,81 +34,92 @@ const MOST_TARGETS: u64 = 16;
 /// Where records are told apart, merging commits merges the parts of each partition, and those of
 /// different days gain nothing: a group must lose a third of its parts, and is cut where one commit
 /// would become too large.
-pub(super) fn plan<'a>(standing: impl Iterator<Item = &'a Entry>, target: u64) -> Vec<Vec<Entry>> {
-    let mut groups: Vec<Vec<Entry>> = Vec::new();
-    let mut open: Vec<Vec<Entry>> = Vec::new();
+pub(super) fn plan<'a>(standing: impl Iterator<Item = &'a Entry>, target: u64) -> Vec<Group> {
+    let mut closed: Vec<Heap> = Vec::new();
+    let mut open: HashMap<_, Heap> = HashMap::new();
     for entry in standing {
-        if entry.parts.is_empty() || largest(std::slice::from_ref(entry)) > target / 2 {
+        if entry.parts.is_empty() || Heap::of(&[entry]).largest > target / 2 {
             continue;
         }
-        let is_alike = |group: &Vec<Entry>| group.first().is_some_and(|one| is_alike(one, entry));
-        let place = open.iter().position(is_alike).unwrap_or_else(|| {
-            open.push(Vec::new());
-            open.len() - 1
-        });
-        open[place].push(entry.clone());
-        let all: u64 = open[place].iter().map(bytes).sum();
-        if largest(&open[place]) >= target || all >= target.saturating_mul(MOST_TARGETS) {
-            groups.push(open.swap_remove(place));
+        let heap = open.entry(entry.kind()).or_default();
+        heap.add(entry);
+        if heap.largest >= target || heap.bytes >= target.saturating_mul(MOST_TARGETS) {
+            closed.push(mem::take(heap));
         }
     }
-    groups.extend(open.into_iter().map(worthwhile));
-    groups.retain(|group| group.len() > 1 && thins(group));
-    groups.sort_by_key(|group| group.first().map(|entry| entry.sequence));
+    closed.extend(open.into_values().map(Heap::worthwhile));
+    closed.retain(|heap| heap.commits.len() > 1 && heap.thins());
+    let mut groups: Vec<_> = closed.iter().map(Heap::group).collect();
+    groups.sort_unstable_by_key(|group| group.commits.first().copied());
     groups
 }
 
-/// The longest end of a group that is worth writing again.
-fn worthwhile(mut group: Vec<Entry>) -> Vec<Entry> {
-    while group.len() > 1 {
-        let all: u64 = group.iter().map(bytes).sum();
-        let largest = (0..group.len()).max_by_key(|&at| bytes(&group[at]));
-        match largest {
-            Some(at) if (all - bytes(&group[at])) * 2 < bytes(&group[at]) => {
-                group.drain(..=at);
-            }
-            _ => break,
+/// Commits whose rows may lie in the same parts, and what they add up to.
+#[derive(Debug, Default)]
+struct Heap<'a> {
+    commits: Vec<&'a Entry>,
+    bytes: u64,
+    parts: u64,
+    /// The bytes by the folders that the parts lie in.
+    folders: HashMap<&'a str, u64>,
+    /// What counts against the target: of partitions the largest, else all of it.
+    largest: u64,
+}
+
+impl<'a> Heap<'a> {
+    fn of(commits: &[&'a Entry]) -> Self {
+        let mut heap = Self::default();
+        for entry in commits {
+            heap.add(entry);
+        }
+        heap
+    }
+
+    fn add(&mut self, entry: &'a Entry) {
+        self.commits.push(entry);
+        self.parts += entry.parts.len() as u64;
+        for part in &entry.parts {
+            let folder = self.folders.entry(part.folder()).or_default();
+            *folder += part.bytes;
+            self.bytes += part.bytes;
+            self.largest = match entry.partitioning {
+                Some(_) => self.largest.max(*folder),
+                None => self.bytes,
+            };
         }
     }
-    group
-}
 
-/// Whether the rows of both may lie in one part, and their meetings in one commit.
-fn is_alike(one: &Entry, other: &Entry) -> bool {
-    let has_meetings = |entry: &Entry| entry.parts_of(Table::Meetings).next().is_some();
-    one.asked == other.asked && has_meetings(one) == has_meetings(other)
-}
-
-/// Whether a group has two thirds of its parts, or fewer, when it is one commit.
-fn thins(group: &[Entry]) -> bool {
-    let parts: usize = group.iter().map(|entry| entry.parts.len()).sum();
-    group.iter().all(|entry| entry.partitioning.is_none()) || 2 * parts >= 3 * folders(group).len()
-}
-
-/// The bytes of the commits by the folders that their parts lie in, each of which gets one part.
-pub(super) fn folders(group: &[Entry]) -> BTreeMap<&str, u64> {
-    let mut folders = BTreeMap::new();
-    for part in group.iter().flat_map(|entry| &entry.parts) {
-        *folders.entry(part.folder()).or_default() += part.bytes;
+    /// The longest end of it that is worth writing again.
+    fn worthwhile(self) -> Self {
+        let (mut all, mut largest, mut from) = (0, 0, self.commits.len());
+        for (at, entry) in self.commits.iter().enumerate().rev() {
+            let bytes = entry.parts.iter().map(|part| part.bytes).sum();
+            all += bytes;
+            largest = largest.max(bytes);
+            if (all - largest) * 2 >= largest {
+                from = at;
+            }
+        }
+        Self::of(self.commits.get(from..).unwrap_or_default())
     }
-    folders
-}
 
-/// What counts against the target: of partitions the largest, else all of it.
-fn largest(group: &[Entry]) -> u64 {
-    match group.first().and_then(|entry| entry.partitioning) {
-        Some(_) => folders(group).into_values().max().unwrap_or(0),
-        None => group.iter().map(bytes).sum(),
+    /// Whether it has two thirds of its parts, or fewer, when it is one commit.
+    fn thins(&self) -> bool {
+        let mut commits = self.commits.iter();
+        commits.all(|entry| entry.partitioning.is_none())
+            || 2 * self.parts >= 3 * self.folders.len() as u64
     }
-}
 
-fn bytes(entry: &Entry) -> u64 {
-    entry.parts.iter().map(|part| part.bytes).sum()
-}
-
-pub(super) fn rows(group: &[Entry]) -> u64 {
-    let meetings = group.iter().flat_map(|entry| &entry.meetings);
-    meetings.map(|meeting| meeting.rows).sum()
+    fn group(&self) -> Group {
+        let meetings = self.commits.iter().flat_map(|entry| &entry.meetings);
+        Group {
+            commits: self.commits.iter().map(|entry| entry.sequence).collect(),
+            parts: self.parts,
+            into: self.folders.len() as u64,
+            bytes: self.bytes,
+            records: meetings.map(|meeting| meeting.rows).sum(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -118,8 +146,7 @@ mod tests {
 
     fn planned(sizes: &[u64], target: u64) -> Vec<Vec<u64>> {
         let groups = plan(ledger(sizes).iter(), target).into_iter();
-        let sequences = |group: Vec<Entry>| group.iter().map(|entry| entry.sequence).collect();
-        groups.map(sequences).collect()
+        groups.map(|group| group.commits).collect()
     }
 
     #[test]
@@ -151,10 +178,9 @@ mod tests {
         for at in [1, 3] {
             entries[at].asked = Some(Asked::new(Language::ZhCn, None));
         }
-        let groups = plan(entries.iter(), 100);
-        let asked = |group: &Vec<Entry>| group.iter().all(|one| one.asked == group[0].asked);
-        assert_eq!(groups.len(), 2);
-        assert!(groups.iter().all(asked));
+        let groups = plan(entries.iter(), 100).into_iter();
+        let groups: Vec<_> = groups.map(|group| group.commits).collect();
+        assert_eq!(groups, [[1, 3], [2, 4]]);
     }
 
     /// Nights whose records are of two days each, and of none.
@@ -188,7 +214,7 @@ mod tests {
     fn of_partitions_the_largest_counts_and_parts_must_become_fewer() {
         let sizes = |nights| -> Vec<_> {
             let groups = plan(by_date(nights).iter(), 100).into_iter();
-            groups.map(|group| group.len()).collect()
+            groups.map(|group| group.commits.len()).collect()
         };
         // Two nights have 6 parts, and 4 as one commit.
         assert_eq!(sizes(1), [0; 0]);
@@ -201,16 +227,14 @@ mod tests {
         assert!(plan(entries.iter(), 100).is_empty());
         // However many days: no commit has much more than so many targets.
         let groups = plan(by_date(200).iter(), 100).into_iter();
-        let most = groups
-            .map(|group| group.iter().map(bytes).sum::<u64>())
-            .max();
+        let most = groups.map(|group| group.bytes).max();
         assert!(most.unwrap() <= MOST_TARGETS * 100 + 32);
         // A partition that reaches the target ends its group.
         let mut entries = by_date(40);
         for entry in &mut entries {
             entry.parts[2].bytes = 20;
         }
-        assert_eq!(plan(entries.iter(), 100)[0].len(), 5);
+        assert_eq!(plan(entries.iter(), 100)[0].commits.len(), 5);
     }
 
     /// Night by night, a row is written again when its part grows by half; and there are never more

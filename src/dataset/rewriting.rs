@@ -208,6 +208,13 @@ impl Dataset {
         self.ledger.standing()
     }
 
+    /// The commits of these numbers.
+    pub(crate) fn commits(&self, sequences: &[u64]) -> Vec<Entry> {
+        let sequences = sequences.iter();
+        let commits = sequences.filter_map(|&sequence| self.ledger.entry(sequence));
+        commits.cloned().collect()
+    }
+
     /// Whether these commits stand, whatever others did meanwhile.
     pub(crate) async fn still_stand(&mut self, entries: &[Entry]) -> Result<bool> {
         self.ledger.catch_up(&self.store).await?;

@@ -70,7 +70,7 @@ pub(crate) struct Entry {
 
 /// What a run asks of each meeting. One dataset holds answers to one question: a meeting that
 /// another question was asked of is not the same meeting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Asked {
     /// The language of the labels.
     pub language: Language,
@@ -174,6 +174,13 @@ impl Entry {
     /// Its parts of one table.
     pub(crate) fn parts_of(&self, table: Table) -> impl Iterator<Item = &Part> {
         self.parts.iter().filter(move |part| part.table() == table)
+    }
+
+    /// What commits have in common whose rows may lie in one part and whose meetings in one commit:
+    /// what was asked, and whether there are parts of the meetings table.
+    pub(crate) fn kind(&self) -> (Option<&Asked>, bool) {
+        let has_meetings = self.parts_of(Table::Meetings).next().is_some();
+        (self.asked.as_ref(), has_meetings)
     }
 
     /// Whether it holds what a partitioning is of.
