@@ -9,6 +9,7 @@ mod columns;
 mod described;
 mod finding;
 mod keys;
+mod placed;
 mod projected;
 mod repair;
 mod statement;
@@ -34,6 +35,8 @@ use crate::table::versions::Schemas;
 use census::{Census, PartRows};
 use columns::PartSchema;
 use described::Described;
+use keys::Keys;
+use placed::{Days, Placed};
 use strangers::Names;
 
 pub use finding::Finding;
@@ -172,8 +175,12 @@ async fn look_at_all(store: &Store, dest: &str, schemas: &Schemas) -> Result<Sur
     let mut unpublished = BTreeSet::new();
     for entry in ledger.standing() {
         let mut described = Described::default();
+        let mut placed = Placed::default();
         for (number, part) in entry.parts.iter().enumerate() {
-            let rows = check_part(store, entry, part, schemas, &mut found).await?;
+            let mut rows = check_part(store, entry, part, schemas, &mut found).await?;
+            if let Some(days) = rows.days.take() {
+                placed.add(&part.path, *days);
+            }
             let findings = &mut found.findings;
             match part.table() {
                 Table::Records => {
@@ -183,6 +190,7 @@ async fn look_at_all(store: &Store, dest: &str, schemas: &Schemas) -> Result<Sur
             }
         }
         described.compare(entry, &mut found.findings);
+        placed.compare(&mut found.findings);
     }
     let strangers = names.judge(&ledger);
     found.findings.extend(strangers.findings);
@@ -250,16 +258,20 @@ async fn check_part(
     let path = part.path.clone();
     let mut is_published = true;
     let table = part.table();
-    let mut read = read_part(store, &part.path, table).await?;
+    let days = || {
+        let partitioning = entry.partitioning.filter(|_| table == Table::Records)?;
+        Some(Days::of(partitioning, part.folder()))
+    };
+    let mut read = read_part(store, &part.path, table, days()).await?;
     if matches!(read, Found::Nothing) {
         // Committed, and on its way to its final name; there by now, if its run lives.
-        read = read_part(store, &part.staged, table).await?;
+        read = read_part(store, &part.staged, table, days()).await?;
         is_published = !matches!(
             &read,
             Found::File { bytes, sha256, .. } if *bytes == part.bytes && *sha256 == part.sha256
         );
         if is_published {
-            read = read_part(store, &part.path, table).await?;
+            read = read_part(store, &part.path, table, days()).await?;
         }
     }
     if matches!(read, Found::Nothing) {
@@ -327,7 +339,7 @@ async fn check_part(
     Ok(rows)
 }
 
-async fn read_part(store: &Store, path: &str, table: Table) -> Result<Found> {
+async fn read_part(store: &Store, path: &str, table: Table, days: Option<Days>) -> Result<Found> {
     let local = store.local(path);
     if !store.is_remote() {
         let place = local.clone();
@@ -343,9 +355,10 @@ async fn read_part(store: &Store, path: &str, table: Table) -> Result<Found> {
     folder::blocking("read", &local, move || {
         let (bytes, sha256) = fingerprint(&mut file, &place)?;
         file.rewind().map_err(Error::file("read", &place))?;
-        let mut rows = PartRows::default();
-        let read = keys::read(file, &place, table, |meeting, index| {
-            rows.push(meeting, index);
+        let keys = Keys::of(table, days.is_some());
+        let mut rows = PartRows::dated(days);
+        let read = keys::read(file, &place, keys, |meeting, index, join| {
+            rows.push(meeting, index, join);
         });
         // What the system does not let us read says nothing of the part.
         let read = match read {

@@ -197,6 +197,7 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
     let mut foreign = false;
     let mut checkpoint = false;
     let mut table = false;
+    let mut place = false;
     for finding in findings {
         match finding {
             Finding::Ledger { .. } => restore = true,
@@ -206,6 +207,7 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
             | Finding::DeltaBehind { .. } => {}
             Finding::DeltaFile { .. } | Finding::DeltaLog { .. } => table = true,
             Finding::Foreign { .. } => foreign = true,
+            Finding::Misplaced { .. } => place = true,
             Finding::Checkpoint { .. } => checkpoint = true,
             _ => repair = true,
         }
@@ -231,6 +233,9 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
         )
     } else if foreign {
         "move what is not rollbook's out of the folder".to_owned()
+    } else if place {
+        "export these meetings into another folder; whoever reads all of this one has them"
+            .to_owned()
     } else {
         "run the same export again: it puts this in order".to_owned()
     };
@@ -309,6 +314,12 @@ fn sentence(finding: &Finding) -> String {
             conf_uuid,
             rows,
         } => format!("{path}: {rows} rows of meeting {conf_uuid}, which it does not hold"),
+        Finding::Misplaced {
+            path,
+            conf_uuid,
+            rows,
+            expected,
+        } => format!("{path}: {rows} rows of meeting {conf_uuid} belong into {expected}"),
         Finding::RowsMissing {
             conf_uuid,
             expected,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use chrono::{DateTime, Offset as _, TimeZone as _};
+use chrono::{DateTime, Datelike as _, Offset as _, TimeZone as _};
 
 use super::Partition;
 use crate::zone::Zone;
@@ -36,7 +36,7 @@ impl Calendar {
         if self.known.contains(&ms) {
             return self.partition;
         }
-        let start = ms - ms.rem_euclid(SLOT_MS);
+        let start = ms.saturating_sub(ms.rem_euclid(SLOT_MS));
         let end = start.saturating_add(SLOT_MS);
         let (here, _) = self.look(ms);
         // Where neither the clocks change nor a day ends in between, nothing else does.
@@ -49,7 +49,9 @@ impl Calendar {
 
     /// The partition, and by how many seconds the clocks are ahead of universal time.
     fn look(&self, ms: i64) -> (Partition, i32) {
-        let Some(instant) = DateTime::from_timestamp_millis(ms) else {
+        let instant = DateTime::from_timestamp_millis(ms);
+        // Beyond what any format writes there may be no local time either.
+        let Some(instant) = instant.filter(|at| (-1..=10_000).contains(&at.year())) else {
             return (Partition::Dateless, 0);
         };
         let tz = self.zone.tz();
@@ -83,6 +85,18 @@ mod tests {
                 let day = zone.date(DateTime::from_timestamp_millis(ms).unwrap());
                 prop_assert_eq!(calendar.partition(Some(ms)), Partition::of(day));
                 prop_assert_eq!(calendar.partition(None), Partition::Dateless);
+            }
+        }
+    }
+
+    #[test]
+    fn no_figure_is_beyond_it() {
+        let last = DateTime::<chrono::Utc>::MAX_UTC.timestamp_millis();
+        let first = DateTime::<chrono::Utc>::MIN_UTC.timestamp_millis();
+        for zone in ["Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+            let mut calendar = Calendar::new(zone.parse().unwrap());
+            for ms in [i64::MIN, first, first + 1, last - 1, last, i64::MAX] {
+                assert_eq!(calendar.partition(Some(ms)), Partition::Dateless);
             }
         }
     }

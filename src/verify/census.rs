@@ -7,6 +7,7 @@ use crate::ledger::Ledger;
 use crate::uuid::ConfUuid;
 
 use super::Finding;
+use super::placed::Days;
 
 /// The record indices of one part, by meeting.
 #[derive(Debug, Default)]
@@ -15,11 +16,24 @@ pub(super) struct PartRows {
     /// The meeting of the last record and its indices so far: neighbours share it.
     current: Option<(String, Indices)>,
     pub(super) total: u64,
+    /// Where they tell its partition.
+    pub(super) days: Option<Box<Days>>,
 }
 
 impl PartRows {
-    pub(super) fn push(&mut self, meeting: &str, index: i64) {
+    /// None yet, of a part whose days are looked at, or not.
+    pub(super) fn dated(days: Option<Days>) -> Self {
+        Self {
+            days: days.map(Box::new),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn push(&mut self, meeting: &str, index: i64, join: Option<i64>) {
         self.total += 1;
+        if let Some(days) = &mut self.days {
+            days.push(meeting, join);
+        }
         match &mut self.current {
             Some((current, indices)) if current == meeting => indices.insert(index),
             _ => {

@@ -96,6 +96,19 @@ pub enum Finding {
         /// Its rows there.
         rows: u64,
     },
+    /// Rows of a meeting in the folder of another partition than theirs, by the rules for clocks
+    /// that this rollbook knows: readers that choose folders by their dates miss them. Nothing else
+    /// is wrong with them, and no repair drops them.
+    Misplaced {
+        /// The part.
+        path: String,
+        /// The meeting.
+        conf_uuid: String,
+        /// Its rows there that belong elsewhere.
+        rows: u64,
+        /// The folder where they belong.
+        expected: String,
+    },
     /// A meeting lacks records that were committed.
     RowsMissing {
         /// The meeting.
@@ -184,6 +197,7 @@ impl Finding {
             | Self::DeltaLog { .. }
             | Self::Unpublished { .. }
             | Self::Retracted { .. }
+            | Self::Misplaced { .. }
             | Self::Unreferenced { .. }
             | Self::Foreign { .. } => None,
         }

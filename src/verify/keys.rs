@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use arrow::ipc::reader::StreamReader;
+use chrono::DateTime;
 use flate2::bufread::GzDecoder;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -22,58 +23,91 @@ use super::columns::PartSchema;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-/// Calls `row` with the meeting and the index of each record in a part, whose name tells its
-/// format; a row of the meetings table has the index 0. Gives what the part tells of its columns.
+/// What is read of each row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// Of a record its meeting and its index.
+    Records,
+    /// And its `join_time`, in milliseconds since 1970.
+    DatedRecords,
+    /// Of a row of the meetings table the meeting; its index is 0.
+    Meetings,
+}
+
+impl Keys {
+    /// What is to be read of a table, and whether its days matter.
+    pub(super) const fn of(table: Table, are_dated: bool) -> Self {
+        match table {
+            Table::Meetings => Self::Meetings,
+            Table::Records if are_dated => Self::DatedRecords,
+            Table::Records => Self::Records,
+        }
+    }
+}
+
+/// Calls `row` with the meeting, the index and the time of each row in a part, whose name tells its
+/// format. Gives what the part tells of its columns.
 pub(super) fn read(
     file: File,
     path: &Path,
-    table: Table,
-    row: impl FnMut(&str, i64),
+    keys: Keys,
+    row: impl FnMut(&str, i64, Option<i64>),
 ) -> Result<PartSchema, Fault> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match name.split_once('.').map(|(_, extension)| extension) {
-        Some("parquet") => parquet(file, table, row),
-        Some("arrow") => arrow(file, table, row),
-        Some("ndjson") => ndjson(BufReader::with_capacity(1 << 18, file), table, row),
-        Some("ndjson.zst") => ndjson(BufReader::new(zstd::Decoder::new(file)?), table, row),
+        Some("parquet") => parquet(file, keys, row),
+        Some("arrow") => arrow(file, keys, row),
+        Some("ndjson") => ndjson(BufReader::with_capacity(1 << 18, file), keys, row),
+        Some("ndjson.zst") => ndjson(BufReader::new(zstd::Decoder::new(file)?), keys, row),
         Some("ndjson.gz") => ndjson(
             BufReader::new(GzDecoder::new(BufReader::new(file))),
-            table,
+            keys,
             row,
         ),
         _ => Err("its name tells no known format".into()),
     }
 }
 
-fn parquet(file: File, table: Table, mut row: impl FnMut(&str, i64)) -> Result<PartSchema, Fault> {
+fn parquet(
+    file: File,
+    keys: Keys,
+    mut row: impl FnMut(&str, i64, Option<i64>),
+) -> Result<PartSchema, Fault> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let schema = Arc::clone(reader.schema());
-    let keys = [Column::ConfUuid.name(), Column::RecordIndex.name()];
+    let mut columns = vec![Column::ConfUuid.name(), Column::RecordIndex.name()];
+    if keys == Keys::DatedRecords {
+        columns.push(Column::JoinTime.name());
+    }
     // A meeting has no index, and a column that is not there is not asked for.
-    let mask = ProjectionMask::columns(reader.parquet_schema(), keys);
+    let mask = ProjectionMask::columns(reader.parquet_schema(), columns);
     for batch in reader
         .with_projection(mask)
         .with_batch_size(8_192)
         .build()?
     {
-        batch_keys(&batch?, table, &mut row)?;
+        batch_keys(&batch?, keys, &mut row)?;
     }
     Ok(PartSchema::Typed(schema))
 }
 
-fn arrow(file: File, table: Table, mut row: impl FnMut(&str, i64)) -> Result<PartSchema, Fault> {
+fn arrow(
+    file: File,
+    keys: Keys,
+    mut row: impl FnMut(&str, i64, Option<i64>),
+) -> Result<PartSchema, Fault> {
     let reader = StreamReader::try_new_buffered(file, None)?;
     let schema = reader.schema();
     for batch in reader {
-        batch_keys(&batch?, table, &mut row)?;
+        batch_keys(&batch?, keys, &mut row)?;
     }
     Ok(PartSchema::Typed(schema))
 }
 
 fn batch_keys(
     batch: &RecordBatch,
-    table: Table,
-    row: &mut impl FnMut(&str, i64),
+    keys: Keys,
+    row: &mut impl FnMut(&str, i64, Option<i64>),
 ) -> Result<(), Fault> {
     let column = |column: Column| {
         batch
@@ -84,29 +118,38 @@ fn batch_keys(
     let meetings = column(Column::ConfUuid)?
         .as_string_opt::<i32>()
         .ok_or("conf_uuid is no text")?;
-    if table == Table::Meetings {
-        (0..batch.num_rows()).for_each(|at| row(meetings.value(at), 0));
+    if keys == Keys::Meetings {
+        (0..batch.num_rows()).for_each(|at| row(meetings.value(at), 0, None));
         return Ok(());
     }
     let indices = column(Column::RecordIndex)?
         .as_primitive_opt::<Int64Type>()
         .ok_or("record_index is no number")?;
+    // One that has no times, or others, is not by its schema: that is told anyway.
+    let joins = batch
+        .column_by_name(Column::JoinTime.name())
+        .filter(|_| keys == Keys::DatedRecords)
+        .and_then(|joins| joins.as_primitive_opt::<TimestampMillisecondType>());
     for at in 0..batch.num_rows() {
-        row(meetings.value(at), indices.value(at));
+        let join = joins.filter(|joins| joins.is_valid(at));
+        let join = join.map(|joins| joins.value(at));
+        row(meetings.value(at), indices.value(at), join);
     }
     Ok(())
 }
 
 fn ndjson(
     mut lines: impl BufRead,
-    table: Table,
-    mut row: impl FnMut(&str, i64),
+    keys: Keys,
+    mut row: impl FnMut(&str, i64, Option<i64>),
 ) -> Result<PartSchema, Fault> {
     #[derive(Deserialize)]
     struct Key<'a> {
         #[serde(borrow)]
         conf_uuid: Cow<'a, str>,
         record_index: Option<i64>,
+        #[serde(borrow)]
+        join_time: Option<Cow<'a, str>>,
     }
     let mut line = Vec::new();
     let mut number = 0_u64;
@@ -124,13 +167,21 @@ fn ndjson(
             let members: Map<String, Value> = serde_json::from_slice(&line).map_err(broken)?;
             schema = PartSchema::Named(members.into_iter().map(|(name, _)| name).collect());
         }
-        let index = match (table, key.record_index) {
-            (Table::Meetings, _) => 0,
-            (Table::Records, Some(index)) => index,
-            (Table::Records, None) => {
+        let index = match (keys, key.record_index) {
+            (Keys::Meetings, _) => 0,
+            (_, Some(index)) => index,
+            (_, None) => {
                 return Err(format!("line {number}: missing field `record_index`").into());
             }
         };
-        row(&key.conf_uuid, index);
+        let join = match key.join_time.filter(|_| keys == Keys::DatedRecords) {
+            Some(time) => Some(
+                DateTime::parse_from_rfc3339(&time)
+                    .map_err(|_| format!("line {number}: `join_time` is no time"))?
+                    .timestamp_millis(),
+            ),
+            None => None,
+        };
+        row(&key.conf_uuid, index, join);
     }
 }

@@ -10,10 +10,11 @@ use super::census::Indices;
 use super::*;
 use crate::compact::{CompactOptions, compact};
 use crate::compression::Compression;
-use crate::config::Format;
+use crate::config::{Format, PartitionBy};
 use crate::dataset::Dataset;
 use crate::ledger::tests::meeting;
 use crate::ledger::{CommittedMeeting, entry_path, part_path, part_path_in};
+use crate::partition::Partition;
 use crate::store::{Fault, Faulty, Operation};
 use crate::table::MEETINGS;
 use crate::uuid::ConfUuid;
@@ -67,6 +68,73 @@ async fn a_dataset_as_it_was_committed_is_sound_in_every_format() {
         let found = verify(&dest).await.unwrap();
         assert!(found.is_sound(), "{kind:?}: {:?}", found.findings);
         assert_eq!((found.meetings, found.parts, found.records), (4, 3, 1_510));
+    }
+}
+
+/// A dataset by days, of which each part lies in the folder that `place` says instead of its own.
+async fn dated(
+    kind: (Format, Compression),
+    by: PartitionBy,
+    place: impl Fn(Option<Partition>) -> Option<Partition>,
+) -> (TempDir, String) {
+    let home = tempfile::tempdir().unwrap();
+    let dest = home.path().to_str().unwrap().to_owned();
+    let mut dataset = Dataset::open(&dest, "one", kind.0, kind.1).await.unwrap();
+    // The records of a page are of less than an hour, around midnight in this zone.
+    dataset
+        .partition(by, "Etc/GMT-12".parse().unwrap())
+        .unwrap();
+    let staging = dataset.staging().to_owned();
+    let mut writer = BatchWriter::new(options(kind.0, kind.1), staging);
+    writer = writer.partitioned(dataset.partitioning());
+    writer.whole(&[page("m1", 0, 7)]).unwrap();
+    for page in [page("large", 0, 400), page("large", 400, 300)] {
+        writer.slice(&page).unwrap();
+    }
+    let mut parts = writer.keep_slices().unwrap();
+    parts.extend(writer.finish().unwrap());
+    for part in &mut parts {
+        part.partition = place(part.partition);
+    }
+    let meetings = [("m1", 7), ("large", 700)].map(|(name, rows)| meeting(name, rows));
+    dataset.commit(parts, meetings.to_vec()).await.unwrap();
+    (home, dest)
+}
+
+#[tokio::test]
+async fn records_in_the_folder_of_another_day_are_found_in_every_format_and_never_dropped() {
+    for (kind, by) in KINDS.into_iter().zip(
+        [PartitionBy::JoinDate, PartitionBy::MeetingDate]
+            .into_iter()
+            .cycle(),
+    ) {
+        let (_home, dest) = dated(kind, by, |own| own).await;
+        assert!(findings(&dest).await.is_empty(), "{kind:?}");
+
+        let (_home, dest) = dated(kind, by, |_| Some(Partition::Dateless)).await;
+        let found = findings(&dest).await;
+        let mut rows = 0;
+        for finding in &found {
+            let Finding::Misplaced {
+                path,
+                rows: found,
+                expected,
+                ..
+            } = finding
+            else {
+                panic!("{kind:?}: {finding:?}");
+            };
+            assert!(
+                path.contains("_date=__HIVE_DEFAULT_PARTITION__/part-"),
+                "{path}"
+            );
+            assert!(expected.contains("_date=2019-11-1"), "{expected}");
+            rows += found;
+        }
+        assert_eq!(rows, 707, "{kind:?}: {found:?}");
+        let repaired = repair(&dest).await.unwrap();
+        assert!(repaired.dropped.is_empty());
+        assert_eq!(repaired.verification().findings, found);
     }
 }
 
