@@ -20,6 +20,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Result};
+use crate::partition::Partitioning;
 use crate::table::Table;
 use crate::table::versions::SchemaVersions;
 use crate::uuid::ConfUuid;
@@ -95,6 +96,14 @@ impl Ledger {
     pub(crate) fn last_standing(&self) -> Option<&Entry> {
         let mut last = self.entries.iter().rev();
         last.find(|entry| entry.has_any() && !self.is_retracted(entry.sequence))
+    }
+
+    /// How its records are told apart; where none stand any more, how they were.
+    pub(crate) fn partitioning(&self) -> Option<Partitioning> {
+        let mut all = self.entries.iter().rev();
+        let last = self.last_standing();
+        let last = last.or_else(|| all.find(|entry| entry.has_any()));
+        last.and_then(|last| last.partitioning)
     }
 
     /// The entries that do not stand any more.

@@ -86,6 +86,10 @@ fn figures(status: &Status) -> Table {
     }
     let size = HumanBytes(status.bytes).to_string();
     table.row(["parts".to_owned(), count(status.parts), size]);
+    if let Some(of) = status.partitioning {
+        let by = format!("by {}, days of {}", of.by.setting(), of.timezone);
+        table.row(["partitions".to_owned(), count(status.partitions), by]);
+    }
     let void = [
         (status.retracted, "retracted"),
         (status.rewritten, "written again"),
@@ -186,7 +190,9 @@ fn absent(left: &Left) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rollbook::{Damage, MeetingReport, MeetingStatus, Outcome, Unfinished};
+    use rollbook::{
+        Damage, MeetingReport, MeetingStatus, Outcome, PartitionBy, Partitioning, Unfinished, Zone,
+    };
 
     use super::*;
 
@@ -204,6 +210,8 @@ mod tests {
             records: 45_123,
             parts: 2,
             bytes: 1_234_567,
+            partitioning: None,
+            partitions: 0,
             described: None,
             table: None,
             requests: 312,
@@ -267,6 +275,8 @@ mod tests {
             records: 15,
             parts: 3,
             bytes: 1_000,
+            partitioning: Partitioning::new(PartitionBy::JoinDate, Zone::UTC),
+            partitions: 3,
             described: Some(7),
             table: Some(TableStatus {
                 version: Some(4),

@@ -2,7 +2,7 @@
 //!
 //! Only looks: nothing is locked for longer than a glance, nothing is repaired.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::delta::DeltaLog;
 use crate::error::{Error, Result};
 use crate::folder;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Part};
+use crate::partition::Partitioning;
 use crate::place::Place;
 use crate::run_id::began;
 use crate::store::Store;
@@ -50,6 +51,10 @@ pub struct Status {
     pub parts: u64,
     /// Bytes of the parts.
     pub bytes: u64,
+    /// How the parts of records are told apart, where they are.
+    pub partitioning: Option<Partitioning>,
+    /// So many partitions they are in.
+    pub partitions: u64,
     /// Meetings that have a row in the meetings table; nothing where there is no such table.
     pub described: Option<u64>,
     /// The Delta table, where the dataset is one.
@@ -156,6 +161,8 @@ pub async fn status(dest: impl Into<Place>) -> Result<Status> {
         records: 0,
         parts: 0,
         bytes: 0,
+        partitioning: ledger.partitioning(),
+        partitions: 0,
         described: None,
         table: table(&store, &ledger).await?,
         requests: 0,
@@ -202,6 +209,12 @@ pub async fn status(dest: impl Into<Place>) -> Result<Status> {
                 reason,
             });
         }
+    }
+    if status.partitioning.is_some() {
+        let standing = ledger.standing();
+        let parts = standing.flat_map(|entry| entry.parts_of(Table::Records));
+        let folders: BTreeSet<_> = parts.map(Part::folder).collect();
+        status.partitions = folders.len() as u64;
     }
     status.runs = runs
         .into_iter()
