@@ -155,6 +155,7 @@ impl Held {
         let void = dataset.ledger.void().flat_map(|entry| &entry.parts);
         let void = void.map(|part| OsString::from(&part.path)).collect();
         moved.extend(self.set_aside(void).await?);
+        dataset.remove_emptied().await?;
         Ok((dataset.recovery, moved))
     }
 

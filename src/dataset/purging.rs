@@ -41,7 +41,7 @@ impl Dataset {
                 point(Point::EntryPut);
                 let visible = visible(&self.store).await?;
                 self.remove_void(&visible, &[]).await?;
-                self.remove_emptied(&self.recovery.removed).await?;
+                self.remove_emptied().await?;
                 self.project().await?;
                 return Ok(true);
             }

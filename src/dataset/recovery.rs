@@ -102,7 +102,7 @@ impl Dataset {
             let visible = super::visible(&self.store).await?;
             self.remove_void(&visible, &restorable).await?;
         }
-        self.remove_emptied(&self.recovery.removed).await?;
+        self.remove_emptied().await?;
         Ok(restorable)
     }
 

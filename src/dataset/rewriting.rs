@@ -84,9 +84,7 @@ impl Dataset {
                 let visible = visible(&self.store).await?;
                 self.remove_void(&visible, &[]).await?;
                 self.publish(&entry).await?;
-                let replaced = rewritten.iter().flat_map(|entry| &entry.parts);
-                let replaced: Vec<_> = replaced.map(|part| part.path.clone()).collect();
-                self.remove_emptied(&replaced).await?;
+                self.remove_emptied().await?;
                 self.project().await?;
                 return Ok(true);
             }

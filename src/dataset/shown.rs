@@ -1,12 +1,12 @@
 //! What readers of a dataset see: its own folder, that of the meetings, and those of partitions.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::folder;
 use crate::partition;
 use crate::store::{Object, Store};
@@ -31,34 +31,30 @@ pub(crate) async fn visible(store: &Store) -> Result<HashMap<String, Object>> {
 }
 
 impl Dataset {
-    /// Removes the folders of these parts where nothing is left in them: readers take each for a
-    /// day of which there is something to read.
-    pub(super) async fn remove_emptied(&self, parts: &[String]) -> Result<()> {
-        if self.store.is_remote() {
+    /// Removes the folders of partitions in which nothing is left: readers take each for a day of
+    /// which there is something to read.
+    pub(super) async fn remove_emptied(&self) -> Result<()> {
+        let Some(of) = self.partitioning.filter(|_| !self.store.is_remote()) else {
             return Ok(());
-        }
-        let folders = parts.iter().filter_map(|part| part.rsplit_once('/'));
-        let folders = folders.map(|(folder, _)| folder);
-        let mut folders: Vec<_> = folders
-            .filter(|folder| partition::is_folder(folder))
-            .map(|folder| self.store.local(folder))
-            .collect();
-        folders.sort_unstable();
-        folders.dedup();
+        };
         let root = self.store.local("");
         let place = root.clone();
         folder::blocking("remove", &place, move || {
-            let removed = folders.iter().filter(|folder| is_removed(folder)).count();
-            if removed > 0 {
+            let mut is_any_removed = false;
+            for entry in fs::read_dir(&root).map_err(Error::file("read", &root))? {
+                let entry = entry.map_err(Error::file("read", &root))?;
+                let name = entry.file_name();
+                let is_ours = name
+                    .to_str()
+                    .is_some_and(|name| of.partition(name).is_some());
+                // One that is not empty stays; one that another run needs again is made again.
+                is_any_removed |= is_ours && fs::remove_dir(entry.path()).is_ok();
+            }
+            if is_any_removed {
                 folder::sync(&root)?;
             }
             Ok(())
         })
         .await
     }
-}
-
-/// Removes a folder that is empty. One that is not, or that another run needs again, stays.
-fn is_removed(folder: &Path) -> bool {
-    std::fs::remove_dir(folder).is_ok()
 }

@@ -318,6 +318,7 @@ fn a_year_has_a_part_for_each_day_and_a_night_no_more_than_it_has_days() {
 /// How often a command passes each point.
 fn hits(stage: &Stage, args: &[&str]) -> BTreeMap<String, usize> {
     let trace = stage.path("trace");
+    let _before = fs::remove_file(&trace);
     let mut command = stage.command(args);
     ended(command.env("ROLLBOOK_CRASH_TRACE", &trace)).with(0);
     let mut hits = BTreeMap::new();
@@ -470,6 +471,56 @@ fn a_meeting_that_is_purged_leaves_no_folder_without_a_part() {
     assert!(rows.iter().all(|row| row.meeting != gone));
     assert_eq!(rows.len(), 9 * 20);
     assert!(!stage.path("out/join_date=2026-11-11").exists());
+    stage.verified().with(0);
+}
+
+/// The folders of partitions in which there is no part.
+#[track_caller]
+fn assert_none_is_emptied(stage: &Stage) {
+    for entry in fs::read_dir(stage.path("out")).unwrap() {
+        let path = entry.unwrap().path();
+        let is_empty = path.is_dir() && fs::read_dir(&path).unwrap().next().is_none();
+        let is_partition = name(&path).starts_with("join_date=");
+        assert!(!is_partition || !is_empty, "{}", path.display());
+    }
+}
+
+#[test]
+fn no_folder_without_a_part_outlives_the_next_run_wherever_a_purge_or_a_merger_dies() {
+    let stage = ten_nights();
+    let gone = stage.meeting(9);
+    let check = || {
+        let list = ["-q", "export", "--meetings", "list.txt", "--out", "out"];
+        stage.run(&list).with(0);
+        assert_none_is_emptied(&stage);
+        stage.verified().with(0);
+    };
+    for (args, points) in [
+        // It has nothing to publish: all of the commit's records go.
+        (
+            &["purge", "out", "--meeting", &gone][..],
+            &["VoidRemoved"][..],
+        ),
+        (&["compact", "out"], &["VoidRemoved", "PartPublished"]),
+    ] {
+        die_at(&stage, args, points, || again(&stage), check);
+    }
+}
+
+#[test]
+fn a_repair_of_a_lost_part_leaves_no_folder_without_one_and_the_next_run_brings_it_again() {
+    let stage = ten_nights();
+    again(&stage);
+    let lost = parts(&stage.path("out"), "join_date").pop().unwrap();
+    fs::remove_file(stage.path("out").join(&lost)).unwrap();
+    let said = stage.run(&["verify", "out", "--repair"]).with(0);
+    assert!(!said.contains("panicked"), "{said}");
+    assert_none_is_emptied(&stage);
+    assert_eq!(seen(&stage.path("out"), "join_date").len(), 9 * 20);
+    stage.requests();
+    stage.export(&[]).with(0);
+    assert_eq!(stage.requests(), 1);
+    assert_all(&stage, &seen(&stage.path("out"), "join_date"));
     stage.verified().with(0);
 }
 
