@@ -122,7 +122,7 @@ impl Held {
         unreferenced: Vec<OsString>,
     ) -> Result<(Recovery, Vec<SetAside>)> {
         let mut dataset = Dataset {
-            partitioning: ledger.last_standing().and_then(|last| last.partitioning),
+            partitioning: ledger.partitioning(),
             ledger,
             ..Dataset::on(self.store.clone(), run_id)
         };
@@ -177,8 +177,7 @@ impl Held {
             vec![delta::FOLDER.into()]
         };
         let moved = self.set_aside(names).await?;
-        let partitioning = ledger.last_standing().and_then(|last| last.partitioning);
-        DeltaLog::create(&self.store, &ledger, partitioning).await?;
+        DeltaLog::create(&self.store, &ledger, ledger.partitioning()).await?;
         Ok((true, moved))
     }
 

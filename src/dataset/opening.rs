@@ -181,8 +181,7 @@ impl Dataset {
         let visible = visible(&self.store).await?;
         // Read after the locks of the dead were had: nothing they committed can be missed.
         self.ledger = Ledger::read(&self.store).await?;
-        let last = self.ledger.last_standing();
-        self.partitioning = last.and_then(|last| last.partitioning);
+        self.partitioning = self.ledger.partitioning();
         self.refuse_other_formats(extension(format, compression))?;
         self.room_for_tables().await?;
         let restorable = self.recover(&visible).await?;

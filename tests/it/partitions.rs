@@ -525,6 +525,34 @@ fn a_repair_of_a_lost_part_leaves_no_folder_without_one_and_the_next_run_brings_
 }
 
 #[test]
+fn a_dataset_that_lost_all_its_parts_goes_on_with_the_partitions_that_it_had() {
+    let stage = midnights();
+    let by = ["--partition-by", "join-date", "--timezone", "Europe/Berlin"];
+    stage.export(&by).with(0);
+    let told = stage.run(&["status", "out"]);
+    let line = "by join-date, days of Europe/Berlin";
+    assert!(told.answer().contains(line), "{}", told.answer());
+    let told = stage.run(&["status", "out", "--json"]);
+    let told: Value = serde_json::from_str(told.answer()).unwrap();
+    let partitioning = json!({"by": "join-date", "timezone": "Europe/Berlin"});
+    assert_eq!(told["partitioning"], partitioning);
+    let before = parts(&stage.path("out"), "join_date");
+    let folders: BTreeSet<_> = before.iter().map(|part| part.split_once('/')).collect();
+    let folders: BTreeSet<_> = folders.iter().map(|part| part.unwrap().0).collect();
+    assert_eq!(told["partitions"], folders.len());
+    for part in &before {
+        fs::remove_file(stage.path("out").join(part)).unwrap();
+    }
+    stage.run(&["verify", "out", "--repair"]).with(0);
+    stage.export(&[]).with(0);
+    assert!(stage.parts("out").is_empty());
+    let rows = seen(&stage.path("out"), "join_date");
+    assert_all(&stage, &rows);
+    let berlin: Tz = "Europe/Berlin".parse().unwrap();
+    assert!(rows.iter().all(|row| row.value() == day(row.join, berlin)));
+}
+
+#[test]
 fn what_nobody_knows_is_found_in_the_folders_of_partitions_as_well() {
     let stage = midnights();
     stage.export(&["--partition-by", "join-date"]).with(0);
