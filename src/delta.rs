@@ -11,12 +11,16 @@ mod actions;
 mod calls;
 mod change;
 #[cfg(feature = "delta")]
+mod entering;
+#[cfg(feature = "delta")]
 mod kernel;
 #[cfg(feature = "delta")]
 mod log;
 #[cfg(not(feature = "delta"))]
 #[path = "delta/absent.rs"]
 mod log;
+#[cfg(feature = "delta")]
+mod mending;
 #[cfg(feature = "delta")]
 mod scheme;
 #[cfg(feature = "delta")]

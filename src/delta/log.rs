@@ -4,37 +4,30 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use delta_kernel::SnapshotRef;
-use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::hex::hex;
-use crate::ledger::{self, Entry, Ledger, Part};
+use crate::ledger::{self, Entry, Ledger};
 use crate::partition::Partitioning;
 use crate::store::Store;
 use crate::table::Table;
 
-use super::actions::{Added, Removed};
 use super::calls::Calls;
-use super::change::{Change, Difference, differences, standing};
+use super::change::{Change, standing};
+use super::entering::added;
 use super::kernel::{Kernel, Projected, Projection};
-use super::{Contents, FOLDER, is_table, statistics};
+use super::{Contents, FOLDER, is_table};
 
 /// Commits until the log is summed up.
 const SUM_UP: u64 = 100;
 
-/// Footers read at once.
-const READS: usize = 16;
-
-/// Repairs, where others commit in between.
-const REPAIRS: u32 = 5;
-
 /// The Delta log of a dataset.
 #[derive(Debug)]
 pub(crate) struct DeltaLog {
-    calls: Calls,
-    snapshot: SnapshotRef,
+    pub(super) calls: Calls,
+    pub(super) snapshot: SnapshotRef,
     /// Whose ledger; unknown until there is an entry.
     app: Option<String>,
     /// The last entry that is in the log.
@@ -234,51 +227,8 @@ impl DeltaLog {
         Err(self.calls.unusable(&reason))
     }
 
-    /// Makes the table hold what the ledger holds, by one commit; says whether it had to. All
-    /// entries must be in the log.
-    pub(crate) async fn mend(&mut self, ledger: &Ledger) -> Result<bool> {
-        let mut is_mended = false;
-        for _ in 0..REPAIRS {
-            self.look().await?;
-            let contents = self.contents().await?;
-            let differences = differences(ledger, &contents);
-            if differences.is_empty() {
-                return Ok(is_mended);
-            }
-            is_mended = true;
-            let (mut enter, mut remove) = (Vec::new(), Vec::new());
-            for difference in differences {
-                match difference {
-                    // What is marked belongs to the file's name in the log: it would stay.
-                    Difference::Other(_, _, live) if live.has_deletions => {
-                        return Err(self.calls.unusable("has rows that are marked as deleted"));
-                    }
-                    // A file that enters again replaces what was said of it.
-                    Difference::Absent(part, entry) | Difference::Other(part, entry, _) => {
-                        enter.push((part, entry));
-                    }
-                    Difference::Beyond(path, live) => remove.push(Removed {
-                        path: path.to_owned(),
-                        bytes: live.bytes,
-                    }),
-                }
-            }
-            let add = added(&self.calls.store, enter.into_iter()).await?;
-            let snapshot = Arc::clone(&self.snapshot);
-            let changes = Arc::new((add, remove));
-            let mend = move |kernel: &Kernel, _| kernel.mend(&snapshot, &changes.0, &changes.1);
-            // Whether it was done is seen by looking again.
-            let mended = self.calls.ask(mend);
-            match mended.await {
-                Ok(_) | Err(Error::Store { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(self.calls.unusable("does not become what the ledger says"))
-    }
-
     /// Looks at the newest version.
-    async fn look(&mut self) -> Result<()> {
+    pub(super) async fn look(&mut self) -> Result<()> {
         let (snapshot, app) = (Arc::clone(&self.snapshot), self.app.clone());
         let look = move |kernel: &Kernel, _| {
             let snapshot = kernel.refresh(Arc::clone(&snapshot))?;
@@ -333,32 +283,4 @@ async fn summed(store: &Store) -> Result<u64> {
     let hint = store.read(&format!("{FOLDER}/_last_checkpoint")).await?;
     let hint = hint.and_then(|hint| serde_json::from_slice(&hint).ok());
     Ok(hint.map_or(0, |Hint { version }| version))
-}
-
-/// Parts as files that enter, with their statistics.
-async fn added<'a>(
-    store: &Store,
-    parts: impl Iterator<Item = (&'a Part, &'a Entry)>,
-) -> Result<Vec<Added>> {
-    let parts: Vec<_> = parts
-        .map(|(part, entry)| (part.clone(), entry.committed_at.timestamp_millis()))
-        .collect();
-    stream::iter(parts)
-        .map(|(part, committed_ms)| {
-            let store = store.clone();
-            async move {
-                let statistics = statistics::of(&store, &part).await?;
-                let (path, bytes, rows) = (part.path, part.bytes, part.rows);
-                Ok(Added {
-                    path,
-                    bytes,
-                    rows,
-                    committed_ms,
-                    statistics,
-                })
-            }
-        })
-        .buffered(READS)
-        .try_collect()
-        .await
 }
