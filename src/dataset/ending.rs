@@ -35,7 +35,7 @@ impl Dataset {
                 self.publish(entry).await?;
             }
         }
-        self.project().await?;
+        self.project_at_last().await?;
         // One that cannot be written is not missed: the entries are the truth.
         drop(self.ledger.sum_up(&self.store, self.few_entries).await);
         let path = report_path(&self.run_id);
@@ -62,14 +62,21 @@ impl Dataset {
 
     /// Ends a run that has nothing to report, as it went.
     pub(crate) async fn end<T>(&mut self, went: Result<T>) -> Result<T> {
-        if went.is_ok() {
-            // As at the end of an export.
-            drop(self.ledger.sum_up(&self.store, self.few_entries).await);
-            self.leave().await?;
-        } else {
+        let done = match went {
+            Ok(done) => self.close().await.map(|()| done),
+            failed => failed,
+        };
+        if done.is_err() {
             self.abandon().await;
         }
-        went
+        done
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        self.project_at_last().await?;
+        // As at the end of an export.
+        drop(self.ledger.sum_up(&self.store, self.few_entries).await);
+        self.leave().await
     }
 
     /// Ends a run that failed: it does not look alive any more. What it staged may be committed, and

@@ -35,6 +35,15 @@ impl Dataset {
         self.project().await
     }
 
+    /// As [`Dataset::project`], also where another run made the table meanwhile: what this one
+    /// committed since is not in it yet.
+    pub(super) async fn project_at_last(&mut self) -> Result<()> {
+        match self.delta {
+            Some(_) => self.project().await,
+            None => self.open_table().await,
+        }
+    }
+
     /// Brings every entry that the log lacks into it.
     pub(super) async fn project(&mut self) -> Result<()> {
         let Some(mut log) = self.delta.take() else {

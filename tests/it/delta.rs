@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::partitions;
-use crate::stage::{Ended, Stage, name};
+use crate::stage::{Ended, Running, Stage, name, until};
 use crate::venv;
 
 /// Small and empty meetings, and some of several pages.
@@ -102,10 +102,16 @@ impl Log {
         let entries: Vec<_> = (1..=entries.count() as u64).collect();
         assert_eq!(self.sequences(), entries);
         let parts = fs::read_dir(&self.out).unwrap();
-        let parts: BTreeMap<_, _> = parts
-            .map(|part| part.unwrap())
-            .filter(|part| part.file_type().unwrap().is_file())
-            .map(|part| (name(&part.path()), part.metadata().unwrap().len()))
+        let mut paths: Vec<_> = parts
+            .map(|part| part.unwrap().path())
+            .filter(|part| part.is_file())
+            .map(|part| name(&part))
+            .collect();
+        paths.extend(partitions::parts(&self.out, "join_date"));
+        let size = |path: &str| fs::metadata(self.out.join(path)).unwrap().len();
+        let parts: BTreeMap<_, _> = paths
+            .into_iter()
+            .map(|path| (path.clone(), size(&path)))
             .collect();
         let live = self.live().into_iter();
         assert_eq!(
@@ -197,6 +203,72 @@ fn the_date_that_tells_partitions_apart_is_a_column_of_the_table(#[case] by: &st
     stage.run(&["compact", "out"]).with(0);
     assert_dated(&stage, &column);
     stage.verified().with(0);
+}
+
+#[test]
+fn a_table_of_partitions_follows_what_is_merged_purged_restored_and_lost() {
+    let stage = partitions::midnights();
+    for meeting in 0..9 {
+        let by = ["--partition-by", "join-date"];
+        night(&stage, [meeting], &[&DELTA[..], &by].concat());
+    }
+    let live = || {
+        let log = Log::of(&stage, "out");
+        log.assert_level();
+        log.live()
+    };
+    let before = live().len();
+    stage.run(&["compact", "out"]).with(0);
+    assert!(live().len() < before);
+    assert_dated(&stage, "join_date");
+    let gone = stage.meeting(1);
+    stage.run(&["purge", "out", "--meeting", &gone]).with(0);
+    let purged = live();
+    assert_dated(&stage, "join_date");
+
+    let lose = || {
+        let part = live().into_keys().next().unwrap();
+        fs::remove_file(stage.path("out").join(part)).unwrap();
+    };
+    lose();
+    let said = stage.run(&["verify", "out", "--repair"]);
+    assert!(said.answer().contains("restored from"), "{said:?}");
+    said.with(0);
+    assert_eq!(rows_of(&live()), rows_of(&purged));
+    assert_dated(&stage, "join_date");
+
+    fs::remove_dir_all(stage.path("out/_rollbook/replaced")).unwrap();
+    lose();
+    let said = stage.run(&["verify", "out", "--repair"]);
+    assert!(said.answer().contains("dropped meeting"), "{said:?}");
+    said.with(0);
+    assert_dated(&stage, "join_date");
+    stage.export(&["-q"]).with(0);
+    assert_eq!(rows_of(&live()), rows_of(&purged));
+    assert_dated(&stage, "join_date");
+    stage.verified().with(0);
+}
+
+fn rows_of(live: &BTreeMap<String, (u64, u64)>) -> u64 {
+    live.values().map(|(_, rows)| rows).sum()
+}
+
+#[test]
+fn a_run_that_began_before_the_table_was_made_is_in_it_when_it_ends() {
+    let stage =
+        Stage::of(&[3, 7]).fault(Fault::new(Effect::Delay(Duration::from_secs(3))).first(1));
+    stage.list("slow.txt", [0]);
+    let slow = ["export", "--meetings", "slow.txt", "--out", "out"];
+    let slow = Running::start(&mut stage.command(&slow));
+    until("the run that waits", || stage.simulator.request_count() > 0);
+    night(&stage, [1], &DELTA);
+    assert_eq!(Log::of(&stage, "out").sequences(), [1]);
+    let (code, said) = slow.end();
+    assert_eq!(code, Some(0), "{said}");
+    let log = Log::of(&stage, "out");
+    log.assert_level();
+    assert_eq!(log.sequences(), [1, 2]);
+    stage.assert_rows(&seen(&stage).polars.rows, &[0, 1]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Seen {
 }
 
 /// The parts that a reader's glob finds, with their folders.
-fn parts(out: &Path, column: &str) -> Vec<String> {
+pub(crate) fn parts(out: &Path, column: &str) -> Vec<String> {
     let mut parts = vec![];
     for entry in fs::read_dir(out).unwrap() {
         let folder = entry.unwrap().path();
