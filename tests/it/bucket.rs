@@ -10,6 +10,7 @@ mod site;
 #[cfg(feature = "delta")]
 mod table;
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use rollbook::simulator::{Effect, Fault};
 use rstest::rstest;
 use serde_json::Value;
 
+use crate::partitions;
 use crate::stage::{Ended, Running, Stage, ended, until};
 use crate::venv;
 
@@ -215,6 +217,56 @@ fn a_damaged_dataset_in_a_bucket_is_found_out_and_repaired(#[case] server: &'sta
     server.delete(&site.key("out", &parts.next().unwrap()));
     site.export("out").silently(0);
     site.assert_complete("out");
+}
+
+/// What readers of the days see of a dataset in the bucket, each record in the folder of its day.
+#[track_caller]
+fn dated(site: &Site) -> Vec<partitions::Seen> {
+    let copy = site.stage.path("copy");
+    let _there = std::fs::remove_dir_all(&copy);
+    site.server.copy(&site.key("out", ""), &copy);
+    site.assert_sound("out");
+    site.assert_tidy("out");
+    partitions::seen(&copy, "join_date")
+}
+
+#[test]
+fn a_dataset_of_partitions_in_a_bucket_is_merged_repaired_and_purged() {
+    let site = Site::on(moto(), partitions::midnights());
+    let by = ["--partition-by", "join-date", "--timezone", "Europe/Berlin"];
+    for first in 0..3 {
+        site.stage.list("list.txt", (first..9).step_by(3));
+        // A run that dies while its parts get their names leaves no row twice.
+        let mut dying = site.exporting("out");
+        dying.args(by).env("ROLLBOOK_CRASH_AT", "PartCopied:2");
+        ended(&mut dying);
+        ended(site.exporting("out").args(by)).with(0);
+    }
+    site.stage.list("list.txt", 0..9);
+    let parts = |rows: &[partitions::Seen]| {
+        let parts = rows.iter().map(|row| row.part.clone());
+        parts.collect::<BTreeSet<_>>()
+    };
+    let before = dated(&site);
+    partitions::assert_all(&site.stage, &before);
+    let place = site.place("out");
+    ended(&mut site.command(&["compact", &place])).with(0);
+    let merged = dated(&site);
+    partitions::assert_all(&site.stage, &merged);
+    assert!(parts(&merged).len() < parts(&before).len());
+
+    let lost = parts(&merged).into_iter().next().unwrap();
+    site.server.delete(&site.key("out", &lost));
+    ended(&mut site.command(&["verify", "--repair", &place])).with(0);
+    site.export("out").with(0);
+    partitions::assert_all(&site.stage, &dated(&site));
+
+    let gone = site.stage.meeting(3);
+    ended(&mut site.command(&["purge", &place, "--meeting", &gone])).with(0);
+    let left = dated(&site);
+    let others = merged.iter().filter(|row| row.meeting != gone);
+    assert_eq!(left.len(), others.count());
+    assert!(left.len() < merged.len() && left.iter().all(|row| row.meeting != gone));
 }
 
 #[test]

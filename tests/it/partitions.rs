@@ -24,9 +24,9 @@ const DATELESS: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// One record as readers see it: its part, its meeting and index, and when it joined.
 #[derive(Clone, Debug)]
-struct Seen {
-    part: String,
-    meeting: String,
+pub(crate) struct Seen {
+    pub(crate) part: String,
+    pub(crate) meeting: String,
     index: i64,
     name: String,
     join: Option<i64>,
@@ -56,7 +56,7 @@ pub(crate) fn parts(out: &Path, column: &str) -> Vec<String> {
     parts
 }
 
-fn seen(out: &Path, column: &str) -> Vec<Seen> {
+pub(crate) fn seen(out: &Path, column: &str) -> Vec<Seen> {
     let mut seen = vec![];
     for part in parts(out, column) {
         let bytes = Bytes::from(fs::read(out.join(&part)).unwrap());
@@ -91,7 +91,7 @@ fn day(ms: Option<i64>, zone: Tz) -> String {
 
 /// Each record of the server is there once, and those of a meeting in a partition are in order.
 #[track_caller]
-fn assert_all(stage: &Stage, seen: &[Seen]) {
+pub(crate) fn assert_all(stage: &Stage, seen: &[Seen]) {
     let mut there: BTreeMap<&str, BTreeMap<i64, &str>> = BTreeMap::new();
     let mut last: BTreeMap<(&str, &str), i64> = BTreeMap::new();
     for row in seen {
