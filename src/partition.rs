@@ -59,7 +59,6 @@ impl DateOf {
     }
 
     /// What the partition column tells, in a few words.
-    #[cfg(feature = "delta")]
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Join => "civil day of join_time; null where there is none",

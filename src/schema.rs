@@ -8,14 +8,16 @@ mod json;
 
 use arrow::datatypes::DataType;
 
+use crate::partition::DateOf;
 use crate::table::{Table, TableColumn};
 
 pub use json::json_schema;
 
-/// The schema of a table in Arrow's words, a column a line.
-pub fn arrow_listing(table: Table) -> String {
+/// The schema of a table in Arrow's words, a column a line. Of partitioned records the last one is
+/// that of their folders.
+pub fn arrow_listing(table: Table, partitions: Option<DateOf>) -> String {
     let mut text = String::new();
-    let columns = table.columns();
+    let columns = columns(table, partitions);
     let width = width(&columns);
     for column in columns {
         let null = if column.is_nullable {
@@ -57,13 +59,14 @@ pub enum Warehouse {
 }
 
 impl Warehouse {
-    /// The statements that make a table, with a comment for each column.
-    pub fn ddl(self, table: Table) -> String {
+    /// The statements that make a table, with a comment for each column. Of partitioned records the
+    /// last one is that of their folders; GaussDB(DWS) is brought the files alone.
+    pub fn ddl(self, table: Table, partitions: Option<DateOf>) -> String {
         if self == Self::GaussDb {
             return gaussdb::statements(table);
         }
         let mut text = String::new();
-        let columns = table.columns();
+        let columns = columns(table, partitions);
         let width = width(&columns);
         let name = name(table);
         line(&mut text, &format!("CREATE TABLE {name} ("));
@@ -79,7 +82,19 @@ impl Warehouse {
         if let Some(key) = key {
             line(&mut text, &format!("    {key}"));
         }
-        line(&mut text, self.end(table));
+        let folders = partitions.filter(|_| table == Table::Records);
+        let end = self.end(table);
+        match (self, folders) {
+            (Self::Spark | Self::Delta, Some(date)) => {
+                let by = format!("\nPARTITIONED BY ({})\nLOCATION", date.column());
+                line(&mut text, &end.replace("\nLOCATION", &by));
+                if self == Self::Spark {
+                    // It knows the folders that it was told of alone.
+                    line(&mut text, &format!("MSCK REPAIR TABLE {name};"));
+                }
+            }
+            _ => line(&mut text, end),
+        }
         if self.comments_apart() {
             for column in &columns {
                 let comment = quoted(column.meaning);
@@ -111,6 +126,8 @@ impl Warehouse {
         let kind = match (&column.data_type, self) {
             (DataType::Int64, Self::ClickHouse) => "Int64",
             (DataType::Int64, _) => "BIGINT",
+            (DataType::Date32, Self::ClickHouse) => "Date32",
+            (DataType::Date32, _) => "DATE",
             (DataType::Boolean, Self::ClickHouse) => "Bool",
             (DataType::Boolean, _) => "BOOLEAN",
             (DataType::Timestamp(..), Self::ClickHouse) => "DateTime64(3, 'UTC')",
@@ -169,6 +186,21 @@ impl Warehouse {
     }
 }
 
+/// The columns of a table, with that of the folders that its parts lie in.
+fn columns(table: Table, partitions: Option<DateOf>) -> Vec<TableColumn> {
+    let mut columns = table.columns();
+    let date = partitions.filter(|_| table == Table::Records);
+    columns.extend(date.map(|date| TableColumn {
+        name: date.column(),
+        data_type: DataType::Date32,
+        is_nullable: true,
+        meaning: date.meaning(),
+        has_few_values: false,
+        since: 1,
+    }));
+    columns
+}
+
 /// What the table is called in a warehouse.
 const fn name(table: Table) -> &'static str {
     match table {
@@ -199,37 +231,37 @@ mod tests {
 
     #[test]
     fn arrow() {
-        insta::assert_snapshot!(arrow_listing(Table::Records));
+        insta::assert_snapshot!(arrow_listing(Table::Records, None));
     }
 
     #[test]
     fn duckdb() {
-        insta::assert_snapshot!(Warehouse::DuckDb.ddl(Table::Records));
+        insta::assert_snapshot!(Warehouse::DuckDb.ddl(Table::Records, None));
     }
 
     #[test]
     fn spark() {
-        insta::assert_snapshot!(Warehouse::Spark.ddl(Table::Records));
+        insta::assert_snapshot!(Warehouse::Spark.ddl(Table::Records, None));
     }
 
     #[test]
     fn clickhouse() {
-        insta::assert_snapshot!(Warehouse::ClickHouse.ddl(Table::Records));
+        insta::assert_snapshot!(Warehouse::ClickHouse.ddl(Table::Records, None));
     }
 
     #[test]
     fn postgres() {
-        insta::assert_snapshot!(Warehouse::Postgres.ddl(Table::Records));
+        insta::assert_snapshot!(Warehouse::Postgres.ddl(Table::Records, None));
     }
 
     #[test]
     fn delta() {
-        insta::assert_snapshot!(Warehouse::Delta.ddl(Table::Records));
+        insta::assert_snapshot!(Warehouse::Delta.ddl(Table::Records, None));
     }
 
     #[test]
     fn the_meetings_table_in_every_form() {
-        let mut text = arrow_listing(Table::Meetings);
+        let mut text = arrow_listing(Table::Meetings, None);
         for warehouse in [
             Warehouse::DuckDb,
             Warehouse::Spark,
@@ -238,7 +270,34 @@ mod tests {
             Warehouse::Delta,
         ] {
             text.push('\n');
-            text.push_str(&warehouse.ddl(Table::Meetings));
+            text.push_str(&warehouse.ddl(Table::Meetings, None));
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn the_date_of_the_folders_is_the_last_column_of_the_records_alone() {
+        let mut text = String::new();
+        for date in [DateOf::Join, DateOf::Meeting] {
+            text.push_str(&arrow_listing(Table::Records, Some(date)));
+        }
+        for warehouse in [
+            Warehouse::DuckDb,
+            Warehouse::Spark,
+            Warehouse::ClickHouse,
+            Warehouse::Postgres,
+            Warehouse::Delta,
+        ] {
+            let date = Some(DateOf::Join);
+            let ddl = warehouse.ddl(Table::Records, date);
+            let shown = ddl.lines().filter(|line| {
+                ["extra ", "join_date", "USING", "LOCATION", "ORDER", "MSCK"]
+                    .iter()
+                    .any(|word| line.contains(word))
+            });
+            shown.for_each(|shown| line(&mut text, shown));
+            let meetings = warehouse.ddl(Table::Meetings, None);
+            assert_eq!(warehouse.ddl(Table::Meetings, date), meetings);
         }
         insta::assert_snapshot!(text);
     }

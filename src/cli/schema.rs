@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use rollbook::{Table, Warehouse, arrow_listing, json_schema};
+use rollbook::{PartitionBy, Partitioning, Table, Warehouse, Zone, arrow_listing, json_schema};
 
 use super::answer;
 use super::exit::Exit;
+use super::settings::choice;
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
@@ -15,6 +16,13 @@ pub(crate) struct SchemaArgs {
     /// Which table: the records, or the meetings that --with-meetings writes
     #[arg(long, value_name = "TABLE", default_value = "records")]
     table: Which,
+    /// With the date of the folders as a column: join-date, meeting-date or none
+    ///
+    /// As in `rollbook export`, of the records. No file has it: a line of NDJSON and the foreign
+    /// table of GaussDB(DWS) stay as they are.
+    #[arg(long, value_name = "WHAT", default_value = "none")]
+    #[arg(value_parser = choice::<PartitionBy>(), hide_possible_values = true)]
+    partition_by: PartitionBy,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -44,15 +52,16 @@ impl SchemaArgs {
             Which::Records => Table::Records,
             Which::Meetings => Table::Meetings,
         };
+        let date = Partitioning::new(self.partition_by, Zone::UTC).map(|of| of.by);
         let text = match self.format {
-            Form::Arrow => arrow_listing(table),
+            Form::Arrow => arrow_listing(table, date),
             Form::JsonSchema => json_schema(table)?,
-            Form::DuckDb => Warehouse::DuckDb.ddl(table),
-            Form::Spark => Warehouse::Spark.ddl(table),
-            Form::ClickHouse => Warehouse::ClickHouse.ddl(table),
-            Form::Postgres => Warehouse::Postgres.ddl(table),
-            Form::Delta => Warehouse::Delta.ddl(table),
-            Form::GaussDb => Warehouse::GaussDb.ddl(table),
+            Form::DuckDb => Warehouse::DuckDb.ddl(table, date),
+            Form::Spark => Warehouse::Spark.ddl(table, date),
+            Form::ClickHouse => Warehouse::ClickHouse.ddl(table, date),
+            Form::Postgres => Warehouse::Postgres.ddl(table, date),
+            Form::Delta => Warehouse::Delta.ddl(table, date),
+            Form::GaussDb => Warehouse::GaussDb.ddl(table, date),
         };
         answer(&text)?;
         Ok(Exit::Complete)

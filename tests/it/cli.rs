@@ -135,6 +135,9 @@ fn the_schema_is_told_in_each_form() {
     ] {
         let ddl = answer(&["schema", "--format", form]);
         assert!(ddl.starts_with("CREATE "), "{form}");
+        let dated = answer(&["schema", "--format", form, "--partition-by", "meeting-date"]);
+        let has_date = dated.contains("meeting_date");
+        assert_eq!(has_date, form != "gaussdb", "{form}");
     }
 }
 
