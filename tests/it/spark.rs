@@ -21,16 +21,27 @@ async fn spark_reads_the_parts_and_takes_the_readmes_lines_and_the_statements_of
         let grown = evolution::grown(&newer);
         let lines = lines_for("spark");
         let dated = partitions::midnights();
-        dated.export(&["--partition-by", "join-date"]).with(0);
+        let export = ["export", "--meetings", "list.txt", "--out", "attendance"];
+        let by = ["--partition-by", "join-date"];
+        dated.run(&[&export[..], &by].concat()).with(0);
         let folder = |stage: &Stage| stage.folder.path().to_str().unwrap().to_owned();
         let [records, meetings] = schema(&lake.stage, "spark");
         let dest = folder(&lake.stage) + "/attendance";
         let delta = schema(&lake.stage, "delta");
         assert!(delta.iter().all(|text| text.contains("USING DELTA")));
+        let told_apart = |form: &str| {
+            let ended = dated.run(&[&["schema", "--format", form][..], &by].concat());
+            ended.answer().replace("attendance", "dated")
+        };
+        let delta = [&delta[..], &[told_apart("delta")]].concat();
+        let days = folder(&dated) + "/attendance";
         let jobs = json!({
             "times": [format!("{}/part-*.parquet", plain.path().display())],
             "lines": [[folder(&lake.stage), lines], [folder(&newer), counting(lines)]],
-            "partitions": [folder(&dated) + "/out", "join_date"],
+            "partitions": [
+                folder(&dated), "join_date", partitions::records_for("Spark", "join_date"),
+            ],
+            "dated": ["dated", "join_date", told_apart("spark").replace("DEST", &days)],
             "tables": {
                 "attendance": records.replace("DEST", &dest),
                 "meetings": meetings.replace("DEST", &dest),
@@ -44,8 +55,9 @@ async fn spark_reads_the_parts_and_takes_the_readmes_lines_and_the_statements_of
         let times = json!([rows, rows, sum, first, 6, "timestamp", "timestamp"]);
         assert_eq!(found["times"], times);
         assert_eq!(found["lines"], json!([lake.attended(), grown]));
-        let counted = partitions::counted(&dated.path("out"), "join_date");
+        let counted = partitions::counted(&dated.path("attendance"), "join_date");
         assert_eq!(found["partitions"], json!(counted));
+        assert_eq!(found["dated"], json!(counted));
         for (name, table) in [
             ("attendance", Table::Records),
             ("meetings", Table::Meetings),

@@ -1,54 +1,87 @@
-"""Counts the records of each partition of a dataset as its users would, and prints them as JSON.
+"""Counts the records of each partition of a dataset by the README's lines, and prints them as JSON.
 
-    partitions.py FOLDER COLUMN [READER]...
+    partitions.py FOLDER COLUMN < JOBS
 
-For each reader: the records by the value of the partition column, which `null` stands for where
-there is none.
+JOBS is an object of what the README has for a reader's records, by the reader's name; FOLDER has the
+dataset that they read. For each reader: the records by the value of the partition column, which
+`null` stands for where there is none. A day that is asked for alone has as many.
 """
 
 import json
-import pathlib
+import os
 import sys
 
 
-def duckdb(folder, column):
+def duckdb(records, column):
     import duckdb as db
 
-    rows = db.sql(
-        f"SELECT {column}, count(*) FROM read_parquet("
-        f"'{folder}/{column}=*/part-*.parquet', hive_partitioning = true) GROUP BY ALL"
-    )
-    return rows.fetchall()
+    def counts(where):
+        rows = db.sql(f"SELECT {column}, count(*) FROM {records} {where} GROUP BY ALL")
+        return rows.fetchall()
+
+    return counts("WHERE true"), lambda day: counts(f"WHERE {column} = '{day}'")
 
 
-def polars(folder, column):
+def polars(records, column):
     import polars as pl
 
-    frame = pl.scan_parquet(f"{folder}/{column}=*/part-*.parquet", hive_partitioning=True)
-    return frame.group_by(column).len().collect().rows()
+    frame = eval(records, {"pl": pl})
+
+    def counts(frame):
+        return frame.group_by(column).len().collect().rows()
+
+    return counts(frame), lambda day: counts(frame.filter(pl.col(column) == day))
 
 
-def pyarrow(folder, column):
+def pyarrow(records, column):
+    from glob import glob
+
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    schema = pa.schema([(column, pa.date32())])
-    # Its names that begin with an underscore are nobody's, as those of the ledger do.
-    data = ds.dataset(
-        sorted(map(str, pathlib.Path(folder).glob(f"{column}=*/part-*.parquet"))),
-        partitioning=ds.partitioning(schema, flavor="hive"),
-        partition_base_dir=folder,
-    )
-    table = data.to_table().group_by(column).aggregate([([], "count_all")])
-    return zip(table[column].to_pylist(), table["count_all"].to_pylist())
+    data = eval(records, {"ds": ds, "pa": pa, "glob": glob})
+
+    def counts(of):
+        table = data.to_table(filter=of).group_by(column).aggregate([([], "count_all")])
+        return list(zip(table[column].to_pylist(), table["count_all"].to_pylist()))
+
+    def at(day):
+        of = ds.field(column) == day
+        files = {fragment.path.split("/")[-2] for fragment in data.get_fragments(filter=of)}
+        assert files == {f"{column}={day}"}, files
+        return counts(of)
+
+    return counts(None), at
+
+
+def clickhouse(records, column):
+    import datetime
+
+    import chdb
+
+    def counts(where):
+        text = chdb.query(
+            f"SELECT {column}, count() FROM {records} {where} GROUP BY 1", "JSONCompactEachRow"
+        ).data()
+        rows = [json.loads(line) for line in text.splitlines()]
+        date = datetime.date.fromisoformat
+        # Integers of 64 bits may come as texts.
+        return [(day and date(day), int(count)) for day, count in rows]
+
+    return counts("WHERE true"), lambda day: counts(f"WHERE {column} = '{day}'")
 
 
 def main():
-    folder, column, *readers = sys.argv[1:]
+    folder, column = sys.argv[1:]
+    jobs = json.load(sys.stdin)
+    os.chdir(folder)
     told = {}
-    for reader in readers:
-        rows = globals()[reader](folder, column)
-        told[reader] = {"null" if value is None else str(value): count for value, count in rows}
+    for reader, records in jobs.items():
+        counts, at = globals()[reader](records, column)
+        for day, count in counts:
+            if day is not None:
+                assert at(day) == [(day, count)], (reader, day, at(day))
+        told[reader] = {"null" if day is None else str(day): count for day, count in counts}
     print(json.dumps(told))
 
 

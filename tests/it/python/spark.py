@@ -3,9 +3,10 @@
     spark.py < JOBS
 
 JOBS has `times`, the paths of parts whose times are read; `lines`, pairs of a folder and the
-README's lines that read the dataset in it; `partitions`, a dataset's folder and its partition
-column, by whose values the records are counted; `tables`, statements that make tables, by the tables'
-names; and `parsed`, statements that only Spark's parser sees.
+README's lines that read the dataset in it; `partitions`, a folder, a partition column, by whose
+values the records are counted, and what the README has for the records of the dataset in it; `tables`,
+statements that make tables, by the tables' names; `dated`, those that make a table of partitions, its
+name and its column; and `parsed`, statements that only Spark's parser sees.
 """
 
 import json
@@ -39,8 +40,12 @@ def lines(session, folder, text):
     return sorted([uuid, subject, a or 0, b or 0] for uuid, subject, a, b in rows)
 
 
-def partitions(session, folder, column):
-    frame = session.read.option("basePath", folder).parquet(f"{folder}/{column}=*")
+def partitions(session, folder, column, records):
+    frame = eval(records.replace("'attendance", f"'{folder}/attendance"), {"spark": session})
+    return counted(frame, column)
+
+
+def counted(frame, column):
     counts = frame.groupBy(column).count().collect()
     return {"null" if value is None else str(value): count for value, count in counts}
 
@@ -53,6 +58,13 @@ def table(session, name, statement):
         "rows": session.table(name).count(),
         "uuids": session.table(name).select("conf_uuid").distinct().count(),
     }
+
+
+def dated(session, name, column, statements):
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            session.sql(statement)
+    return counted(session.table(name), column)
 
 
 def java_home(home):
@@ -100,6 +112,7 @@ def main():
                 "times": times(session, jobs["times"]),
                 "lines": [lines(session, *pair) for pair in jobs["lines"]],
                 "partitions": partitions(session, *jobs["partitions"]),
+                "dated": dated(session, *jobs["dated"]),
                 "tables": {
                     name: table(session, name, statement)
                     for name, statement in jobs["tables"].items()
