@@ -334,6 +334,8 @@ fn failed(action: &'static str, path: &str) -> impl FnOnce(object_store::Error) 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     async fn store() -> (tempfile::TempDir, Store) {
@@ -363,6 +365,41 @@ mod tests {
         assert_eq!(store.size("staging/x").await.unwrap(), None);
         store.remove("part").await.unwrap();
         store.remove("part").await.unwrap();
+    }
+
+    /// Other runs remove the folders of partitions that they find empty, also one that this run has
+    /// made a moment ago.
+    #[tokio::test]
+    async fn a_folder_that_others_remove_meanwhile_is_made_again() {
+        let (home, store) = store().await;
+        let folder = home.path().join("lake/attendance/join_date=2026-11-01");
+        let left = Arc::new(AtomicUsize::new(0));
+        let budget = Arc::clone(&left);
+        let others = std::thread::spawn(move || {
+            loop {
+                match budget.load(Ordering::Acquire) {
+                    0 => std::thread::yield_now(),
+                    usize::MAX => break,
+                    _ if std::fs::remove_dir(&folder).is_ok() => {
+                        budget.store(0, Ordering::Release);
+                    }
+                    _ => {}
+                }
+            }
+        });
+        for number in 0..20 {
+            let (from, to) = (format!("staging/{number}"), "join_date=2026-11-01/part");
+            store.create(&from, "x".into()).await.unwrap();
+            left.store(1, Ordering::Release);
+            assert!(store.publish(&from, to, 1).await.unwrap());
+            left.store(1, Ordering::Release);
+            store.remove(to).await.unwrap();
+            while left.load(Ordering::Acquire) > 0 {
+                std::thread::yield_now();
+            }
+        }
+        left.store(usize::MAX, Ordering::Release);
+        others.join().unwrap();
     }
 
     #[tokio::test]

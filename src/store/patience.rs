@@ -49,7 +49,10 @@ pub(super) fn may_pass(error: &Error) -> bool {
 const fn is_passing(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        ErrorKind::Interrupted
+        // No answer, which has an error of its own: a folder that others removed as an empty one,
+        // before it could be synced with what is to come into it.
+        ErrorKind::NotFound
+            | ErrorKind::Interrupted
             | ErrorKind::TimedOut
             | ErrorKind::WouldBlock
             | ErrorKind::ResourceBusy
@@ -93,6 +96,7 @@ mod tests {
         assert!(may_pass(&generic(io::Error::from(
             ErrorKind::ConnectionReset
         ))));
+        assert!(may_pass(&generic(io::Error::from(ErrorKind::NotFound))));
         for kind in [
             ErrorKind::StorageFull,
             ErrorKind::ReadOnlyFilesystem,
