@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 
 use arrow::array::RecordBatch;
@@ -18,6 +16,7 @@ use rstest::rstest;
 use serde_json::Value;
 
 use crate::described::uuids;
+use crate::dying::{Saved, die, everywhere, first_and_last};
 use crate::stage::{Ended, Stage, ended, name};
 
 /// Small and empty meetings, and some of several pages.
@@ -344,68 +343,20 @@ fn an_erasure_that_did_not_look_into_everything_says_so_and_ends_with_1() {
     assert_eq!(purge().code, Some(0));
 }
 
-/// How often a command passes each point.
-fn hits(stage: &Stage, command: &mut Command) -> BTreeMap<String, usize> {
-    let trace = stage.path("trace");
-    let done = ended(command.env("ROLLBOOK_CRASH_TRACE", &trace));
-    assert_eq!(done.code, Some(0), "{}", done.stderr);
-    let mut hits = BTreeMap::new();
-    for point in fs::read_to_string(trace).unwrap().lines() {
-        *hits.entry(point.to_owned()).or_default() += 1;
-    }
-    hits
-}
-
-/// A dataset of nights, as it can be put back.
-struct Before<'a> {
-    stage: &'a Stage,
-}
-
-impl<'a> Before<'a> {
-    fn of(stage: &'a Stage) -> Self {
-        copy(&stage.path("out"), &stage.path("before"));
-        Self { stage }
-    }
-
-    fn again(&self) {
-        fs::remove_dir_all(self.stage.path("out")).unwrap();
-        copy(&self.stage.path("before"), &self.stage.path("out"));
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &to);
-        } else {
-            fs::copy(&path, &to).unwrap();
-        }
-    }
-}
-
-/// Dies at every point of a command, at its first, middle and last hit; tells which.
+/// Has a command die at every point; tells which.
 fn die_everywhere(stage: &Stage, args: &[&str], check: impl Fn()) -> BTreeSet<String> {
-    let before = Before::of(stage);
-    let hits = hits(stage, &mut stage.command(args));
-    for (point, &hits) in &hits {
-        for hit in BTreeSet::from([1, hits.div_ceil(2), hits]) {
-            before.again();
-            let mut command = stage.command(args);
-            command.env("ROLLBOOK_CRASH_AT", format!("{point}:{hit}"));
-            assert_eq!(
-                command.output().unwrap().status.signal(),
-                Some(6),
-                "{point}:{hit}"
-            );
+    let saved = Saved::of(stage, &["out"]);
+    let command = || stage.command(args);
+    everywhere(
+        command,
+        || saved.put_back(),
+        first_and_last,
+        |_, _| {
             // Rows may be missing for the moment, whole meetings of them; none is there twice.
             stage.assert_no_halves("out");
             check();
-        }
-    }
-    hits.into_keys().collect()
+        },
+    )
 }
 
 #[test]
@@ -548,9 +499,7 @@ fn staged_parts_that_are_gone_before_they_are_published_cost_no_row(#[case] args
         nights(&stage, &[]);
     }
     stage.requests();
-    let mut command = stage.command(&args);
-    command.env("ROLLBOOK_CRASH_AT", "EntryPut:1");
-    assert_eq!(command.output().unwrap().status.signal(), Some(6));
+    die(stage.command(&args), "EntryPut", 1);
     for part in files(&stage.path("out/_rollbook/staging")) {
         if name(&part).contains(".parquet") {
             fs::write(part, "torn").unwrap();

@@ -1,10 +1,10 @@
 //! Killed at every step, and at any moment: what readers see in between, what the next run makes of
 //! it, and what it costs.
 //!
-//! FAULTS.md, lines 22 and 23. The steps are the points of `rollbook::crash`, which debug builds
-//! carry; each is tried at its first, its middle and its last hit.
+//! FAULTS.md, lines 22 and 23. Each step is tried at its first and its last time, and from nothing
+//! in between as well.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -16,6 +16,7 @@ use rollbook::crash::Point;
 use rollbook::simulator::{Drift, Effect, Fault};
 
 use crate::described::uuids;
+use crate::dying::{Saved, die, everywhere, first_and_last};
 use crate::stage::{Stage, until};
 
 /// Records a request in these tests.
@@ -82,31 +83,8 @@ fn assert_nothing_by_halves(stage: &Stage, out: &str) {
 
 /// Runs an export that is to die at this hit of this point.
 #[track_caller]
-fn crash(stage: &Stage, out: &str, point: &str, hit: usize) {
-    let mut command = export(stage, out);
-    command.env("ROLLBOOK_CRASH_AT", format!("{point}:{hit}"));
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(
-        output.status.signal(),
-        Some(6),
-        "{point}:{hit} {:?} {said}",
-        output.status
-    );
-}
-
-/// How often each point is passed by an export into `out`.
-fn hits(stage: &Stage, out: &str) -> BTreeMap<String, usize> {
-    let trace = stage.path(&format!("trace-{out}"));
-    let mut command = export(stage, out);
-    command.env("ROLLBOOK_CRASH_TRACE", &trace);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let mut hits = BTreeMap::new();
-    for point in fs::read_to_string(trace).unwrap().lines() {
-        *hits.entry(point.to_owned()).or_default() += 1;
-    }
-    hits
+fn crash(stage: &Stage, point: &str, hit: usize) {
+    die(export(stage, "out"), point, hit);
 }
 
 /// Exports to the end; all is there, nothing else is, and nothing is left lying about.
@@ -139,26 +117,21 @@ fn names(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The first, the middle and the last of so many hits.
-fn first_middle_last(hits: usize) -> BTreeSet<usize> {
-    BTreeSet::from([1, hits.div_ceil(2), hits])
-}
-
 /// A state of a dataset from which an export is begun, and dies.
-type Before = fn(&Stage, &str);
+type Before = fn(&Stage);
 
 const BEFORE: [(&str, Before); 3] = [
-    ("nothing", |_, _| {}),
-    ("a commit that was not published", |stage, out| {
-        crash(stage, out, "EntryPut", 2);
+    ("nothing", |_| {}),
+    ("a commit that was not published", |stage| {
+        crash(stage, "EntryPut", 2);
     }),
-    ("damaged parts", |stage, out| {
-        finish(stage, out);
-        for part in stage.parts(out).keys().take(2) {
-            fs::write(stage.path(out).join(part), "damaged").unwrap();
+    ("damaged parts", |stage| {
+        finish(stage, "out");
+        for part in stage.parts("out").keys().take(2) {
+            fs::write(stage.path("out").join(part), "damaged").unwrap();
         }
         if has_meetings_table(stage) {
-            let folder = stage.path(out).join("meetings");
+            let folder = stage.path("out/meetings");
             let last = names(&folder).into_iter().max().unwrap();
             fs::write(folder.join(last), "damaged").unwrap();
         }
@@ -175,15 +148,15 @@ const ELSEWHERE: [Point; 4] = [
 ];
 
 /// A ledger that has grown since its last checkpoint, so that the next run writes another.
-const GROWN: (&str, Before) = ("a ledger that has grown", |stage, out| {
-    grow(stage, out);
-    crash(stage, out, "CheckpointPut", 1);
-    grow(stage, out);
+const GROWN: (&str, Before) = ("a ledger that has grown", |stage| {
+    grow(stage);
+    crash(stage, "CheckpointPut", 1);
+    grow(stage);
 });
 
 /// Puts as many entries without a meeting as call for a checkpoint.
-fn grow(stage: &Stage, out: &str) {
-    let ledger = stage.path(&format!("{out}/_rollbook/ledger"));
+fn grow(stage: &Stage) {
+    let ledger = stage.path("out/_rollbook/ledger");
     fs::create_dir_all(&ledger).unwrap();
     let there = names(&ledger).len();
     for sequence in there + 1..=there + 256 {
@@ -193,6 +166,7 @@ fn grow(stage: &Stage, out: &str) {
         fs::write(ledger.join(format!("{sequence:020}.json")), entry).unwrap();
     }
 }
+
 /// What there is in buckets alone.
 const OF_BUCKETS: [Point; 5] = [
     Point::PulseBegun,
@@ -213,48 +187,54 @@ const OF_COMMITS: [Point; 7] = [
     Point::PartPublished,
 ];
 
-/// Every point, at its first, middle and last hit, from each of these states; with the meetings
-/// table, those of commits.
+/// At which hits of a point an export is to die; with the meetings table, only at those of commits.
+fn wanted(before: &str, meetings: bool, point: &str, hits: usize) -> BTreeSet<usize> {
+    let is_wanted = match before {
+        _ if meetings => OF_COMMITS
+            .iter()
+            .any(|known| format!("{known:?}") == *point),
+        "nothing" => true,
+        _ if before == GROWN.0 => point.starts_with("Checkpoint"),
+        // How many pages are still to be fetched is chance where a run died before.
+        _ => !["SpoolMade", "FrameTorn", "FrameWritten"].contains(&point),
+    };
+    match (is_wanted, before) {
+        (false, _) => BTreeSet::new(),
+        (true, "nothing") => BTreeSet::from([1, hits.div_ceil(2), hits]),
+        (true, _) => first_and_last(point, hits),
+    }
+}
+
+/// Dies at every point from this state; tells the points, and how often it died.
 fn at_every_point((before, begin): (&str, Before), meetings: bool) -> (BTreeSet<String>, usize) {
     let stage = Stage::of(&SIZES);
     if meetings {
         fs::write(stage.path(MEETINGS), "").unwrap();
     }
-    begin(&stage, "traced");
-    let hits = hits(&stage, "traced");
+    begin(&stage);
+    let saved = Saved::of(&stage, &["out", "state-out"]);
     let mut tried = 0;
-    for (point, &hits) in &hits {
-        // How many pages are still to be fetched is chance where a run died before.
-        if before != "nothing" && ["SpoolMade", "FrameTorn", "FrameWritten"].contains(&&**point) {
-            continue;
-        }
-        if before == GROWN.0 && !point.starts_with("Checkpoint") {
-            continue;
-        }
-        let is_of_commits = OF_COMMITS
-            .iter()
-            .any(|known| format!("{known:?}") == *point);
-        if meetings && !is_of_commits {
-            continue;
-        }
-        for hit in first_middle_last(hits) {
-            let out = format!("{point}-{hit}");
-            begin(&stage, &out);
+    let points = everywhere(
+        || export(&stage, "out"),
+        || {
+            saved.put_back();
             stage.simulator.clear_requests();
-            crash(&stage, &out, point, hit);
+        },
+        |point, hits| wanted(before, meetings, point, hits),
+        |point, hit| {
             // Until the damage is removed, its readers cannot read it.
             if before != "damaged parts" {
-                assert_nothing_by_halves(&stage, &out);
+                assert_nothing_by_halves(&stage, "out");
             }
-            finish(&stage, &out);
+            finish(&stage, "out");
             if before == "nothing" {
                 let most = minimum(&SIZES, PAGE) + AT_ONCE;
                 assert!(stage.requests() <= most, "{point}:{hit}");
             }
             tried += 1;
-        }
-    }
-    (hits.into_keys().collect(), tried)
+        },
+    );
+    (points, tried)
 }
 
 #[test]
@@ -385,7 +365,7 @@ fn a_reader_that_looks_all_the_time_never_sees_a_record_without_its_meeting() {
 #[test]
 fn a_staged_part_that_a_power_loss_tore_is_fetched_again() {
     let stage = Stage::of(&SIZES);
-    crash(&stage, "out", "EntryPut", 2);
+    crash(&stage, "EntryPut", 2);
     let staging = stage.path("out/_rollbook/staging");
     let [run] = names(&staging).try_into().unwrap();
     let mut torn = 0;
@@ -420,7 +400,7 @@ fn a_spool_that_is_lost_or_torn_costs_requests_and_nothing_else() {
         },
     ] {
         let stage = Stage::of(&SIZES);
-        crash(&stage, "out", "FrameWritten", 30);
+        crash(&stage, "FrameWritten", 30);
         let spools = stage.path("state-out/spool");
         let [question] = names(&spools).try_into().unwrap();
         let [run] = names(&spools.join(&question)).try_into().unwrap();
@@ -439,10 +419,8 @@ fn what_drifted_before_a_kill_uses_up_no_patience_after_it() {
     };
     stage.simulator.add_fault(Fault::new(Effect::Drift(drift)));
     let mut moving = export(&stage, "out");
-    moving
-        .env("ROLLBOOK_RESTARTS", "9")
-        .env("ROLLBOOK_CRASH_AT", "FrameWritten:12");
-    assert_eq!(moving.status().unwrap().signal(), Some(6));
+    moving.env("ROLLBOOK_RESTARTS", "9");
+    die(moving, "FrameWritten", 12);
     stage.simulator.clear_faults();
     // The walk that was cut off may cost one more; those before it are history.
     let mut settled = export(&stage, "out");

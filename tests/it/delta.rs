@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use rstest::rstest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::dying::{Saved, die, everywhere, first_and_last};
 use crate::partitions;
 use crate::stage::{Ended, Running, Stage, name, until};
 use crate::venv;
@@ -277,12 +277,7 @@ fn a_table_without_a_record_is_told_apart_as_it_was_made() {
     stage.list("night.txt", [0]);
     let export = ["export", "--meetings", "night.txt", "--out", "out"];
     let dated = [&export[..], &DELTA, &["--partition-by", "join-date"]].concat();
-    let died = stage
-        .command(&dated)
-        .env("ROLLBOOK_CRASH_AT", "DeltaPut:1")
-        .output()
-        .unwrap();
-    assert_eq!(died.status.signal(), Some(6), "{died:?}");
+    die(stage.command(&dated), "DeltaPut", 1);
     assert_eq!(Log::of(&stage, "out").version(), 0);
     let said = stage.run(&export).with(3);
     let line = "the Delta table is partitioned by join_date, and what this run writes is not";
@@ -407,44 +402,20 @@ fn merged_purged_and_lost_rows_leave_the_table_as_they_leave_the_dataset() {
     stage.verified().with(0);
 }
 
-/// A command that dies at its first, middle and last hit of each point, each time from the same
-/// dataset; tells the points.
+/// A command that dies at each point of interest, each time from the same dataset; tells the points.
 fn die_everywhere(
     stage: &Stage,
     command: impl Fn() -> Command,
     is_of_interest: impl Fn(&str) -> bool,
     check: impl Fn(),
 ) -> BTreeSet<String> {
-    let copy = |from: &str, to: &str| {
-        let _new = fs::remove_dir_all(stage.path(to));
-        if stage.path(from).exists() {
-            let (from, to) = (stage.path(from), stage.path(to));
-            let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
-            assert!(copied.unwrap().success());
-        }
+    let saved = Saved::of(stage, &["out"]);
+    let wanted = |point: &str, hits| {
+        let mut wanted = first_and_last(point, hits);
+        wanted.retain(|_| is_of_interest(point));
+        wanted
     };
-    copy("out", "before");
-    let trace = stage.path("trace");
-    let traced = command()
-        .env("ROLLBOOK_CRASH_TRACE", &trace)
-        .output()
-        .unwrap();
-    assert!(traced.status.success(), "{traced:?}");
-    let mut hits = BTreeMap::new();
-    let text = fs::read_to_string(trace).unwrap();
-    for point in text.lines().filter(|point| is_of_interest(point)) {
-        *hits.entry(point.to_owned()).or_insert(0_usize) += 1;
-    }
-    for (point, &hits) in &hits {
-        for hit in BTreeSet::from([1, hits.div_ceil(2), hits]) {
-            copy("before", "out");
-            let at = format!("{point}:{hit}");
-            let died = command().env("ROLLBOOK_CRASH_AT", &at).output().unwrap();
-            assert_eq!(died.status.signal(), Some(6), "{at}");
-            check();
-        }
-    }
-    hits.into_keys().collect()
+    everywhere(command, || saved.put_back(), wanted, |_, _| check())
 }
 
 /// From the first part on its way to its name to the end of the commit.

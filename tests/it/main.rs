@@ -21,10 +21,12 @@ mod config;
 mod connections;
 #[cfg(unix)]
 mod crash;
-#[cfg(feature = "delta")]
+#[cfg(all(unix, feature = "delta"))]
 mod delta;
 mod described;
 mod drift;
+#[cfg(unix)]
+mod dying;
 #[cfg(unix)]
 mod evolution;
 mod export;

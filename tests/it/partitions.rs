@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 
 use arrow::array::{Array as _, AsArray};
@@ -17,6 +16,7 @@ use rollbook::simulator::{Effect, Fault, MeetingSpec, Options, RecordEdit};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::dying::{Saved, everywhere, first_and_last};
 use crate::readme::README;
 use crate::stage::{Stage, ended, name, rows};
 use crate::venv;
@@ -316,40 +316,26 @@ fn a_year_has_a_part_for_each_day_and_a_night_no_more_than_it_has_days() {
     assert_all(&stage, &seen(&stage.path("out"), "join_date"));
 }
 
-/// How often a command passes each point.
-fn hits(stage: &Stage, args: &[&str]) -> BTreeMap<String, usize> {
-    let trace = stage.path("trace");
-    let _before = fs::remove_file(&trace);
-    let mut command = stage.command(args);
-    ended(command.env("ROLLBOOK_CRASH_TRACE", &trace)).with(0);
-    let mut hits = BTreeMap::new();
-    for point in fs::read_to_string(trace).unwrap().lines() {
-        *hits.entry(point.to_owned()).or_default() += 1;
-    }
-    hits
-}
-
-/// Dies at the first, the middle and the last hit of each of these points.
-fn die_at(stage: &Stage, args: &[&str], points: &[&str], before: impl Fn(), check: impl Fn()) {
-    before();
-    let hits = hits(stage, args);
-    for point in points {
-        let hits = hits[*point];
-        for hit in BTreeSet::from([1, hits.div_ceil(2), hits]) {
-            before();
-            let mut command = stage.command(args);
-            command.env("ROLLBOOK_CRASH_AT", format!("{point}:{hit}"));
-            let status = command.output().unwrap().status;
-            assert_eq!(status.signal(), Some(6), "{point}:{hit}");
-            if stage.path("out").exists() {
-                let mut keys = BTreeSet::new();
-                for row in seen(&stage.path("out"), "join_date") {
-                    assert!(keys.insert((row.meeting, row.index)), "{point}:{hit}");
-                }
+/// Dies at the first and the last hit of each of these points.
+fn die_at(stage: &Stage, args: &[&str], points: &[&str], check: impl Fn()) {
+    let saved = Saved::of(stage, &["out"]);
+    let wanted = |point: &str, hits| {
+        let mut wanted = first_and_last(point, hits);
+        wanted.retain(|_| points.contains(&point));
+        wanted
+    };
+    let command = || stage.command(args);
+    let check = |point: &str, hit| {
+        if stage.path("out").exists() {
+            let mut keys = BTreeSet::new();
+            for row in seen(&stage.path("out"), "join_date") {
+                assert!(keys.insert((row.meeting, row.index)), "{point}:{hit}");
             }
-            check();
         }
-    }
+        check();
+    };
+    let passed = everywhere(command, || saved.put_back(), wanted, check);
+    assert!(points.iter().all(|point| passed.contains(*point)));
 }
 
 #[test]
@@ -361,9 +347,6 @@ fn a_commit_that_dies_at_any_step_shows_no_row_twice_and_the_next_run_finishes()
         &PACE,
     ]
     .concat();
-    let remove = || {
-        let _there = fs::remove_dir_all(stage.path("out"));
-    };
     let points = [
         "PartMade",
         "PartGrown",
@@ -372,7 +355,7 @@ fn a_commit_that_dies_at_any_step_shows_no_row_twice_and_the_next_run_finishes()
         "EntryPut",
         "PartPublished",
     ];
-    die_at(&stage, &args, &points, remove, || {
+    die_at(&stage, &args, &points, || {
         stage.run(&args).with(0);
         assert_all(&stage, &seen(&stage.path("out"), "join_date"));
         stage.verified().with(0);
@@ -385,33 +368,15 @@ fn a_commit_that_dies_at_any_step_shows_no_row_twice_and_the_next_run_finishes()
     });
 }
 
-/// As many commits as meetings, in `before`.
+/// As many commits as meetings.
 fn nights(stage: &Stage) {
     for night in 0..stage.simulator.meetings().len() {
         stage.list("night.txt", [night]);
-        let list = ["-q", "export", "--meetings", "night.txt", "--out", "before"];
+        let list = ["-q", "export", "--meetings", "night.txt", "--out", "out"];
         stage
             .run(&[&list[..], &["--partition-by", "join-date"]].concat())
             .with(0);
     }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &to);
-        } else {
-            fs::copy(&path, &to).unwrap();
-        }
-    }
-}
-
-fn again(stage: &Stage) {
-    let _there = fs::remove_dir_all(stage.path("out"));
-    copy(&stage.path("before"), &stage.path("out"));
 }
 
 /// Ten nights, each of which ends after midnight.
@@ -432,8 +397,8 @@ fn ten_nights() -> Stage {
 #[test]
 fn a_compaction_leaves_each_day_one_part_whatever_it_dies_of() {
     let stage = ten_nights();
-    again(&stage);
     assert_eq!(parts(&stage.path("out"), "join_date").len(), 20);
+    let saved = Saved::of(&stage, &["out"]);
     let planned = stage.run(&["compact", "out", "--dry-run", "--json"]);
     let done = stage.run(&["compact", "out", "--json"]);
     let [planned, done] =
@@ -453,19 +418,13 @@ fn a_compaction_leaves_each_day_one_part_whatever_it_dies_of() {
     };
     check();
     let points = ["PartStaged", "EntryPut", "VoidRemoved", "PartPublished"];
-    die_at(
-        &stage,
-        &["compact", "out"],
-        &points,
-        || again(&stage),
-        check,
-    );
+    saved.put_back();
+    die_at(&stage, &["compact", "out"], &points, check);
 }
 
 #[test]
 fn a_meeting_that_is_purged_leaves_no_folder_without_a_part() {
     let stage = ten_nights();
-    again(&stage);
     let gone = stage.meeting(9);
     stage.run(&["purge", "out", "--meeting", &gone]).with(0);
     let rows = seen(&stage.path("out"), "join_date");
@@ -496,6 +455,7 @@ fn no_folder_without_a_part_outlives_the_next_run_wherever_a_purge_or_a_merger_d
         assert_none_is_emptied(&stage);
         stage.verified().with(0);
     };
+    let saved = Saved::of(&stage, &["out"]);
     for (args, points) in [
         // It has nothing to publish: all of the commit's records go.
         (
@@ -504,14 +464,14 @@ fn no_folder_without_a_part_outlives_the_next_run_wherever_a_purge_or_a_merger_d
         ),
         (&["compact", "out"], &["VoidRemoved", "PartPublished"]),
     ] {
-        die_at(&stage, args, points, || again(&stage), check);
+        saved.put_back();
+        die_at(&stage, args, points, check);
     }
 }
 
 #[test]
 fn a_repair_of_a_lost_part_leaves_no_folder_without_one_and_the_next_run_brings_it_again() {
     let stage = ten_nights();
-    again(&stage);
     let lost = parts(&stage.path("out"), "join_date").pop().unwrap();
     fs::remove_file(stage.path("out").join(&lost)).unwrap();
     let said = stage.run(&["verify", "out", "--repair"]).with(0);

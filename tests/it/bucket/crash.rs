@@ -1,13 +1,14 @@
 //! Killed at every step of an export into a bucket: what readers see, and what the next run makes
 //! of it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::os::unix::process::ExitStatusExt as _;
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::thread;
 
 use rollbook::crash::Point;
+
+use crate::dying::{Saved, die, everywhere, first_and_last};
+use crate::stage::ended;
 
 use super::server::{Server, moto, seaweedfs};
 use super::site::Site;
@@ -16,8 +17,8 @@ use super::site::Site;
 const SIZES: [u64; 7] = [3, 0, 250, 1_400, 100, 101, 40];
 
 /// An export whose steps are many: small parts, slow enough to have a spool.
-fn export(site: &Site, out: &str) -> Command {
-    let mut command = site.exporting(out);
+fn export(site: &Site) -> Command {
+    let mut command = site.exporting("out");
     command.arg("-q");
     for (name, value) in [
         ("RATE", "5000/s"),
@@ -29,10 +30,6 @@ fn export(site: &Site, out: &str) -> Command {
     ] {
         command.env(format!("ROLLBOOK_{name}"), value);
     }
-    command.env(
-        "ROLLBOOK_STATE_DIR",
-        site.stage.path(&format!("state-{out}")),
-    );
     command
 }
 
@@ -47,86 +44,55 @@ enum Doing {
 }
 
 impl Doing {
-    fn command(self, site: &Site, out: &str) -> Command {
-        match self {
-            Self::Export => export(site, out),
-            Self::Compact => at_place(site, out, &["compact", "--target-size", "100KiB"]),
-            Self::Purge => at_place(site, out, &["purge", "--meeting", &site.stage.meeting(4)]),
-        }
+    fn command(self, site: &Site) -> Command {
+        let gone = site.stage.meeting(4);
+        let args: &[&str] = match self {
+            Self::Export => return export(site),
+            Self::Compact => &["compact", "--target-size", "100KiB"],
+            Self::Purge => &["purge", "--meeting", &gone],
+        };
+        let mut command = site.command(args);
+        command.arg(site.place("out"));
+        command
     }
 }
 
-fn at_place(site: &Site, out: &str, args: &[&str]) -> Command {
-    let mut command = site.command(args);
-    command.arg(site.place(out));
-    let state = site.stage.path(&format!("state-{out}"));
-    command.env("ROLLBOOK_STATE_DIR", state);
-    command
-}
-
 #[track_caller]
-fn crash(site: &Site, doing: Doing, out: &str, point: &str, hit: usize) {
-    let mut command = doing.command(site, out);
-    let output = command
-        .env("ROLLBOOK_CRASH_AT", format!("{point}:{hit}"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.signal(), Some(6), "{point}:{hit} {said}");
-}
-
-#[track_caller]
-fn finish(site: &Site, out: &str) {
-    let output = export(site, out).output().unwrap();
-    assert!(output.status.success(), "{out}: {output:?}");
-    site.assert_complete(out);
-}
-
-/// How often each point is passed.
-fn hits(site: &Site, doing: Doing, out: &str) -> BTreeMap<String, usize> {
-    let trace = site.stage.path(&format!("trace-{out}"));
-    let mut command = doing.command(site, out);
-    let output = command
-        .env("ROLLBOOK_CRASH_TRACE", &trace)
-        .output()
-        .unwrap();
+fn finish(site: &Site) {
+    let output = export(site).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let mut hits = BTreeMap::new();
-    for point in fs::read_to_string(trace).unwrap().lines() {
-        *hits.entry(point.to_owned()).or_default() += 1;
-    }
-    hits
+    site.assert_complete("out");
 }
 
-type Before = fn(&Site, &str);
+type Before = fn(&Site);
 
-fn unpublished(site: &Site, out: &str) {
-    crash(site, Doing::Export, out, "EntryPut", 2);
+fn unpublished(site: &Site) {
+    die(export(site), "EntryPut", 2);
 }
 
-fn merged(site: &Site, out: &str) {
-    finish(site, out);
-    let output = Doing::Compact.command(site, out).output().unwrap();
+fn merged(site: &Site) {
+    finish(site);
+    let output = Doing::Compact.command(site).output().unwrap();
     assert!(output.stdout.starts_with(b"merged "), "{output:?}");
 }
 
 /// As many entries without a meeting as call for a checkpoint.
-fn grown(site: &Site, out: &str) {
+fn grown(site: &Site) {
     for sequence in 1..=256 {
         let entry = format!(
             r#"{{"version":1,"sequence":{sequence},"run_id":"hourly","committed_at":"2026-01-02T03:04:05Z","parts":[],"meetings":[],"retracts":[]}}"#
         );
         let path = format!("_rollbook/ledger/{sequence:020}.json");
-        site.server.put(&site.key(out, &path), entry);
+        site.server.put(&site.key("out", &path), entry);
     }
 }
 
-fn damaged(site: &Site, out: &str) {
-    finish(site, out);
-    let objects = site.server.objects(&site.key(out, ""));
+fn damaged(site: &Site) {
+    finish(site);
+    let objects = site.server.objects(&site.key("out", ""));
     let parts = objects.keys().filter(|name| name.starts_with("part-"));
     for part in parts.take(2) {
-        site.server.put(&site.key(out, part), "damaged");
+        site.server.put(&site.key("out", part), "damaged");
     }
 }
 
@@ -138,43 +104,34 @@ fn at_every_point(
     is_readable: bool,
 ) -> BTreeSet<String> {
     let site = Site::new(server, &SIZES);
-    begin(&site, "traced");
-    let hits = hits(&site, doing, "traced");
-    for (point, &last) in &hits {
-        if !only.is_none_or(|points| is_one_of(points, point)) {
-            continue;
-        }
+    begin(&site);
+    let objects = server.contents(&site.key("out", ""));
+    let here = Saved::of(&site.stage, &["state"]);
+    let put_back = || {
+        here.put_back();
+        server.replace(&site.key("out", ""), &objects);
+    };
+    let wanted = |point: &str, hits| match only {
+        Some(points) if !is_one_of(points, point) => BTreeSet::new(),
+        None if !is_one_of(&OF_THIS_MACHINE, point) => first_and_last(point, hits),
         // Where a run died before, what was to be fetched is chance, and with it the last hit; and
         // what only this machine has is tried more often with a folder.
-        let hits = match only {
-            None if !is_one_of(&OF_THIS_MACHINE, point) => BTreeSet::from([1, last]),
-            _ => BTreeSet::from([1]),
-        };
-        for hit in hits {
-            let out = format!("{point}-{hit}");
-            begin(&site, &out);
-            crash(&site, doing, &out, point, hit);
-            if is_readable {
-                site.assert_no_halves(&out);
-            }
-            if doing == Doing::Purge {
-                assert!(
-                    Doing::Purge
-                        .command(&site, &out)
-                        .output()
-                        .unwrap()
-                        .status
-                        .success()
-                );
-                site.assert_sound(&out);
-                let there = site.assert_no_halves(&out);
-                assert_eq!(there, SIZES.iter().filter(|&&size| size > 0).count() - 1);
-                continue;
-            }
-            finish(&site, &out);
+        _ => BTreeSet::from([1]),
+    };
+    let command = || doing.command(&site);
+    everywhere(command, put_back, wanted, |_, _| {
+        if is_readable {
+            site.assert_no_halves("out");
         }
-    }
-    hits.into_keys().collect()
+        if doing == Doing::Purge {
+            ended(&mut command()).with(0);
+            site.assert_sound("out");
+            let there = site.assert_no_halves("out");
+            assert_eq!(there, SIZES.iter().filter(|&&size| size > 0).count() - 1);
+        } else {
+            finish(&site);
+        }
+    })
 }
 
 fn is_one_of(points: &[Point], name: &str) -> bool {
@@ -218,7 +175,7 @@ const OF_CHECKPOINTS: [Point; 2] = [Point::CheckpointReady, Point::CheckpointPut
 
 #[test]
 fn a_run_that_dies_at_any_step_in_a_bucket_shows_no_half_and_the_next_one_finishes() {
-    let nothing: Before = |_, _| {};
+    let nothing: Before = |_| {};
     let hit = thread::scope(|scope| {
         let begun = [
             scope.spawn(move || at_every_point(moto(), (nothing, Doing::Export), None, true)),
@@ -269,7 +226,7 @@ fn the_steps_of_a_commit_hold_in_a_store_that_keeps_what_it_is_given() {
         Point::PartCopied,
         Point::PulseEnded,
     ];
-    let hit = at_every_point(seaweedfs(), (|_, _| {}, Doing::Export), Some(&STEPS), true);
+    let hit = at_every_point(seaweedfs(), (|_| {}, Doing::Export), Some(&STEPS), true);
     assert!(hit.contains("PartCopied"));
 }
 
@@ -281,9 +238,7 @@ fn an_upload_that_was_cut_off_between_two_pieces_is_aborted_by_the_next_run() {
         command.args(["--format", "ndjson"]);
         command
     };
-    let mut killed = export();
-    killed.env("ROLLBOOK_CRASH_AT", "PieceSent:1");
-    assert_eq!(killed.output().unwrap().status.signal(), Some(6));
+    die(export(), "PieceSent", 1);
     assert_eq!(site.server.unfinished_uploads(&site.folder), 1);
     let output = export().output().unwrap();
     assert!(output.status.success(), "{output:?}");

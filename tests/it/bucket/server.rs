@@ -125,6 +125,27 @@ impl Server {
             .unwrap();
     }
 
+    /// All objects below a folder, by their names without it.
+    pub(crate) fn contents(&self, folder: &str) -> BTreeMap<String, Bytes> {
+        let names = self.objects(folder).into_keys();
+        names
+            .map(|name| {
+                let bytes = self.get(&format!("{folder}/{name}"));
+                (name, bytes)
+            })
+            .collect()
+    }
+
+    /// Makes these all objects below a folder.
+    pub(crate) fn replace(&self, folder: &str, contents: &BTreeMap<String, Bytes>) {
+        for name in self.objects(folder).into_keys() {
+            self.delete(&format!("{folder}/{name}"));
+        }
+        for (name, bytes) in contents {
+            self.put(&format!("{folder}/{name}"), bytes.clone());
+        }
+    }
+
     /// Brings what readers of a dataset see into a folder here.
     pub(crate) fn copy(&self, from: &str, to: &Path) {
         let _ = fs::remove_dir_all(to);
