@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::dataset::must_be_dataset;
 use crate::error::Result;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Rewrite};
 use crate::place::Place;
 use crate::rewrite::Rewriter;
 use crate::run_id::new_run_id;
@@ -129,13 +129,17 @@ async fn merge(
     let keep = TimeDelta::from_std(options.keep).unwrap_or(TimeDelta::MAX);
     for group in plan(rewriter.dataset.standing(), options.target_bytes) {
         let keep_until = Utc::now().checked_add_signed(keep);
-        let keep_until = keep_until.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let rewrite = Rewrite {
+            keep_until: keep_until.unwrap_or(DateTime::<Utc>::MAX_UTC),
+            purged: Vec::new(),
+        };
         let commits = rewriter.dataset.commits(&group.commits);
-        match rewriter.rewrite(&commits, &[], keep_until).await? {
+        let kept_until = Some(rewrite.keep_until);
+        match rewriter.rewrite(&commits, rewrite).await? {
             Some(written) => {
                 done.count(&group, written.parts, written.records);
                 done.bytes_after = done.bytes_after.map(|bytes| bytes + written.bytes);
-                done.kept_until = Some(keep_until);
+                done.kept_until = kept_until;
             }
             None => done.conflicts += 1,
         }

@@ -11,7 +11,7 @@ use chrono::Utc;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Rewrite};
 use crate::place::Place;
 use crate::rewrite::Rewriter;
 use crate::run_id::new_run_id;
@@ -42,6 +42,10 @@ pub struct Purge {
 
 /// Erases meetings from the dataset at a destination: from its parts, and from parts that a
 /// compaction replaced and keeps. Exports may go on meanwhile.
+///
+/// All are erased in one step, by one entry of the ledger. Commits with the meetings table and those
+/// without cannot become one, nor those that were asked for otherwise: then there is a step for each
+/// kind, and who was cut off between two of them asks again.
 ///
 /// What lies in the dataset's folder and was not looked into is told in [`Purge::out_of_reach`]. What
 /// was copied from the dataset before, and what the spool of another run holds, is not even known
@@ -86,40 +90,47 @@ pub async fn purge(dest: impl Into<Place>, meetings: &[ConfUuid]) -> Result<Purg
 async fn erase(rewriter: &mut Rewriter, meetings: &[ConfUuid], done: &mut Purge) -> Result<()> {
     let mut wanted: BTreeSet<_> = meetings.iter().cloned().collect();
     loop {
+        let dataset = &mut rewriter.dataset;
         // Others may erase at the same time.
         let (already, rest) = wanted
             .into_iter()
-            .partition(|meeting| rewriter.dataset.is_purged(meeting));
+            .partition(|meeting| dataset.is_purged(meeting));
         wanted = rest;
         done.already.extend::<BTreeSet<_>>(already);
         if wanted.is_empty() {
             break;
         }
+        // Dropped as lost: nobody is to fetch them again, and what is kept of them is to go.
+        let left = wanted.iter().filter(|meeting| !dataset.holds(meeting));
+        let mut purged: Vec<_> = left.cloned().collect();
         // Another run may merge one of them at the same time; then it is in another commit.
-        let holds = |entry: &&Entry| has_any(entry, &wanted);
-        let Some(entry) = rewriter.dataset.standing().find(holds).cloned() else {
-            // Dropped as lost: nobody is to fetch it again, and what is kept of it is to go.
-            let left: Vec<_> = wanted.iter().cloned().collect();
-            if rewriter.dataset.purge_left(&left).await? {
-                done.purged.extend(left);
+        let holding = || dataset.standing().filter(|entry| has_any(entry, &wanted));
+        let kind = holding().next().map(Entry::kind);
+        let alike = holding().filter(|entry| Some(entry.kind()) == kind);
+        let commits: Vec<_> = alike.cloned().collect();
+        if commits.is_empty() {
+            if dataset.purge_left(&purged).await? {
+                done.purged.extend(purged);
                 break;
             }
             continue;
-        };
-        let leaving = entry.meetings.iter();
-        let leaving = leaving.filter(|meeting| wanted.contains(&meeting.conf_uuid));
+        }
+        let held = commits.iter().flat_map(|entry| &entry.meetings);
+        let leaving = held.filter(|meeting| wanted.contains(&meeting.conf_uuid));
         let records: u64 = leaving.clone().map(|meeting| meeting.rows).sum();
-        let purged: Vec<_> = leaving.map(|meeting| meeting.conf_uuid.clone()).collect();
-        let entries = [entry];
-        if rewriter
-            .rewrite(&entries, &purged, Utc::now())
-            .await?
-            .is_some()
-        {
-            wanted.retain(|meeting| !purged.contains(meeting));
+        purged.extend(leaving.map(|meeting| meeting.conf_uuid.clone()));
+        purged.sort_unstable();
+        let rewrite = Rewrite {
+            keep_until: Utc::now(),
+            purged: purged.clone(),
+        };
+        if rewriter.rewrite(&commits, rewrite).await?.is_some() {
+            for meeting in &purged {
+                wanted.remove(meeting);
+            }
             done.purged.extend(purged);
             done.records += records;
-            done.rewritten += 1;
+            done.rewritten += commits.len() as u64;
         }
     }
     done.out_of_reach = rewriter.dataset.out_of_reach().await?;

@@ -3,14 +3,13 @@
 //! What compaction and erasure have in common: the rows are written again, and committed unless
 //! another run was quicker with one of those commits.
 
-use chrono::{DateTime, Utc};
-
 use crate::dataset::{Dataset, Form};
 use crate::error::Result;
 use crate::ledger::{Entry, Rewrite};
 use crate::place::Place;
 use crate::table::Table;
 use crate::uuid::ConfUuid;
+use crate::writer::StagedPart;
 
 /// A run that does nothing else.
 #[derive(Debug)]
@@ -35,6 +34,7 @@ impl Rewriter {
             format,
             compression: None,
             series: 0,
+            is_readable_without: true,
         };
         Ok(Self { dataset, form })
     }
@@ -48,12 +48,9 @@ impl Rewriter {
     pub(crate) async fn rewrite(
         &mut self,
         entries: &[Entry],
-        purged: &[ConfUuid],
-        keep_until: DateTime<Utc>,
+        rewrite: Rewrite,
     ) -> Result<Option<Rewritten>> {
-        let form = self.form;
-        self.form.series += 1;
-        let parts = self.dataset.write_again(entries, purged, form).await;
+        let parts = self.write_again(entries, &rewrite.purged).await;
         // Where another run was quicker, it took the parts away.
         if parts.is_err() && !self.dataset.still_stand(entries).await? {
             return Ok(None);
@@ -65,11 +62,35 @@ impl Rewriter {
             bytes: parts.iter().map(|part| part.bytes).sum(),
             records: of_records.map(|part| part.rows).sum(),
         };
-        let rewrite = Rewrite {
-            keep_until,
-            purged: purged.to_vec(),
-        };
         let done = self.dataset.rewrite(parts, entries, rewrite).await?;
         Ok(done.then_some(rewritten))
+    }
+
+    /// Stages what these commits hold. What is merged shares parts; what is left of an erasure does
+    /// not: it may be any number of commits, each with parts as large as they should be.
+    async fn write_again(
+        &mut self,
+        entries: &[Entry],
+        purged: &[ConfUuid],
+    ) -> Result<Vec<StagedPart>> {
+        let size = if purged.is_empty() { entries.len() } else { 1 };
+        let has_beside = self.dataset.has_parts_beside(entries);
+        let mut parts: Vec<StagedPart> = Vec::new();
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let (some, others) = rest.split_at(size.min(rest.len()));
+            rest = others;
+            let mut staged = parts.iter();
+            let is_readable_without = has_beside
+                || others.iter().any(Entry::has_records)
+                || staged.any(|part| part.table == Table::Records);
+            let form = Form {
+                is_readable_without,
+                ..self.form
+            };
+            self.form.series += 1;
+            parts.extend(self.dataset.write_again(some, purged, form).await?);
+        }
+        Ok(parts)
     }
 }

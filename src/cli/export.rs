@@ -300,10 +300,7 @@ pub(super) fn meetings(named: Vec<ConfUuid>, config: &Config) -> Result<Vec<Conf
     let mut meetings = MeetingList::new();
     meetings.extend(named);
     match config.meetings.as_deref() {
-        Some(path) if path == Path::new("-") => {
-            meetings.read(io::stdin().lock(), "standard input")?;
-        }
-        Some(path) => meetings.read_file(path)?,
+        Some(path) => read_list(&mut meetings, path)?,
         None if meetings.is_empty() => {
             return Err(missing(
                 "no meetings: name them by their confUUID, or give --meetings FILE \
@@ -313,6 +310,15 @@ pub(super) fn meetings(named: Vec<ConfUuid>, config: &Config) -> Result<Vec<Conf
         None => {}
     }
     Ok(meetings.into_meetings())
+}
+
+/// Adds the meetings of a file, or of standard input where that is meant.
+pub(super) fn read_list(meetings: &mut MeetingList, path: &Path) -> rollbook::Result<()> {
+    if path == Path::new("-") {
+        meetings.read(io::stdin().lock(), "standard input")
+    } else {
+        meetings.read_file(path)
+    }
 }
 
 fn missing(message: &str) -> anyhow::Error {

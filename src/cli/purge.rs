@@ -1,23 +1,26 @@
 //! `rollbook purge`: meetings erased from a dataset, for good.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Args;
-use rollbook::{ConfUuid, Purge};
+use rollbook::{ConfUuid, MeetingList, Purge};
 
 use super::exit::Exit;
+use super::export::read_list;
 use super::reach::Reach;
 use super::verify::{mode_of, number};
 use super::{answer_as, permit, runtime};
 use crate::terminal::plain;
 
 const AFTER_HELP: &str = "\
-The parts that hold the meetings are written again without them and removed, those that a
-compaction keeps as well. The ledger keeps the UUIDs, how many records the meetings had and when
-they were fetched, and reports name them: nothing of anybody who took part. So no later export
-fetches the meetings again. What repairs set aside (_rollbook/set-aside) and the staging folders of
-other runs are not looked into: where there are any, they are named, and the command ends with 1;
-purge again when they are gone. Copies made elsewhere, snapshots of the disk or bucket, and the
-state folder of an export that was cut off are beyond its reach.";
+The parts that hold the meetings are written again without them and removed, those that a compaction
+keeps as well; all meetings go in one step. The ledger keeps the UUIDs, how many records the
+meetings had and when they were fetched, and reports name them: nothing of anybody who took part. So
+no later export fetches the meetings again. What repairs set aside (_rollbook/set-aside) and the
+staging folders of other runs are not looked into: where there are any, they are named, and the
+command ends with 1; purge again when they are gone. Copies made elsewhere, snapshots of the disk or
+bucket, and the state folder of an export that was cut off are beyond its reach.";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -25,8 +28,15 @@ pub(crate) struct PurgeArgs {
     /// The dataset: what --out named
     dataset: String,
     /// A meeting to erase; may be given again
-    #[arg(long = "meeting", value_name = "UUID", required = true)]
+    #[arg(
+        long = "meeting",
+        value_name = "UUID",
+        required_unless_present = "list"
+    )]
     meetings: Vec<ConfUuid>,
+    /// A list of meetings to erase, as `export --meetings` reads it; `-` is standard input
+    #[arg(long = "meetings", value_name = "FILE")]
+    list: Option<PathBuf>,
     /// As JSON, for machines
     #[arg(long)]
     json: bool,
@@ -38,7 +48,13 @@ impl PurgeArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         permit(mode_of(&self.dataset));
         let place = self.reach.place(&self.dataset);
-        let done = runtime()?.block_on(rollbook::purge(place, &self.meetings))?;
+        let mut meetings = MeetingList::new();
+        meetings.extend(self.meetings);
+        if let Some(list) = &self.list {
+            read_list(&mut meetings, list)?;
+        }
+        let meetings = meetings.into_meetings();
+        let done = runtime()?.block_on(rollbook::purge(place, &meetings))?;
         answer_as(self.json, &done, |done| describe(&self.dataset, done))?;
         Ok(if done.out_of_reach.is_empty() {
             Exit::Complete

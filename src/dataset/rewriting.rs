@@ -4,7 +4,7 @@
 //! may miss rows, but none ever sees a row twice. A crash in between is rolled forward by the next
 //! opening, in the same order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -12,7 +12,7 @@ use crate::compression::Compression;
 use crate::config::Format;
 use crate::crash::{Point, point};
 use crate::error::{Error, Result};
-use crate::ledger::{CommittedMeeting, Entry, Ledger, Rewrite};
+use crate::ledger::{Entry, Ledger, Rewrite};
 use crate::place::Place;
 use crate::store::{Object, Store};
 use crate::table::Table;
@@ -56,9 +56,14 @@ impl Dataset {
         rewritten: &[Entry],
         rewrite: Rewrite,
     ) -> Result<bool> {
-        let kept = rewritten.iter().flat_map(|entry| &entry.meetings);
-        let kept = kept.filter(|meeting| !rewrite.purged.contains(&meeting.conf_uuid));
-        let meetings: Vec<CommittedMeeting> = kept.cloned().collect();
+        let purged: HashSet<_> = rewrite.purged.iter().collect();
+        let (before, meetings): (Vec<_>, Vec<_>) = rewritten
+            .iter()
+            .flat_map(|entry| entry.meetings.iter().cloned())
+            .partition(|meeting| purged.contains(&meeting.conf_uuid));
+        // Of what is purged beside them, nothing may be there.
+        let here: HashSet<_> = before.iter().map(|meeting| &meeting.conf_uuid).collect();
+        let left: Vec<_> = purged.difference(&here).copied().collect();
         self.check(&parts, &meetings)?;
         self.asked = rewritten.iter().find_map(|entry| entry.asked.clone());
         let mut is_staged = !self.store.is_remote();
@@ -67,6 +72,7 @@ impl Dataset {
             if sequences
                 .clone()
                 .any(|sequence| self.ledger.is_retracted(sequence))
+                || left.iter().any(|meeting| self.holds(meeting))
                 || is_last(&parts, rewritten) && !self.has_parts_beside(rewritten)
             {
                 self.give_up(&parts, is_staged).await?;
@@ -113,16 +119,14 @@ impl Dataset {
     /// Puts commits whose parts are lost anew in their places, from the parts that they replaced.
     pub(super) async fn restore(&mut self, lost: &[u64], format: Format) -> Result<()> {
         for (number, &sequence) in (0..).zip(lost) {
-            let Some(entry) = self.ledger.entry(sequence).cloned() else {
-                continue;
-            };
+            let entries = self.commits(&[sequence]);
             let form = Form {
                 format,
                 compression: None,
                 // From the other end than those of the run.
                 series: u32::MAX - number,
+                is_readable_without: self.has_parts_beside(&entries),
             };
-            let entries = [entry];
             let parts = self.write_again(&entries, &[], form).await?;
             let rewrite = Rewrite {
                 keep_until: Utc::now(),
@@ -229,15 +233,14 @@ impl Dataset {
     pub(crate) fn has_parts_beside(&self, entries: &[Entry]) -> bool {
         let is_beside = |entry: &&Entry| entries.iter().all(|one| one.sequence != entry.sequence);
         let mut beside = self.ledger.standing().filter(is_beside);
-        beside.any(|entry| entry.parts_of(Table::Records).next().is_some())
+        beside.any(Entry::has_records)
     }
 }
 
 /// Whether there were records to read in these commits, and there are none in these parts.
 fn is_last(parts: &[StagedPart], rewritten: &[Entry]) -> bool {
     let mut entries = rewritten.iter();
-    entries.any(|entry| entry.parts_of(Table::Records).next().is_some())
-        && parts.iter().all(|part| part.table != Table::Records)
+    entries.any(Entry::has_records) && parts.iter().all(|part| part.table != Table::Records)
 }
 
 /// What the parts of a dataset look like, by their names; nothing where there never was one.

@@ -42,6 +42,8 @@ pub(crate) struct Form {
     pub(crate) compression: Option<Compression>,
     /// Number of the staged files; one that no other writer of the run has.
     pub(crate) series: u32,
+    /// Whether there are records to read beside these rows, so that no empty part needs to be there.
+    pub(crate) is_readable_without: bool,
 }
 
 /// One part, where it is, and the meetings in it whose rows do not count.
@@ -83,13 +85,9 @@ impl Dataset {
             runtime: Handle::current(),
             partitioning: self.partitioning,
         };
-        let is_readable_without = self.has_parts_beside(entries);
         let staging = self.staging().to_owned();
         let place = staging.clone();
-        folder::blocking("write", &staging, move || {
-            rows.write(form, &place, is_readable_without)
-        })
-        .await
+        folder::blocking("write", &staging, move || rows.write(form, &place)).await
     }
 
     /// Whether the rows of a commit whose parts are lost are all in parts that it replaced.
@@ -174,12 +172,7 @@ impl Dataset {
 }
 
 impl Rows {
-    fn write(
-        &self,
-        form: Form,
-        staging: &Path,
-        is_readable_without: bool,
-    ) -> Result<Vec<StagedPart>> {
+    fn write(&self, form: Form, staging: &Path) -> Result<Vec<StagedPart>> {
         let Some((provenance, compression)) = self.origin()? else {
             return Ok(Vec::new());
         };
@@ -204,7 +197,7 @@ impl Rows {
             // One after the other: of however many partitions, one encoder is at work.
             staged.extend(writer.finish()?);
         }
-        if staged.is_empty() && !is_readable_without {
+        if staged.is_empty() && !form.is_readable_without {
             writer.empty_part()?;
             staged = writer.finish()?;
         }
@@ -290,14 +283,13 @@ impl Source {
         if self.without.is_empty() {
             return Ok(batch);
         }
-        let without: HashSet<_> = self.without.iter().map(ConfUuid::as_str).collect();
         let meetings = batch
             .column_by_name(Column::ConfUuid.name())
             .and_then(|column| column.as_string_opt::<i32>());
         let stays: BooleanArray = meetings
             .into_iter()
             .flat_map(|meetings| meetings.iter())
-            .map(|meeting| Some(meeting.is_none_or(|meeting| !without.contains(meeting))))
+            .map(|meeting| Some(meeting.is_none_or(|meeting| !self.without.contains(meeting))))
             .collect();
         filter_record_batch(&batch, &stays).map_err(|fault| unwritten(&self.part.path, &fault))
     }

@@ -176,6 +176,11 @@ impl Entry {
         self.parts.iter().filter(move |part| part.table() == table)
     }
 
+    /// Whether there are records of it to read, or a part where there might be.
+    pub(crate) fn has_records(&self) -> bool {
+        self.parts_of(Table::Records).next().is_some()
+    }
+
     /// What commits have in common whose rows may lie in one part and whose meetings in one commit:
     /// what was asked, and whether there are parts of the meetings table.
     pub(crate) fn kind(&self) -> (Option<&Asked>, bool) {

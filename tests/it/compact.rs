@@ -299,6 +299,45 @@ fn a_meeting_that_is_purged_is_in_no_file_and_never_comes_back(#[case] is_compac
 }
 
 #[test]
+fn a_list_of_meetings_is_purged_in_one_step() {
+    let stage = Stage::of(&SIZES);
+    nights(&stage, &PLAIN);
+    let entries = || {
+        fs::read_dir(stage.path("out/_rollbook/ledger"))
+            .unwrap()
+            .count()
+    };
+    let before = entries();
+    let refused = |list: &str| stage.run(&["purge", "out", "--meetings", list]);
+    fs::write(stage.path("bad.txt"), "# one\n../x\n").unwrap();
+    let said = refused("bad.txt").with(2);
+    assert!(
+        said.contains("bad.txt") && said.contains("line 2"),
+        "{said}"
+    );
+    assert_eq!(entries(), before);
+
+    let [one, other, third] = [0, 2, 4].map(|at| stage.meeting(at));
+    let list = format!("{{\"confUUID\": \"{one}\"}}\n{{\"confUUID\": \"{other}\"}}\n");
+    fs::write(stage.path("list.ndjson"), list).unwrap();
+    let args = [
+        "purge",
+        "out",
+        "--meetings",
+        "list.ndjson",
+        "--meeting",
+        &third,
+    ];
+    let done = stage.run(&args);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_eq!(entries(), before + 1, "{}", done.answer());
+    for meeting in [&one, &other, &third] {
+        assert_eq!(holding(&stage, meeting), [""; 0]);
+    }
+    stage.verified().with(0);
+}
+
+#[test]
 fn the_last_meeting_leaves_a_part_that_readers_can_read() {
     let stage = Stage::of(&[3]);
     nights(&stage, &[]);

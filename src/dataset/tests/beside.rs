@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 
 use super::faults::{home, root};
+use super::rewriting::merged_and_dropped;
 use super::*;
 use crate::ledger::Rewrite;
 use crate::store::{Call, Faulty, Operation, Store};
@@ -41,6 +42,7 @@ async fn merge(dataset: &mut Dataset, keep: TimeDelta) -> bool {
         format: Format::Ndjson,
         compression: None,
         series: 900,
+        is_readable_without: true,
     };
     let parts = dataset.write_again(&entries, &[], form).await.unwrap();
     let rewrite = Rewrite {
@@ -118,4 +120,42 @@ async fn a_copy_that_ends_after_its_part_was_replaced_is_taken_away_again() {
             assert_eq!(replaced.map_or(0, Iterator::count), kept);
         }
     }
+}
+
+#[tokio::test]
+async fn a_dropped_meeting_that_another_run_brings_again_is_not_purged_unseen() {
+    let home = home();
+    let mut dataset = merged_and_dropped(&home).await;
+    commit(&mut dataset, &[("m3", 3)]).await;
+    drop(dataset);
+    let place = dest(&home);
+    let mut has_come = false;
+    let faulty = Faulty::new(&root(&home), move |call| {
+        if call.operation == Operation::Put
+            && call.path == ledger::entry_path(6)
+            && !mem::replace(&mut has_come, true)
+        {
+            meanwhile(|| async {
+                let opened = Dataset::open(&*place, "other", Format::Ndjson, Compression::None);
+                commit(&mut opened.await.unwrap(), &[("m1", 3)]).await;
+            });
+        }
+        None
+    });
+    let mut erasing = open_on(faulty.store(&root(&home)), "five").await.unwrap();
+    let entries = erasing.commits(&[5]);
+    let form = Form {
+        format: Format::Ndjson,
+        compression: None,
+        series: 900,
+        is_readable_without: false,
+    };
+    let purged = ["m1", "m3"].map(uuid).to_vec();
+    let parts = erasing.write_again(&entries, &purged, form).await.unwrap();
+    let rewrite = Rewrite {
+        keep_until: Utc::now(),
+        purged,
+    };
+    assert!(!erasing.rewrite(parts, &entries, rewrite).await.unwrap());
+    assert_eq!(seen(&home), rows(&[("m1", 3), ("m3", 3)]));
 }

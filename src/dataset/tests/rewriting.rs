@@ -34,7 +34,7 @@ async fn a_commit_that_another_run_published_and_merged_away_is_done() {
 }
 
 /// Two runs' commits, merged into a third that a repair dropped.
-async fn merged_and_dropped(home: &TempDir) -> Dataset {
+pub(super) async fn merged_and_dropped(home: &TempDir) -> Dataset {
     for (run, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
         commit(&mut open(home, run).await, &[batch]).await;
     }
@@ -92,4 +92,49 @@ async fn what_was_dropped_after_it_was_merged_counts_for_who_brings_it_again() {
         .map(|run| (run.run_id.as_str(), run.meetings))
         .collect();
     assert_eq!(meetings, [("three", 2)]);
+}
+
+#[tokio::test]
+async fn meetings_of_many_commits_and_those_that_were_dropped_are_purged_in_one_step() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = merged_and_dropped(&home).await;
+    commit(&mut dataset, &[("m3", 3)]).await;
+    commit(&mut dataset, &[("m4", 4), ("m5", 5)]).await;
+    commit(&mut dataset, &[("m6", 6), ("empty", 0)]).await;
+    drop(dataset);
+    let erase = async |meetings: &[&str]| {
+        let meetings: Vec<_> = meetings.iter().map(|name| uuid(name)).collect();
+        purge(dest(&home).as_str(), &meetings).await.unwrap()
+    };
+    let done = erase(&["m6", "m1", "m3", "m4"]).await;
+    assert_eq!(done.purged, ["m1", "m3", "m4", "m6"].map(uuid));
+    assert_eq!((done.rewritten, done.records), (3, 13));
+    assert_eq!(seen(&home), rows(&[("m5", 5)]));
+    let again = open(&home, "four").await;
+    assert_eq!(again.ledger.entries().len(), 8);
+    assert_eq!(again.ledger.purged(), 4);
+    assert!(again.holds(&uuid("empty")) && again.is_left(&uuid("m2")));
+    // Parts are not merged, and none is there for a commit of which nothing is left.
+    let parts = |dataset: &Dataset| dataset.ledger.last_standing().unwrap().parts.len();
+    assert_eq!(parts(&again), 1);
+    drop(again);
+
+    erase(&["m5", "empty", "m2"]).await;
+    let again = open(&home, "five").await;
+    assert_eq!((again.ledger.entries().len(), parts(&again)), (9, 1));
+    assert!(again.has_parts() && seen(&home).is_empty());
+}
+
+#[tokio::test]
+async fn commits_that_cannot_become_one_are_purged_in_a_step_each() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = open(&home, "one").await;
+    commit(&mut dataset, &[("m1", 3), ("m2", 2)]).await;
+    let (parts, meetings) = stage_described(&dataset, &[("m3", 3), ("m4", 2)], &["m3", "m4"]);
+    dataset.commit(parts, meetings).await.unwrap();
+    drop(dataset);
+    let gone = ["m1", "m3"].map(uuid);
+    let done = purge(dest(&home).as_str(), &gone).await.unwrap();
+    assert_eq!((done.purged, done.rewritten), (gone.to_vec(), 2));
+    assert_eq!(seen(&home), rows(&[("m2", 2), ("m4", 2)]));
 }
