@@ -74,6 +74,10 @@ pub struct Compaction {
     pub expired: u64,
     /// When the parts that were replaced may be removed; nothing where none was.
     pub kept_until: Option<DateTime<Utc>>,
+    /// What went wrong with checkpoints of the ledger, on which nothing depends: without them a
+    /// dataset takes longer to open.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checkpoint_faults: Vec<String>,
 }
 
 /// Merges the small parts of the dataset at a destination. Exports may go on meanwhile.
@@ -103,6 +107,7 @@ pub async fn compact(dest: impl Into<Place>, options: &CompactOptions) -> Result
     };
     let went = merge(&mut rewriter, options, &mut done).await;
     rewriter.dataset.end(went).await?;
+    done.checkpoint_faults = rewriter.dataset.checkpoint_faults();
     done.expired = rewriter.dataset.recovery().expired;
     Ok(done)
 }

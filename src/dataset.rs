@@ -26,11 +26,13 @@ mod staging;
 mod status;
 
 use std::collections::HashSet;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
 use crate::delta::DeltaLog;
+use crate::error::Error;
 use crate::ledger::{Asked, Ledger};
 use crate::partition::Partitioning;
 use crate::store::Store;
@@ -63,6 +65,8 @@ pub struct Dataset {
     /// What a run in a bucket has instead of a lock that others see.
     pulse: Option<Pulse>,
     recovery: Recovery,
+    /// What went wrong with checkpoints of the ledger, and is not yet told.
+    checkpoint_faults: Vec<Error>,
     beside: Vec<String>,
     asked: Option<Asked>,
     /// Where the dataset is a Delta table.
@@ -121,6 +125,13 @@ impl Dataset {
     /// What was repaired when the dataset was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// What went wrong with checkpoints of the ledger since this was asked last. They decide
+    /// nothing: the entries are the truth, and without checkpoints they take longer to read.
+    pub(crate) fn checkpoint_faults(&mut self) -> Vec<String> {
+        let faults = mem::take(&mut self.checkpoint_faults);
+        faults.iter().map(Error::chain).collect()
     }
 
     /// The runs that were at work on the dataset when it was opened.

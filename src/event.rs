@@ -101,6 +101,12 @@ pub enum Event {
     /// The store was seen to create a name a second time, which it should refuse: nobody notices
     /// if another run writes to this dataset at the same time.
     SingleWriter,
+    /// Checkpoints of the dataset's ledger could not be read or written. Nothing depends on them, but
+    /// without them a dataset takes longer to open.
+    CheckpointsLost {
+        /// Why, in words.
+        cause: String,
+    },
     /// A spool file of a run that was cut off could not be read or removed: it may hold personal
     /// data.
     SpoolLeft {

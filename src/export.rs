@@ -151,7 +151,7 @@ impl Export {
         match destination::open(&self.config, &run.id, pipe, asked, &observer, &stop).await? {
             Opening::Open(mut destination) => {
                 let into = &mut destination;
-                let done = self.run_into(into, run, window, observer, stop).await;
+                let done = Box::pin(self.run_into(into, run, window, observer, stop)).await;
                 if done.is_err() {
                     destination.abandon().await;
                 }
@@ -178,15 +178,8 @@ impl Export {
         observer: Observer,
         stop: CancellationToken,
     ) -> Result<Finished> {
-        let discovery = match window {
-            Some(window) => {
-                let who = self.credentials.who_digest();
-                let dataset = destination.dataset();
-                let plan = Discovery::plan(&self.config, run.started, window, dataset, who);
-                Some(plan.await?)
-            }
-            None => None,
-        };
+        let (who, dataset) = (self.credentials.who_digest(), destination.dataset());
+        let discovery = Discovery::plan(&self.config, run.started, window, dataset, who).await?;
         let pii = self.pii()?;
         let asked = Asked::of(&self.config, pii.as_ref());
         let who = self.credentials.who();
@@ -201,11 +194,7 @@ impl Export {
             ..
         } = self;
         let spool = spooling::open(&config, question, &run.id, &observer).await?;
-        let beside = destination.beside();
-        if !beside.is_empty() {
-            let runs = beside.to_vec();
-            (observer)(Event::Beside { runs });
-        }
+        destination.tell_of_opening(&observer);
         let throttle = Arc::new(Throttle::new(
             config.rate,
             config.burst,
@@ -278,6 +267,7 @@ impl Export {
         {
             error.get_or_insert(failed);
         }
+        destination.tell_of_checkpoints(&observer);
         if let Some(spool) = spool {
             let is_through = error.is_none() && is_listed && report.meetings.unfinished == 0;
             spooling::close(spool, is_through, &observer).await;

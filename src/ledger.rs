@@ -56,6 +56,8 @@ pub(crate) struct Ledger {
     seen: Vec<Seen>,
     /// How many of the entries were read from a checkpoint, or are in one since.
     summed: usize,
+    /// Why the store did not give the checkpoints, where it did not.
+    pub(crate) checkpoint_fault: Option<Error>,
 }
 
 /// The object of an entry, as it was when the entry was read or put.
@@ -172,6 +174,7 @@ impl Ledger {
             purged: HashSet::new(),
             seen: Vec::new(),
             summed: 0,
+            checkpoint_fault: None,
         }
     }
 

@@ -38,6 +38,10 @@ pub struct Purge {
     /// What lies in the dataset's folder, was not looked into, and may hold rows of the meetings:
     /// what repairs set aside, and the staging folders of other runs.
     pub out_of_reach: Vec<String>,
+    /// What went wrong with checkpoints of the ledger, on which nothing depends: without them a
+    /// dataset takes longer to open.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checkpoint_faults: Vec<String>,
 }
 
 /// Erases meetings from the dataset at a destination: from its parts, and from parts that a
@@ -67,6 +71,7 @@ pub async fn purge(dest: impl Into<Place>, meetings: &[ConfUuid]) -> Result<Purg
         records: 0,
         rewritten: 0,
         out_of_reach: Vec::new(),
+        checkpoint_faults: Vec::new(),
     };
     let dataset = &mut rewriter.dataset;
     let unknown = meetings.iter().find(|meeting| {
@@ -84,6 +89,7 @@ pub async fn purge(dest: impl Into<Place>, meetings: &[ConfUuid]) -> Result<Purg
     }
     let went = erase(&mut rewriter, meetings, &mut done).await;
     rewriter.dataset.end(went).await?;
+    done.checkpoint_faults = rewriter.dataset.checkpoint_faults();
     Ok(done)
 }
 

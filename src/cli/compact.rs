@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::reach::Reach;
 use super::verify::{mode_of, number};
 use super::{answer_as, permit, runtime};
-use crate::terminal::plain;
+use crate::terminal::{checkpoints_lost, plain};
 
 const AFTER_HELP: &str = "\
 Readers that glob the parts miss the merged rows for the moment between the old parts' leaving and
@@ -95,6 +95,9 @@ fn describe(dataset: &str, done: &Compaction) -> String {
         lines.push(format!(
             "  left {conflicts} alone, since another run was at work there; compact again"
         ));
+    }
+    for cause in &done.checkpoint_faults {
+        lines.push(format!("  {}", checkpoints_lost(cause)));
     }
     lines.join("\n") + "\n"
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use rollbook::{ConfUuid, MeetingList, Purge};
 
 use super::exit::Exit;
@@ -11,7 +11,7 @@ use super::export::read_list;
 use super::reach::Reach;
 use super::verify::{mode_of, number};
 use super::{answer_as, permit, runtime};
-use crate::terminal::plain;
+use crate::terminal::{checkpoints_lost, plain};
 
 const AFTER_HELP: &str = "\
 The parts that hold the meetings are written again without them and removed, those that a compaction
@@ -24,6 +24,7 @@ bucket, and the state folder of an export that was cut off are beyond its reach.
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
+#[command(group(ArgGroup::new("which").args(["meetings", "list"]).required(true).multiple(true)))]
 pub(crate) struct PurgeArgs {
     /// The dataset: what --out named
     dataset: String,
@@ -91,6 +92,9 @@ fn describe(dataset: &str, done: &Purge) -> String {
             "next: remove what a repair set aside, let the other runs end, and purge again"
                 .to_owned(),
         );
+    }
+    for cause in &done.checkpoint_faults {
+        lines.push(format!("  {}", checkpoints_lost(cause)));
     }
     lines.join("\n") + "\n"
 }

@@ -36,8 +36,7 @@ impl Dataset {
             }
         }
         self.project_at_last().await?;
-        // One that cannot be written is not missed: the entries are the truth.
-        drop(self.ledger.sum_up(&self.store, self.few_entries).await);
+        self.sum_up().await;
         let path = report_path(&self.run_id);
         let mut text = serde_json::to_vec_pretty(report).map_err(|error| Error::Encode {
             format: "a report",
@@ -74,9 +73,14 @@ impl Dataset {
 
     async fn close(&mut self) -> Result<()> {
         self.project_at_last().await?;
-        // As at the end of an export.
-        drop(self.ledger.sum_up(&self.store, self.few_entries).await);
+        self.sum_up().await;
         self.leave().await
+    }
+
+    /// Sums up the ledger where it has grown. A checkpoint that cannot be written fails no run.
+    async fn sum_up(&mut self) {
+        let summed_up = self.ledger.sum_up(&self.store, self.few_entries).await;
+        self.checkpoint_faults.extend(summed_up.err());
     }
 
     /// Ends a run that failed: it does not look alive any more. What it staged may be committed, and

@@ -96,6 +96,7 @@ impl Dataset {
             staging: None,
             pulse: None,
             recovery: Recovery::default(),
+            checkpoint_faults: Vec::new(),
             beside: Vec::new(),
             asked: None,
             delta: None,
@@ -182,6 +183,8 @@ impl Dataset {
         // Read after the locks of the dead were had: nothing they committed can be missed.
         self.ledger = Ledger::read(&self.store).await?;
         self.partitioning = self.ledger.partitioning();
+        let fault = self.ledger.checkpoint_fault.take();
+        self.checkpoint_faults.extend(fault);
         self.refuse_other_formats(extension(format, compression))?;
         self.room_for_tables().await?;
         let restorable = self.recover(&visible).await?;

@@ -50,6 +50,24 @@ impl Destination {
         }
     }
 
+    /// Tells who else is at work on it, and what was not as it should be.
+    pub(super) fn tell_of_opening(&mut self, observer: &Observer) {
+        if !self.beside().is_empty() {
+            let runs = self.beside().to_vec();
+            (observer)(Event::Beside { runs });
+        }
+        self.tell_of_checkpoints(observer);
+    }
+
+    /// Tells what went wrong with checkpoints of the ledger since it was told last.
+    pub(super) fn tell_of_checkpoints(&mut self, observer: &Observer) {
+        if let Self::Dataset(dataset) = self {
+            for cause in dataset.checkpoint_faults() {
+                (observer)(Event::CheckpointsLost { cause });
+            }
+        }
+    }
+
     /// Runs that were at work on it when this one began.
     pub(super) fn beside(&self) -> &[String] {
         self.dataset().map_or(&[], Dataset::beside)

@@ -81,14 +81,17 @@ impl Discovered {
 }
 
 impl Discovery {
-    /// Settles where the window begins.
+    /// Settles where the window begins, where there is one.
     pub(super) async fn plan(
         config: &Config,
         now: DateTime<Utc>,
-        (since, until): (DateTime<Utc>, DateTime<Utc>),
+        window: Option<(DateTime<Utc>, DateTime<Utc>)>,
         dataset: Option<&Dataset>,
         who: Option<String>,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
+        let Some((since, until)) = window else {
+            return Ok(None);
+        };
         let (mut earlier, mut lost) = match dataset {
             Some(dataset) => {
                 let site = config.base_url.origin().ascii_serialization();
@@ -162,7 +165,7 @@ impl Discovery {
         if let Some(earlier) = &earlier {
             carry_over(earlier, &days, &mut window);
         }
-        Ok(Self {
+        Ok(Some(Self {
             now,
             // Through a pipe, what is left to the next run is lost: it remembers nothing.
             settle: dataset.map_or(Duration::ZERO, |_| config.settle),
@@ -171,7 +174,7 @@ impl Discovery {
             window,
             owed,
             lost,
-        })
+        }))
     }
 
     /// Lists the window.

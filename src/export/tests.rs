@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::dataset::Dataset;
+use crate::ledger::checkpoint::CHECKPOINTS;
 use crate::report::Outcome;
 use crate::simulator::{Options, Simulator, TOKEN};
 use crate::store::{Call, Fault, Faulty, Operation};
@@ -61,6 +62,22 @@ async fn a_store_that_refuses_no_second_writer_is_named_aloud_and_in_the_report(
             !is_exclusive
         );
     }
+}
+
+#[tokio::test]
+async fn checkpoints_that_the_store_does_not_give_fail_no_run_and_are_told() {
+    let home = tempfile::tempdir().unwrap();
+    let is_of_one = |call: &Call| call.path.starts_with(CHECKPOINTS);
+    let store = Faulty::new(home.path(), move |call| {
+        is_of_one(call).then_some(Fault::Denied)
+    });
+    let (finished, said) = run_into(home.path(), &store).await;
+    assert_eq!(finished.report.outcome, Outcome::Complete);
+    let is_told = |event: &&Event| match event {
+        Event::CheckpointsLost { cause } => cause.contains("403 Forbidden"),
+        _ => false,
+    };
+    assert_eq!(said.iter().filter(is_told).count(), 1);
 }
 
 /// What the system says of this call's object is in the error; the dataset is valid, and the next

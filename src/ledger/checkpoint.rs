@@ -89,18 +89,26 @@ pub(crate) async fn listed(store: &Store) -> Result<Vec<Name>> {
 /// The ledger of the newest of these checkpoints that can be believed of these entries, or an empty
 /// one.
 pub(super) async fn believed(store: &Store, names: Vec<Name>, objects: &[Object]) -> Ledger {
+    let mut checkpoint_fault = None;
     for name in names {
         let Some(objects) = objects.get(..name.entries) else {
             continue;
         };
-        // One that is gone was replaced; one that cannot be read is not missed.
-        if let Ok(Some(bytes)) = store.read(&name.path()).await
-            && let Some(ledger) = restored(&name, bytes, objects).await
-        {
-            return ledger;
+        match store.read(&name.path()).await {
+            Ok(Some(bytes)) => {
+                if let Some(ledger) = restored(&name, bytes, objects).await {
+                    return ledger;
+                }
+            }
+            // Replaced since.
+            Ok(None) => {}
+            Err(error) => checkpoint_fault = Some(error),
         }
     }
-    Ledger::default()
+    Ledger {
+        checkpoint_fault,
+        ..Ledger::default()
+    }
 }
 
 async fn restored(name: &Name, bytes: Bytes, objects: &[Object]) -> Option<Ledger> {

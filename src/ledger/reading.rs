@@ -22,9 +22,15 @@ impl Ledger {
     /// them nothing is proven.
     pub(crate) async fn read(store: &Store) -> Result<Self> {
         // Before the entries, so that each that one of them sums up is in the listing.
-        let checkpoints = checkpoint::listed(store).await.unwrap_or_default();
+        let checkpoints = checkpoint::listed(store).await;
         let objects = objects(store).await?;
-        let ledger = checkpoint::believed(store, checkpoints, &objects).await;
+        let ledger = match checkpoints {
+            Ok(checkpoints) => checkpoint::believed(store, checkpoints, &objects).await,
+            Err(error) => Self {
+                checkpoint_fault: Some(error),
+                ..Self::default()
+            },
+        };
         ledger.read_on(store, objects).await
     }
 

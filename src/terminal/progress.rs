@@ -82,6 +82,15 @@ impl Progress {
     }
 }
 
+/// That checkpoints of a ledger could not be read or written.
+pub(crate) fn checkpoints_lost(cause: &str) -> String {
+    format!(
+        "checkpoints of the ledger cannot be used: nothing is lost, and the dataset takes longer to \
+         open: {}",
+        plain(cause)
+    )
+}
+
 async fn show(
     tally: Arc<Mutex<Tally>>,
     bar: Option<ProgressBar>,
@@ -176,6 +185,7 @@ pub(crate) fn observe(event: &Event) {
             "going on without a spool, so that a run after a crash would ask again: {}",
             plain(cause)
         ),
+        Event::CheckpointsLost { cause } => tracing::warn!("{}", checkpoints_lost(cause)),
         Event::SpoolLeft { cause } => tracing::warn!(
             "pages of an interrupted run are left behind, which may hold personal data: {}",
             plain(cause)

@@ -11,8 +11,18 @@ async fn a_run_that_reports_nothing_sums_up_the_ledger_or_leaves_what_it_staged(
     dataset.few_entries = 1;
     dataset.end(Ok(())).await.unwrap();
     let checkpoints = home.path().join("data").join(checkpoint::CHECKPOINTS);
-    assert_eq!(fs::read_dir(checkpoints).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(&checkpoints).unwrap().count(), 1);
     assert_eq!(staging_folders(&home), [""; 0]);
+
+    // One that cannot be written fails nothing, and is told.
+    let mut dataset = open(&home, "unsummed").await;
+    commit(&mut dataset, &[("m9", 3)]).await;
+    dataset.few_entries = 1;
+    fs::remove_dir_all(&checkpoints).unwrap();
+    fs::write(&checkpoints, "in the way").unwrap();
+    dataset.end(Ok(())).await.unwrap();
+    assert_eq!(dataset.checkpoint_faults().len(), 1);
+    assert_eq!(dataset.checkpoint_faults(), [""; 0]);
 
     // As in a bucket.
     let mut dataset = open(&home, "two").await;

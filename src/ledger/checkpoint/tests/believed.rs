@@ -246,6 +246,7 @@ async fn a_store_that_does_not_give_the_checkpoints_gives_the_entries() {
                 .unwrap();
             let listed = operation == Operation::List && matches!(fault, Fault::Short);
             assert_eq!(read.summed, if listed { ENTRIES } else { 0 });
+            assert_eq!(read.checkpoint_fault.is_none(), listed);
             assert_same(
                 &read,
                 &Ledger::read_entries(&scene.store, SchemaVersions::KNOWN)
