@@ -128,7 +128,7 @@ pub struct Config {
     pub max_body: ByteSize,
     /// Records held in memory until their meetings are whole.
     pub buffer_rows: u64,
-    /// The part that meetings share is closed at this size; no meeting is ever in two.
+    /// The part that meetings share, or that of a partition, is closed at this size.
     pub part_size: ByteSize,
     /// The part that meetings share is closed at this many records.
     pub part_rows: u64,
