@@ -16,7 +16,7 @@ use rollbook::crash::Point;
 use rollbook::simulator::{Drift, Effect, Fault};
 
 use crate::described::uuids;
-use crate::dying::{Saved, die, everywhere, first_and_last};
+use crate::dying::{Saved, die, everywhere, first_and_last, slowly};
 use crate::stage::{Stage, until};
 
 /// Records a request in these tests.
@@ -36,19 +36,10 @@ fn minimum(sizes: &[u64], page: u64) -> usize {
     usize::try_from(requests.sum::<u64>()).unwrap()
 }
 
-/// An export whose steps are many: small parts, slow enough to have a spool.
+/// An export whose steps are many.
 fn export(stage: &Stage, out: &str) -> Command {
-    let mut command = stage.command(&["-q", "export", "--meetings", "list.txt", "--out", out]);
-    for (name, value) in [
-        ("RATE", "5000/s"),
-        ("BURST", "1000"),
-        ("CONCURRENCY", "4"),
-        ("PAGE_SIZE", "100"),
-        ("BUFFER_ROWS", "1000"),
-        ("PART_ROWS", "300"),
-    ] {
-        command.env(format!("ROLLBOOK_{name}"), value);
-    }
+    let args = ["-q", "export", "--meetings", "list.txt", "--out", out];
+    let mut command = slowly(stage.command(&args));
     command.env("ROLLBOOK_STATE_DIR", stage.path(&format!("state-{out}")));
     if has_meetings_table(stage) {
         command.env("ROLLBOOK_WITH_MEETINGS", "true");

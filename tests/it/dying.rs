@@ -8,6 +8,21 @@ use std::process::Command;
 
 use crate::stage::Stage;
 
+/// Has an export take many steps: small parts, slow enough to have a spool.
+pub(crate) fn slowly(mut export: Command) -> Command {
+    for (name, value) in [
+        ("RATE", "5000/s"),
+        ("BURST", "1000"),
+        ("CONCURRENCY", "4"),
+        ("PAGE_SIZE", "100"),
+        ("BUFFER_ROWS", "1000"),
+        ("PART_ROWS", "300"),
+    ] {
+        export.env(format!("ROLLBOOK_{name}"), value);
+    }
+    export
+}
+
 /// Runs a command that is to die at this hit of this point.
 #[track_caller]
 pub(crate) fn die(mut command: Command, point: &str, hit: usize) {

@@ -7,7 +7,7 @@ use std::thread;
 
 use rollbook::crash::Point;
 
-use crate::dying::{Saved, die, everywhere, first_and_last};
+use crate::dying::{Saved, die, everywhere, first_and_last, slowly};
 use crate::stage::ended;
 
 use super::server::{Server, moto, seaweedfs};
@@ -16,20 +16,10 @@ use super::site::Site;
 /// Small and empty meetings, some of several pages, and one that gets a part of its own.
 const SIZES: [u64; 7] = [3, 0, 250, 1_400, 100, 101, 40];
 
-/// An export whose steps are many: small parts, slow enough to have a spool.
+/// An export whose steps are many.
 fn export(site: &Site) -> Command {
-    let mut command = site.exporting("out");
+    let mut command = slowly(site.exporting("out"));
     command.arg("-q");
-    for (name, value) in [
-        ("RATE", "5000/s"),
-        ("BURST", "1000"),
-        ("CONCURRENCY", "4"),
-        ("PAGE_SIZE", "100"),
-        ("BUFFER_ROWS", "1000"),
-        ("PART_ROWS", "300"),
-    ] {
-        command.env(format!("ROLLBOOK_{name}"), value);
-    }
     command
 }
 

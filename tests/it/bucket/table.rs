@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::delta::{in_order, read};
 use crate::stage::ended;
 
-use super::lies::{at_first, behind, export};
+use super::lies::{ONCE, at_first, behind, export};
 use super::proxy::{Asked, Lie, Proxy};
 use super::server::{KEY, SECRET, Server, moto, seaweedfs};
 use super::site::Site;
@@ -61,16 +61,8 @@ fn readers_find_the_table_in_the_bucket(#[values(moto(), seaweedfs())] server: &
 
 #[test]
 fn what_goes_wrong_once_doubles_no_commit_of_the_table() {
-    let lies = [
-        Lie::Status(500),
-        Lie::Status(503),
-        Lie::Reset,
-        Lie::AnswerLost,
-        Lie::Torn,
-        Lie::Status(409),
-    ];
     thread::scope(|scope| {
-        for lie in lies {
+        for lie in ONCE.into_iter().chain([Lie::Status(409)]) {
             scope.spawn(move || {
                 let mut first = at_first(lie);
                 let lies = move |asked: &Asked| {
