@@ -170,7 +170,12 @@ impl Dataset {
 
     /// Puts an entry after which these commits do not stand any more.
     pub(super) async fn retract(&mut self, mut lost: Vec<u64>) -> Result<()> {
-        while !lost.is_empty() {
+        loop {
+            // Others may have done it.
+            lost.retain(|&sequence| !self.ledger.is_retracted(sequence));
+            if lost.is_empty() {
+                break;
+            }
             let entry = Entry {
                 version: 0,
                 sequence: self.ledger.next_sequence(),
@@ -196,7 +201,6 @@ impl Dataset {
                 break;
             }
             self.ledger.catch_up(&self.store).await?;
-            lost.retain(|&sequence| !self.ledger.is_retracted(sequence));
         }
         Ok(())
     }
