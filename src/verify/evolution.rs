@@ -16,7 +16,7 @@ use super::tests::dataset;
 use super::*;
 use crate::compression::Compression;
 use crate::config::Format;
-use crate::dataset::{Commit, Dataset, status};
+use crate::dataset::{Commit, Dataset, fingerprint, status};
 use crate::ledger::entry_path;
 use crate::ledger::tests::meeting;
 use crate::table::versions::SchemaVersions;

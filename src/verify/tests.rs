@@ -1,7 +1,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -11,7 +11,7 @@ use super::*;
 use crate::compact::{CompactOptions, compact};
 use crate::compression::Compression;
 use crate::config::{Format, PartitionBy};
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, fingerprint};
 use crate::ledger::tests::meeting;
 use crate::ledger::{CommittedMeeting, entry_path, part_path, part_path_in};
 use crate::partition::Partition;
