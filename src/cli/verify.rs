@@ -262,7 +262,7 @@ fn describe_repair(dataset: &str, repair: &Repair, meetings: bool) -> String {
             &format!("retracted {commits} by a new ledger entry"),
         );
     }
-    for moved in &repair.set_aside {
+    for moved in repair.kept.iter().chain(&repair.set_aside) {
         line(&mut text, &format!("moved {} to {}", moved.path, moved.to));
     }
     if repair.is_table_mended {
@@ -461,7 +461,11 @@ mod tests {
             restored: vec![],
             retracted: vec![1],
             dropped: (0..2).map(|n| format!("m{n}").parse().unwrap()).collect(),
-            removed: vec!["part-1-0.parquet".into()],
+            removed: Vec::new(),
+            kept: vec![rollbook::SetAside {
+                path: "part-1-0.parquet".into(),
+                to: "_rollbook/replaced/part-1-0.parquet".into(),
+            }],
             checkpoints: Vec::new(),
             is_table_mended: false,
             set_aside: Vec::new(),

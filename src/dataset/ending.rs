@@ -1,5 +1,7 @@
 //! How a run leaves a dataset.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use crate::crash::{Point, point};
@@ -34,6 +36,11 @@ impl Dataset {
             for entry in &entries {
                 self.publish(entry).await?;
             }
+        }
+        let is_dropped = |entry: &Entry| self.ledger.rewrite_of(entry.sequence).is_none();
+        if self.ledger.void().any(is_dropped) {
+            // What is kept of a commit that was dropped may be there again now.
+            self.remove_void(&HashMap::new(), &[]).await?;
         }
         self.project_at_last().await?;
         self.sum_up().await;

@@ -12,7 +12,7 @@ pub(crate) const RUNS: &str = "_rollbook/runs";
 /// Where the staging folders lie.
 pub(crate) const STAGING: &str = "_rollbook/staging";
 
-/// Where parts that others replaced are kept for a while.
+/// Where parts that others replaced are kept for a while, and those of dropped commits.
 pub(crate) const REPLACED: &str = "_rollbook/replaced";
 
 /// Where a repair puts what readers must not see and nobody knows.

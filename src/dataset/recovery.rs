@@ -20,8 +20,8 @@ use crate::ledger::{Entry, Part};
 use crate::store::Object;
 use crate::table::versions::SchemaVersions;
 
-use super::Dataset;
 use super::layout::replaced_path;
+use super::{Dataset, SetAside};
 
 /// What was repaired when a dataset was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Recovery {
     pub lost_meetings: u64,
     /// Parts that were removed, since their commits are retracted.
     pub removed: Vec<String>,
+    /// Parts of such commits that readers do not see any more, and where they are kept.
+    pub kept: Vec<SetAside>,
     /// Numbers of the commits that were put anew, from the parts that they had replaced.
     pub restored: Vec<u64>,
     /// Parts that others replaced, and that were kept for long enough.

@@ -21,7 +21,7 @@ use crate::writer::{self, StagedPart};
 
 use super::layout::{REPLACED, replaced_path};
 use super::opening::plain_run_id;
-use super::{Dataset, Form, must_be_dataset, visible};
+use super::{Dataset, Form, SetAside, must_be_dataset, visible};
 
 impl Dataset {
     /// Opens a dataset that is there, in the form that it has.
@@ -180,8 +180,10 @@ impl Dataset {
     /// Takes a part out of the readers' sight.
     pub(super) async fn hide(&mut self, path: &str, bytes: u64, is_kept: bool) -> Result<()> {
         if is_kept {
-            let aside = replaced_path(path);
-            self.store.publish(path, &aside, bytes).await?;
+            let to = replaced_path(path);
+            self.store.publish(path, &to, bytes).await?;
+            let path = path.to_owned();
+            self.recovery.kept.push(SetAside { path, to });
         } else {
             self.store.remove(path).await?;
             self.recovery.removed.push(path.to_owned());
@@ -196,13 +198,17 @@ impl Dataset {
         by.any(|one| any.contains(&one))
     }
 
-    /// Whether the parts of a void commit are to be kept where readers do not look.
+    /// Whether the parts of a void commit are to be kept where readers do not look: those that
+    /// others replaced for their time, those of a commit that was dropped until all its meetings are
+    /// there again. The service may have them no more.
     pub(super) fn is_kept(&self, entry: &Entry, now: DateTime<Utc>) -> bool {
-        let rewrite = self.ledger.rewrite_of(entry.sequence);
+        let mut meetings = entry.meetings.iter().map(|meeting| &meeting.conf_uuid);
+        let is_wanted = match self.ledger.rewrite_of(entry.sequence) {
+            Some(rewrite) => rewrite.keep_until > now,
+            None => meetings.clone().any(|meeting| !self.holds(meeting)),
+        };
         // Whatever held a meeting that was erased since goes at once.
-        let mut meetings = entry.meetings.iter();
-        rewrite.is_some_and(|rewrite| rewrite.keep_until > now)
-            && !meetings.any(|meeting| self.ledger.is_purged(&meeting.conf_uuid))
+        is_wanted && !meetings.any(|meeting| self.is_purged(meeting))
     }
 
     /// The commits that stand, as they were committed.

@@ -39,7 +39,7 @@ pub struct Status {
     pub rewritten: u64,
     /// Meetings that were erased for good.
     pub purged: u64,
-    /// Parts that others replaced, and that are kept for a while.
+    /// Parts that others replaced, or whose commits were dropped, and that are kept for a while.
     pub replaced: u64,
     /// Whole meetings.
     pub meetings: u64,

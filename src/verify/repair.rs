@@ -1,10 +1,10 @@
 //! Makes a dataset sound again, at the price of meetings that are to be fetched anew.
 //!
 //! What is committed and lies sound in staging is published; commits with a damaged part are
-//! retracted by a new ledger entry, and their parts removed; what has the name of a part and no
-//! entry knows it moves out of the readers' sight; checkpoints that contradict the entries are
-//! removed. History is never rewritten, and data that nobody knows is never deleted. A repair that
-//! is cut off is finished by the next one.
+//! retracted by a new ledger entry, and their parts kept out of the readers' sight until their
+//! meetings are there again; what has the name of a part and no entry knows it is moved as well;
+//! checkpoints that contradict the entries are removed. History is never rewritten, and data that
+//! nobody has elsewhere is never deleted. A repair that is cut off is finished by the next one.
 
 use serde::Serialize;
 
@@ -35,6 +35,9 @@ pub struct Repair {
     pub dropped: Vec<ConfUuid>,
     /// Parts that were removed, since their commits are retracted.
     pub removed: Vec<String>,
+    /// Parts of such commits that readers do not see any more, and where they are kept until their
+    /// meetings are there again.
+    pub kept: Vec<SetAside>,
     /// Checkpoints that were removed, since they were damaged or contradicted the entries.
     pub checkpoints: Vec<String>,
     /// Whether the Delta log was made what the ledger says.
@@ -56,6 +59,7 @@ impl Repair {
             retracted: vec![],
             dropped: vec![],
             removed: vec![],
+            kept: vec![],
             checkpoints: vec![],
             is_table_mended: false,
             set_aside: vec![],
@@ -145,6 +149,7 @@ async fn mend(
     repair.published = done.published;
     repair.retracted = done.retracted;
     repair.removed = done.removed;
+    repair.kept = done.kept;
     repair.set_aside = set_aside;
     for finding in &repair.before.findings {
         if let Finding::Checkpoint { path, .. } = finding {

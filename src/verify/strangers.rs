@@ -192,7 +192,8 @@ impl Names {
             strangers.notes.push(Note {
                 path: REPLACED.to_owned(),
                 what: format!(
-                    "holds {} that others replaced; a run removes them when their time is over",
+                    "holds {} that others replaced, or whose commits were dropped; a run removes \
+                     them when their time is over or their meetings are there again",
                     self.replaced
                 ),
             });

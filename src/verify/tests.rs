@@ -494,7 +494,7 @@ async fn records_of_another_commit_and_twice_are_found_even_with_the_right_hash(
     );
     // The hash is right; the rows are not, and go.
     let repaired = repair(&dest).await.unwrap();
-    assert_eq!((repaired.dropped.len(), repaired.removed.len()), (4, 3));
+    assert_eq!((repaired.dropped.len(), repaired.kept.len()), (4, 3));
     assert!(repaired.verification().is_sound(), "{repaired:?}");
 }
 

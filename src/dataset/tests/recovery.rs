@@ -98,6 +98,40 @@ async fn meetings_of_a_part_that_was_removed_or_cut_are_asked_for_again() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_a_commit_that_is_dropped_is_kept_until_its_meetings_are_there_again() {
+    let home = tempfile::tempdir().unwrap();
+    let mut dataset = open(&home, "one").await;
+    commit(&mut dataset, &[("m1", 3), ("large", 120), ("m2", 4)]).await;
+    drop(dataset);
+    let lost = ledger::part_path(1, 0, "ndjson");
+    let all = |kept: &[SetAside]| -> Vec<_> { kept.iter().map(|part| part.path.clone()).collect() };
+    let left = |home: &TempDir| {
+        let folder = home.path().join("data").join(REPLACED);
+        fs::read_dir(folder).map_or(0, Iterator::count)
+    };
+    let parts = status(&dest(&home)).await.unwrap().parts;
+    fs::remove_file(home.path().join("data").join(&lost)).unwrap();
+
+    let mut again = open(&home, "two").await;
+    assert!(again.recovery().removed.is_empty());
+    let kept = all(&again.recovery().kept);
+    assert_eq!(kept.len() as u64, parts - 1);
+    assert!(!kept.contains(&lost));
+    commit(&mut again, &[("m1", 3), ("m2", 4)]).await;
+    drop(again);
+    // The service may not have the third any more.
+    let mut again = open(&home, "three").await;
+    assert_eq!(left(&home), kept.len());
+    assert_eq!(seen(&home), rows(&[("m1", 3), ("m2", 4)]));
+    commit(&mut again, &[("large", 120)]).await;
+    drop(again);
+    let again = open(&home, "four").await;
+    assert_eq!(again.recovery().expired, parts - 1);
+    assert_eq!(left(&home), 0);
+    assert_eq!(seen(&home), rows(&[("m1", 3), ("large", 120), ("m2", 4)]));
+}
+
+#[tokio::test]
 async fn a_crash_in_the_middle_of_a_repair_is_repaired() {
     let home = tempfile::tempdir().unwrap();
     let mut dataset = open(&home, "one").await;
@@ -116,7 +150,7 @@ async fn a_crash_in_the_middle_of_a_repair_is_repaired() {
         .unwrap();
     drop(dataset);
     let again = open(&home, "two").await;
-    assert_eq!(again.recovery().removed.len(), 3);
+    assert_eq!(again.recovery().kept.len(), 3);
     assert!(!again.has_parts());
     assert_eq!(seen(&home), rows(&[]));
 }

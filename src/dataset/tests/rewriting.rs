@@ -54,7 +54,8 @@ async fn a_meeting_that_was_dropped_is_purged_from_the_parts_that_are_kept() {
     let never = purge(dest(&home).as_str(), &[uuid("m1"), uuid("m9")]).await;
     let said = never.unwrap_err().to_string();
     assert!(said.contains("does not hold meeting m9"), "{said}");
-    assert_eq!(fs::read_dir(&replaced).unwrap().count(), 2);
+    // With the one of the merger, which the opening took out of sight.
+    assert_eq!(fs::read_dir(&replaced).unwrap().count(), 3);
 
     let done = purge(dest(&home).as_str(), &[uuid("m1")]).await.unwrap();
     assert_eq!(done.purged, [uuid("m1")]);
