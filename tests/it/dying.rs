@@ -51,7 +51,7 @@ fn hits(mut command: Command) -> BTreeMap<String, usize> {
     hits
 }
 
-/// Has a command die at each point that it passes, and looks at what is left; tells the points.
+/// Has a command die at the points that it passes, and looks at what is left; tells at which it did.
 ///
 /// `before` puts everything back; `wanted` says at which of so many hits of a point to die.
 #[track_caller]
@@ -62,15 +62,16 @@ pub(crate) fn everywhere(
     mut check: impl FnMut(&str, usize),
 ) -> BTreeSet<String> {
     before();
-    let hits = hits(command());
-    for (point, &hits) in &hits {
-        for hit in wanted(point, hits) {
+    let mut tried = BTreeSet::new();
+    for (point, hits) in hits(command()) {
+        for hit in wanted(&point, hits) {
             before();
-            die(command(), point, hit);
-            check(point, hit);
+            die(command(), &point, hit);
+            check(&point, hit);
+            tried.insert(point.clone());
         }
     }
-    hits.into_keys().collect()
+    tried
 }
 
 /// The first and the last of so many hits of any point.
