@@ -50,6 +50,7 @@ impl Rewriter {
         entries: &[Entry],
         rewrite: Rewrite,
     ) -> Result<Option<Rewritten>> {
+        self.dataset.show_all(entries).await?;
         let parts = self.write_again(entries, &rewrite.purged).await;
         // Where another run was quicker, it took the parts away.
         if parts.is_err() && !self.dataset.still_stand(entries).await? {

@@ -34,12 +34,8 @@ impl Dataset {
     }
 
     /// Takes the parts of a commit away again where it was made void while they were published:
-    /// whoever did that has looked for them already. In a bucket a copy may come after that look; a
-    /// folder has one of each part to move.
+    /// whoever did that has looked for them already, and may have read them where they were staged.
     pub(super) async fn withdraw_void(&mut self, entry: &Entry) -> Result<()> {
-        if !self.store.is_remote() {
-            return Ok(());
-        }
         self.ledger.catch_up(&self.store).await?;
         if !self.ledger.is_retracted(entry.sequence) {
             return Ok(());

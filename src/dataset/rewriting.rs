@@ -116,6 +116,33 @@ impl Dataset {
         })
     }
 
+    /// Publishes what is not shown yet of commits that are to be read: their parts move no more then.
+    pub(crate) async fn show_all(&mut self, entries: &[Entry]) -> Result<()> {
+        let visible = visible(&self.store).await?;
+        let mut parts = entries.iter().flat_map(|entry| &entry.parts);
+        if parts.all(|part| visible.contains_key(&part.path)) {
+            return Ok(());
+        }
+        let mut unready = Vec::new();
+        for entry in entries {
+            if self.lacks(entry).await?.is_some() {
+                unready.push(entry.sequence);
+            }
+        }
+        // What replaces a part enters when that one has left.
+        self.remove_void(&visible, &unready).await?;
+        for entry in entries
+            .iter()
+            .filter(|entry| !unready.contains(&entry.sequence))
+        {
+            for part in &entry.parts {
+                self.publish_part(part).await?;
+            }
+            self.withdraw_void(entry).await?;
+        }
+        Ok(())
+    }
+
     /// Puts commits whose parts are lost anew in their places, from the parts that they replaced.
     pub(super) async fn restore(&mut self, lost: &[u64], format: Format) -> Result<()> {
         for (number, &sequence) in (0..).zip(lost) {
@@ -147,10 +174,32 @@ impl Dataset {
         visible: &HashMap<String, Object>,
         unready: &[u64],
     ) -> Result<()> {
-        let now = Utc::now();
+        let (now, kept) = (Utc::now(), self.recovery.kept.len());
+        for (path, is_kept) in self.void_parts(unready, now) {
+            if let Some(object) = visible.get(&path) {
+                self.hide(&path, object.bytes, is_kept).await?;
+            }
+        }
+        if self.recovery.kept.len() > kept {
+            // What was moved just now may have been erased meanwhile, by one who did not see it there.
+            self.ledger.catch_up(&self.store).await?;
+        }
         let replaced = self.store.sizes(REPLACED).await?;
-        let void: Vec<_> = self
-            .ledger
+        for (path, is_kept) in self.void_parts(unready, now) {
+            let aside = replaced_path(&path);
+            if !is_kept && replaced.contains_key(&aside) {
+                self.store.remove(&aside).await?;
+                self.recovery.expired += 1;
+                point(Point::ReplacedRemoved);
+            }
+        }
+        Ok(())
+    }
+
+    /// The parts of commits that do not stand any more, and whether they are to be kept; but not of
+    /// those that one of these commits replaces.
+    fn void_parts(&self, unready: &[u64], now: DateTime<Utc>) -> Vec<(String, bool)> {
+        self.ledger
             .void()
             .filter(|entry| !self.is_replaced_by_any(entry.sequence, unready))
             .flat_map(|entry| {
@@ -159,22 +208,7 @@ impl Dataset {
                 let paths = entry.parts.iter().rev().map(|part| part.path.clone());
                 paths.map(move |path| (path, is_kept))
             })
-            .filter(|(path, _)| {
-                visible.contains_key(path) || replaced.contains_key(&replaced_path(path))
-            })
-            .collect();
-        for (path, is_kept) in void {
-            let aside = replaced_path(&path);
-            if let Some(object) = visible.get(&path) {
-                self.hide(&path, object.bytes, is_kept).await?;
-            }
-            if !is_kept && replaced.contains_key(&aside) {
-                self.store.remove(&aside).await?;
-                self.recovery.expired += 1;
-                point(Point::ReplacedRemoved);
-            }
-        }
-        Ok(())
+            .collect()
     }
 
     /// Takes a part out of the readers' sight.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use arrow::array::{Array as _, AsArray};
 use arrow::datatypes::TimestampMillisecondType;
@@ -431,6 +432,26 @@ fn a_meeting_that_is_purged_leaves_no_folder_without_a_part() {
     assert!(rows.iter().all(|row| row.meeting != gone));
     assert_eq!(rows.len(), 9 * 20);
     assert!(!stage.path("out/join_date=2026-11-11").exists());
+    stage.verified().with(0);
+}
+
+#[test]
+fn purges_at_the_same_time_erase_all_that_they_were_given() {
+    let stage = ten_nights();
+    stage.run(&["compact", "out"]).with(0);
+    let gone = [1, 4, 7].map(|meeting| stage.meeting(meeting));
+    let begun = gone.each_ref().map(|meeting| {
+        let mut purge = stage.command(&["purge", "out", "--meeting", meeting]);
+        purge.stdout(Stdio::null()).spawn().unwrap()
+    });
+    for mut purge in begun {
+        // 1: the staging folder of another one is out of its reach.
+        let code = purge.wait().unwrap().code();
+        assert!(matches!(code, Some(0 | 1)), "{code:?}");
+    }
+    let rows = seen(&stage.path("out"), "join_date");
+    assert!(rows.iter().all(|row| !gone.contains(&row.meeting)));
+    assert_eq!(rows.len(), 7 * 20);
     stage.verified().with(0);
 }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::mem;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 
@@ -158,4 +159,179 @@ async fn a_dropped_meeting_that_another_run_brings_again_is_not_purged_unseen() 
     };
     assert!(!erasing.rewrite(parts, &entries, rewrite).await.unwrap());
     assert_eq!(seen(&home), rows(&[("m1", 3), ("m3", 3)]));
+}
+
+/// Puts one commit in the place of all, without a meeting; says whether it did.
+async fn erase(dataset: &mut Dataset, meeting: &str) -> bool {
+    dataset.ledger.catch_up(&dataset.store).await.unwrap();
+    let entries: Vec<_> = dataset.standing().cloned().collect();
+    let form = Form {
+        format: Format::Ndjson,
+        compression: None,
+        series: 901,
+        is_readable_without: true,
+    };
+    let purged = vec![uuid(meeting)];
+    let parts = dataset.write_again(&entries, &purged, form).await.unwrap();
+    let keep_until = Utc::now();
+    let rewrite = Rewrite { keep_until, purged };
+    dataset.rewrite(parts, &entries, rewrite).await.unwrap()
+}
+
+/// Files of readers and of what is kept that have a row of this meeting.
+fn with_rows_of(home: &TempDir, meeting: &str) -> Vec<String> {
+    let mut found = vec![];
+    for folder in ["", REPLACED] {
+        let Ok(files) = fs::read_dir(root(home).join(folder)) else {
+            continue;
+        };
+        for file in files.map(|file| file.unwrap().path()) {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            if text.contains(&format!("\"{meeting}\"")) {
+                found.push(file.display().to_string());
+            }
+        }
+    }
+    found
+}
+
+/// On a disk: a merger is about to rename its part, and a purge that came before reads that part
+/// from staging, and erases.
+#[tokio::test]
+async fn a_rename_that_comes_after_its_part_was_erased_is_taken_back() {
+    let home = home();
+    for (run_id, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
+        commit(&mut open(&home, run_id).await, &[batch]).await;
+    }
+    let mut other = Some(open(&home, "other").await);
+    let faulty = Faulty::new(&root(&home), move |call| {
+        let is_publishing = call.operation == Operation::Rename
+            && call.path.starts_with("part-00000000000000000003");
+        if is_publishing && let Some(mut other) = other.take() {
+            meanwhile(|| async move {
+                assert!(erase(&mut other, "m1").await);
+            });
+        }
+        None
+    });
+    let mut three = open_on(faulty.store(&root(&home)), "three").await.unwrap();
+    assert!(merge(&mut three, TimeDelta::days(7)).await);
+    assert_eq!(with_rows_of(&home, "m1"), [""; 0]);
+    assert_eq!(seen(&home), rows(&[("m2", 2)]));
+}
+
+/// An entry that merges all, put and not published.
+async fn put_merger(three: &mut Dataset) -> ledger::Entry {
+    let entries: Vec<_> = three.standing().cloned().collect();
+    let form = Form {
+        format: Format::Ndjson,
+        compression: None,
+        series: 900,
+        is_readable_without: true,
+    };
+    let parts = three.write_again(&entries, &[], form).await.unwrap();
+    three
+        .bring(&parts, &mut !three.store.is_remote())
+        .await
+        .unwrap();
+    let meetings: Vec<_> = entries
+        .iter()
+        .flat_map(|entry| entry.meetings.clone())
+        .collect();
+    let mut entry = three.entry(&parts, &meetings).unwrap();
+    entry.retracts = entries.iter().map(|entry| entry.sequence).collect();
+    entry.rewrite = Some(Rewrite {
+        keep_until: Utc::now() + TimeDelta::days(7),
+        purged: vec![],
+    });
+    let entry = entry.versioned();
+    assert!(three.put(&entry).await.unwrap());
+    entry
+}
+
+/// On a disk: a merger moves what it replaced to where it is kept, after a purge has listed it.
+#[tokio::test]
+async fn what_a_merger_keeps_after_the_look_of_a_purge_is_removed() {
+    let home = home();
+    for (run_id, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
+        commit(&mut open(&home, run_id).await, &[batch]).await;
+    }
+    let mut three = open(&home, "three").await;
+    let slot = Arc::new(Mutex::new(None));
+    let inner = Arc::clone(&slot);
+    let faulty = Faulty::new(&root(&home), move |call| {
+        let is_removing = call.operation == Operation::Delete
+            && call.path.starts_with("part-00000000000000000001");
+        let merger: Option<(Dataset, ledger::Entry)> = if is_removing {
+            inner.lock().unwrap().take()
+        } else {
+            None
+        };
+        if let Some((mut three, entry)) = merger {
+            meanwhile(|| async move {
+                let there = visible(&three.store).await.unwrap();
+                three.remove_void(&there, &[]).await.unwrap();
+                three.publish(&entry).await.unwrap();
+            });
+        }
+        None
+    });
+    let mut other = open_on(faulty.store(&root(&home)), "other").await.unwrap();
+    let entry = put_merger(&mut three).await;
+    *slot.lock().unwrap() = Some((three, entry));
+    assert!(erase(&mut other, "m1").await);
+    assert!(slot.lock().unwrap().is_none());
+    assert_eq!(with_rows_of(&home, "m1"), [""; 0]);
+}
+
+/// In a bucket: the same, where the copy ends after all of the purge.
+#[tokio::test]
+async fn what_a_merger_copies_aside_during_a_purge_is_removed() {
+    let home = home();
+    for (run_id, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
+        let mut run = open_on(bucket(&home, run_id), run_id).await.unwrap();
+        commit(&mut run, &[batch]).await;
+        run.leave().await.unwrap();
+    }
+    let mut other = Some(open_on(bucket(&home, "other"), "other").await.unwrap());
+    let faulty = Faulty::new(&root(&home), move |call| {
+        let is_keeping = call.operation == Operation::Copy && call.path.starts_with(REPLACED);
+        if is_keeping && let Some(mut other) = other.take() {
+            meanwhile(|| async move {
+                assert!(erase(&mut other, "m1").await);
+            });
+        }
+        None
+    });
+    let three = faulty.bucket(&machine(&home, "three"));
+    let mut three = open_on(three, "three").await.unwrap();
+    assert!(merge(&mut three, TimeDelta::days(7)).await);
+    assert_eq!(seen(&home), rows(&[("m2", 2)]));
+    assert_eq!(with_rows_of(&home, "m1"), [""; 0]);
+}
+
+/// On a disk: the same, where it is a third run's opening that renames.
+#[tokio::test]
+async fn an_opening_that_publishes_what_was_erased_meanwhile_takes_it_back() {
+    let home = home();
+    for (run_id, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
+        commit(&mut open(&home, run_id).await, &[batch]).await;
+    }
+    let mut other = Some(open(&home, "other").await);
+    let mut three = open(&home, "three").await;
+    put_merger(&mut three).await;
+    let faulty = Faulty::new(&root(&home), move |call| {
+        let is_publishing = call.operation == Operation::Rename
+            && call.path.starts_with("part-00000000000000000003");
+        if is_publishing && let Some(mut other) = other.take() {
+            meanwhile(|| async move {
+                assert!(erase(&mut other, "m1").await);
+            });
+        }
+        None
+    });
+    let four = open_on(faulty.store(&root(&home)), "four").await.unwrap();
+    drop(four);
+    assert_eq!(with_rows_of(&home, "m1"), [""; 0]);
+    assert_eq!(seen(&home), rows(&[("m2", 2)]));
 }
