@@ -147,7 +147,7 @@ impl BatchWriter {
         match self.date() {
             None => self.shared.push(None, page.clone(), &mut self.files)?,
             Some(DateOf::Join) => {
-                for (partition, rows) in split::by_join_date(page, &mut self.calendar)? {
+                for (partition, rows, _) in split::by_join_date(page, &mut self.calendar)? {
                     self.shared.push(Some(partition), rows, &mut self.files)?;
                 }
             }
@@ -194,8 +194,11 @@ impl BatchWriter {
                     let rest = page.num_rows() - offset;
                     let rows = usize::try_from(until).map_or(rest, |until| until.min(rest));
                     let piece = page.slice(offset, rows);
-                    for (partition, rows) in split::by_join_date(&piece, &mut self.calendar)? {
+                    let before = large.rows();
+                    for (partition, rows, last) in split::by_join_date(&piece, &mut self.calendar)?
+                    {
                         large.push(Some(partition), rows, files)?;
+                        large.reached(partition, before + u64::from(last));
                     }
                     if large.rows().is_multiple_of(RELIEVE_EVERY) {
                         large.relieve(files)?;

@@ -77,7 +77,7 @@ impl Dataset {
             }
             (Some(before), _) => {
                 let by = before.by.setting();
-                let give = format!("give --partition-by {by} or leave it out");
+                let give = format!("give --partition-by {by}, or run again without it");
                 (format!("partitioned by {by}"), give)
             }
             (None, _) => {

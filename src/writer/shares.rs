@@ -47,8 +47,8 @@ struct Share {
     pages: Vec<RecordBatch>,
     waiting: usize,
     part: Option<OpenPart>,
-    /// How many records there were in all when the last of these came.
-    grown: u64,
+    /// Where the last of these is among all records.
+    last: u64,
 }
 
 impl Shares {
@@ -62,7 +62,6 @@ impl Shares {
         let rows = page.num_rows();
         self.rows += rows as u64;
         let share = self.growing.entry(partition).or_default();
-        share.grown = self.rows;
         if let Some(part) = &mut share.part {
             return part.push(&page);
         }
@@ -72,6 +71,13 @@ impl Shares {
             self.waiting -= share.start(files)?;
         }
         Ok(())
+    }
+
+    /// Says where among all records the last one of a partition is.
+    pub(super) fn reached(&mut self, partition: Partition, last: u64) {
+        if let Some(share) = self.growing.get_mut(&Some(partition)) {
+            share.last = last;
+        }
     }
 
     /// Opens the part of a partition that there is no record of.
@@ -137,7 +143,7 @@ impl Shares {
             }
             let open = self.growing.iter_mut();
             let open = open.filter(|(_, share)| share.part.is_some());
-            let Some((partition, share)) = open.min_by_key(|(_, share)| share.grown) else {
+            let Some((partition, share)) = open.min_by_key(|(_, share)| share.last) else {
                 return Ok(());
             };
             if let Some(part) = share.part.take() {

@@ -11,13 +11,18 @@ use crate::error::{Error, Result};
 use crate::partition::{Calendar, Partition};
 use crate::record::Column;
 
-/// The records of a page by their partitions, in the order of those; each in the page's order.
+/// The records of a page by their partitions, in the order of those; each in the page's order, and
+/// with the number of the last one in the page.
 pub(super) fn by_join_date(
     page: &RecordBatch,
     calendar: &mut Calendar,
-) -> Result<Vec<(Partition, RecordBatch)>> {
+) -> Result<Vec<(Partition, RecordBatch, u32)>> {
+    let all = |partition| {
+        let last = u32::try_from(page.num_rows().saturating_sub(1)).unwrap_or(u32::MAX);
+        Ok(vec![(partition, page.clone(), last)])
+    };
     let Some(joins) = joins(page) else {
-        return Ok(vec![(Partition::Dateless, page.clone())]);
+        return all(Partition::Dateless);
     };
     let mut rows: BTreeMap<Partition, Vec<u32>> = BTreeMap::new();
     let mut joins = (0..).zip(joins);
@@ -37,12 +42,13 @@ pub(super) fn by_join_date(
         rows.entry(partition).or_default().push(row);
     }
     if rows.is_empty() {
-        return Ok(vec![(first, page.clone())]);
+        return all(first);
     }
     rows.into_iter()
         .map(|(partition, rows)| {
+            let last = rows.last().copied().unwrap_or(0);
             let rows = take_record_batch(page, &UInt32Array::from(rows)).map_err(unsplit)?;
-            Ok((partition, rows))
+            Ok((partition, rows, last))
         })
         .collect()
 }
