@@ -97,7 +97,10 @@ pub(super) async fn believed(store: &Store, names: Vec<Name>, objects: &[Object]
         match store.read(&name.path()).await {
             Ok(Some(bytes)) => {
                 if let Some(ledger) = restored(&name, bytes, objects).await {
-                    return ledger;
+                    return Ledger {
+                        checkpoint_fault,
+                        ..ledger
+                    };
                 }
             }
             // Replaced since.

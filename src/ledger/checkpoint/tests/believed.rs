@@ -233,6 +233,27 @@ async fn a_checkpoint_that_cannot_be_believed_does_not_hide_the_one_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_the_store_does_not_give_is_told_where_the_one_before_is_believed() {
+    let (scene, _) = Scene::summed_up().await;
+    let next = entry(7, &[]).to_bytes().unwrap();
+    fs::write(scene.path(&entry_path(7)), next).unwrap();
+    scene.forge(7, b"of seven entries");
+    let mut refused = None;
+    let faulty = Faulty::new(scene.home.path(), move |call| {
+        let is_hit = call.operation == Operation::Get && call.path.starts_with(CHECKPOINTS);
+        if !is_hit {
+            return None;
+        }
+        let first = refused.get_or_insert_with(|| call.path.clone());
+        (*first == call.path).then_some(Fault::Denied)
+    });
+    let store = faulty.store(scene.home.path());
+    let read = Ledger::read(&store).await.unwrap();
+    assert_eq!(read.summed, ENTRIES);
+    assert!(read.checkpoint_fault.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_give_the_checkpoints_gives_the_entries() {
     let (scene, _) = Scene::summed_up().await;
     for operation in [Operation::List, Operation::Get] {
