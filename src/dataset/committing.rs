@@ -92,9 +92,11 @@ impl Dataset {
         }
     }
 
-    /// Puts an entry; says whether it stands there now. Where nobody would notice a second writer, who
-    /// is stopped between the look at the others and the put, until they take it for gone, may still
-    /// write over an entry of one that came meanwhile.
+    /// Puts an entry; says whether it stands there now.
+    ///
+    /// In a store that notices no second writer, a run that is stopped between its look at the
+    /// others and its put, for so long that they take it for gone, may still write over the entry of
+    /// one that came meanwhile.
     ///
     /// # Errors
     ///

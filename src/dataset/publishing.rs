@@ -40,11 +40,17 @@ impl Dataset {
         if !self.ledger.is_retracted(entry.sequence) {
             return Ok(());
         }
-        // What replaces them may be lost: then they are all that is left of their rows.
-        if let Some(heir) = self.ledger.entry(self.ledger.heir(entry.sequence))
-            && self.lacks(heir).await?.is_some()
+        let mut heir = self.ledger.heir(entry.sequence);
+        while let Some(successor) = self.ledger.entry(heir)
+            && self.lacks(successor).await?.is_some()
         {
-            return Ok(());
+            self.ledger.catch_up(&self.store).await?;
+            let next = self.ledger.heir(entry.sequence);
+            if next == heir {
+                // What replaces them is lost: they are all that is left of their rows.
+                return Ok(());
+            }
+            heir = next;
         }
         let is_kept = self.is_kept(entry, Utc::now());
         for part in entry.parts.iter().rev() {
