@@ -36,16 +36,47 @@ fn meanwhile<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send) {
     std::thread::scope(|scope| scope.spawn(work).join().unwrap());
 }
 
+/// A form whose parts have names that no part of a run has.
+fn form(series: u32) -> Form {
+    Form {
+        format: Format::Ndjson,
+        compression: None,
+        series,
+        is_readable_without: true,
+    }
+}
+
+/// The commits of two runs.
+async fn two_commits(home: &TempDir) {
+    for (run_id, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
+        commit(&mut open(home, run_id).await, &[batch]).await;
+    }
+}
+
+/// A store at a call of which another run erases a meeting, from its beginning to its end.
+fn erasing_at(home: &TempDir, other: Dataset, is_then: fn(&Call) -> bool) -> Faulty {
+    let mut other = Some(other);
+    Faulty::new(&root(home), move |call| {
+        if is_then(call)
+            && let Some(mut other) = other.take()
+        {
+            meanwhile(|| async move {
+                assert!(erase(&mut other, "m1").await);
+            });
+        }
+        None
+    })
+}
+
+/// Whether the part of the third commit is about to get its final name.
+fn is_renaming(call: &Call) -> bool {
+    call.operation == Operation::Rename && call.path.starts_with("part-00000000000000000003")
+}
+
 /// Puts one commit in the place of all; says whether it did.
 async fn merge(dataset: &mut Dataset, keep: TimeDelta) -> bool {
     let entries: Vec<_> = dataset.standing().cloned().collect();
-    let form = Form {
-        format: Format::Ndjson,
-        compression: None,
-        series: 900,
-        is_readable_without: true,
-    };
-    let parts = dataset.write_again(&entries, &[], form).await.unwrap();
+    let parts = dataset.write_again(&entries, &[], form(900)).await.unwrap();
     let rewrite = Rewrite {
         keep_until: Utc::now() + keep,
         purged: vec![],
@@ -57,9 +88,7 @@ async fn merge(dataset: &mut Dataset, keep: TimeDelta) -> bool {
 async fn a_merge_that_another_run_published_and_merged_away_is_done() {
     let home = home();
     let week = TimeDelta::days(7);
-    for (run_id, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
-        commit(&mut open(&home, run_id).await, &[batch]).await;
-    }
+    two_commits(&home).await;
     let place = dest(&home);
     let (mut is_put, mut has_come) = (false, false);
     let faulty = Faulty::new(&root(&home), move |call| {
@@ -165,14 +194,11 @@ async fn a_dropped_meeting_that_another_run_brings_again_is_not_purged_unseen() 
 async fn erase(dataset: &mut Dataset, meeting: &str) -> bool {
     dataset.ledger.catch_up(&dataset.store).await.unwrap();
     let entries: Vec<_> = dataset.standing().cloned().collect();
-    let form = Form {
-        format: Format::Ndjson,
-        compression: None,
-        series: 901,
-        is_readable_without: true,
-    };
     let purged = vec![uuid(meeting)];
-    let parts = dataset.write_again(&entries, &purged, form).await.unwrap();
+    let parts = dataset
+        .write_again(&entries, &purged, form(901))
+        .await
+        .unwrap();
     let keep_until = Utc::now();
     let rewrite = Rewrite { keep_until, purged };
     dataset.rewrite(parts, &entries, rewrite).await.unwrap()
@@ -200,20 +226,9 @@ fn with_rows_of(home: &TempDir, meeting: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_rename_that_comes_after_its_part_was_erased_is_taken_back() {
     let home = home();
-    for (run_id, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
-        commit(&mut open(&home, run_id).await, &[batch]).await;
-    }
-    let mut other = Some(open(&home, "other").await);
-    let faulty = Faulty::new(&root(&home), move |call| {
-        let is_publishing = call.operation == Operation::Rename
-            && call.path.starts_with("part-00000000000000000003");
-        if is_publishing && let Some(mut other) = other.take() {
-            meanwhile(|| async move {
-                assert!(erase(&mut other, "m1").await);
-            });
-        }
-        None
-    });
+    two_commits(&home).await;
+    let other = open(&home, "other").await;
+    let faulty = erasing_at(&home, other, is_renaming);
     let mut three = open_on(faulty.store(&root(&home)), "three").await.unwrap();
     assert!(merge(&mut three, TimeDelta::days(7)).await);
     assert_eq!(with_rows_of(&home, "m1"), [""; 0]);
@@ -223,13 +238,7 @@ async fn a_rename_that_comes_after_its_part_was_erased_is_taken_back() {
 /// An entry that merges all, put and not published.
 async fn put_merger(three: &mut Dataset) -> ledger::Entry {
     let entries: Vec<_> = three.standing().cloned().collect();
-    let form = Form {
-        format: Format::Ndjson,
-        compression: None,
-        series: 900,
-        is_readable_without: true,
-    };
-    let parts = three.write_again(&entries, &[], form).await.unwrap();
+    let parts = three.write_again(&entries, &[], form(900)).await.unwrap();
     three
         .bring(&parts, &mut !three.store.is_remote())
         .await
@@ -253,9 +262,7 @@ async fn put_merger(three: &mut Dataset) -> ledger::Entry {
 #[tokio::test]
 async fn what_a_merger_keeps_after_the_look_of_a_purge_is_removed() {
     let home = home();
-    for (run_id, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
-        commit(&mut open(&home, run_id).await, &[batch]).await;
-    }
+    two_commits(&home).await;
     let mut three = open(&home, "three").await;
     let slot = Arc::new(Mutex::new(None));
     let inner = Arc::clone(&slot);
@@ -293,15 +300,9 @@ async fn what_a_merger_copies_aside_during_a_purge_is_removed() {
         commit(&mut run, &[batch]).await;
         run.leave().await.unwrap();
     }
-    let mut other = Some(open_on(bucket(&home, "other"), "other").await.unwrap());
-    let faulty = Faulty::new(&root(&home), move |call| {
-        let is_keeping = call.operation == Operation::Copy && call.path.starts_with(REPLACED);
-        if is_keeping && let Some(mut other) = other.take() {
-            meanwhile(|| async move {
-                assert!(erase(&mut other, "m1").await);
-            });
-        }
-        None
+    let other = open_on(bucket(&home, "other"), "other").await.unwrap();
+    let faulty = erasing_at(&home, other, |call| {
+        call.operation == Operation::Copy && call.path.starts_with(REPLACED)
     });
     let three = faulty.bucket(&machine(&home, "three"));
     let mut three = open_on(three, "three").await.unwrap();
@@ -314,22 +315,11 @@ async fn what_a_merger_copies_aside_during_a_purge_is_removed() {
 #[tokio::test]
 async fn an_opening_that_publishes_what_was_erased_meanwhile_takes_it_back() {
     let home = home();
-    for (run_id, batch) in [("one", ("m1", 3)), ("two", ("m2", 2))] {
-        commit(&mut open(&home, run_id).await, &[batch]).await;
-    }
-    let mut other = Some(open(&home, "other").await);
+    two_commits(&home).await;
+    let other = open(&home, "other").await;
     let mut three = open(&home, "three").await;
     put_merger(&mut three).await;
-    let faulty = Faulty::new(&root(&home), move |call| {
-        let is_publishing = call.operation == Operation::Rename
-            && call.path.starts_with("part-00000000000000000003");
-        if is_publishing && let Some(mut other) = other.take() {
-            meanwhile(|| async move {
-                assert!(erase(&mut other, "m1").await);
-            });
-        }
-        None
-    });
+    let faulty = erasing_at(&home, other, is_renaming);
     let four = open_on(faulty.store(&root(&home)), "four").await.unwrap();
     drop(four);
     assert_eq!(with_rows_of(&home, "m1"), [""; 0]);
