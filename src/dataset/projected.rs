@@ -6,7 +6,7 @@
 use crate::config::TableFormat;
 use crate::delta::DeltaLog;
 use crate::error::{Error, Result};
-use crate::ledger::{Entry, Part};
+use crate::ledger::Entry;
 use crate::table::Table;
 
 use super::Dataset;
@@ -100,9 +100,5 @@ impl Dataset {
             self.withdraw_void(entry).await?;
         }
         Ok(())
-    }
-
-    async fn is_shown(&self, part: &Part) -> Result<bool> {
-        Ok(self.store.size(&part.path).await? == Some(part.bytes))
     }
 }

@@ -14,9 +14,7 @@ impl Dataset {
         self.is_published = false;
         for part in &entry.parts {
             // Another run may have found the entry and been quicker.
-            if !self.publish_part(part).await?
-                && self.store.size(&part.path).await? != Some(part.bytes)
-            {
+            if !self.publish_part(part).await? && !self.is_shown(part).await? {
                 self.ledger.catch_up(&self.store).await?;
                 if self.is_taken_over(entry) {
                     break;
@@ -64,14 +62,17 @@ impl Dataset {
     /// A part of a commit that is neither where it was staged nor where readers see it.
     pub(super) async fn lacks<'a>(&self, entry: &'a Entry) -> Result<Option<&'a Part>> {
         for part in &entry.parts {
-            let expected = Some(part.bytes);
-            if self.store.size(&part.staged).await? != expected
-                && self.store.size(&part.path).await? != expected
-            {
+            let is_staged = self.store.size(&part.staged).await? == Some(part.bytes);
+            if !is_staged && !self.is_shown(part).await? {
                 return Ok(Some(part));
             }
         }
         Ok(None)
+    }
+
+    /// Whether a part is where readers see it.
+    pub(super) async fn is_shown(&self, part: &Part) -> Result<bool> {
+        Ok(self.store.size(&part.path).await? == Some(part.bytes))
     }
 
     /// Gives one part its final name; says whether it had its former one.

@@ -118,29 +118,38 @@ impl Dataset {
 
     /// Publishes what is not shown yet of commits that are to be read: their parts move no more then.
     pub(crate) async fn show_all(&mut self, entries: &[Entry]) -> Result<()> {
-        let visible = visible(&self.store).await?;
-        let mut parts = entries.iter().flat_map(|entry| &entry.parts);
-        if parts.all(|part| visible.contains_key(&part.path)) {
-            return Ok(());
-        }
-        let mut unready = Vec::new();
+        let (mut hidden, mut unready) = (Vec::new(), Vec::new());
         for entry in entries {
-            if self.lacks(entry).await?.is_some() {
-                unready.push(entry.sequence);
+            if self.is_all_shown(entry).await? {
+                continue;
+            }
+            match self.lacks(entry).await? {
+                None => hidden.push(entry),
+                Some(_) => unready.push(entry.sequence),
             }
         }
+        if hidden.is_empty() {
+            return Ok(());
+        }
         // What replaces a part enters when that one has left.
+        let visible = visible(&self.store).await?;
         self.remove_void(&visible, &unready).await?;
-        for entry in entries
-            .iter()
-            .filter(|entry| !unready.contains(&entry.sequence))
-        {
+        for entry in hidden {
             for part in &entry.parts {
                 self.publish_part(part).await?;
             }
             self.withdraw_void(entry).await?;
         }
         Ok(())
+    }
+
+    async fn is_all_shown(&self, entry: &Entry) -> Result<bool> {
+        for part in &entry.parts {
+            if !self.is_shown(part).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Puts commits whose parts are lost anew in their places, from the parts that they replaced.
