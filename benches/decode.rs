@@ -27,7 +27,7 @@ use std::hint::black_box;
 
 use arrow::record_batch::RecordBatch;
 use pages::{Meeting, PAGE};
-use rollbook::Page;
+use rollbook::{DigestKey, Page};
 use rounds::medians;
 use target::tell;
 
@@ -35,7 +35,9 @@ const PAGES: u64 = 200;
 const ROUNDS: usize = 21;
 
 fn straight(meeting: &Meeting, offset: u64, body: &[u8]) -> RecordBatch {
-    Page::decode(body, &meeting.uuid, offset).unwrap().records
+    Page::decode(body, &meeting.uuid, offset, &DigestKey::default())
+        .unwrap()
+        .records
 }
 
 fn owned_structs(meeting: &Meeting, offset: u64, body: &[u8]) -> RecordBatch {

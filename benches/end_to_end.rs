@@ -48,7 +48,8 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use rollbook::simulator::{Options, Simulator, TOKEN};
 use rollbook::{
-    BatchWriter, ConfUuid, Config, Credentials, Export, Format, Outcome, Page, Rate, schema, silent,
+    BatchWriter, ConfUuid, Config, Credentials, DigestKey, Export, Format, Outcome, Page, Rate,
+    schema, silent,
 };
 use rounds::{Spent, medians};
 use target::tell;
@@ -200,7 +201,15 @@ async fn fetch_alone(server: &Server) {
 
 fn decode_alone(meeting: &Meeting) {
     for (offset, body) in meeting.with_offsets() {
-        black_box(Page::decode(black_box(body), &meeting.uuid, offset).unwrap());
+        black_box(
+            Page::decode(
+                black_box(body),
+                &meeting.uuid,
+                offset,
+                &DigestKey::default(),
+            )
+            .unwrap(),
+        );
     }
 }
 
@@ -234,7 +243,11 @@ fn main() {
     let meeting = Meeting::of(PAGES, false);
     let pages: Vec<_> = meeting
         .with_offsets()
-        .map(|(offset, body)| Page::decode(body, &meeting.uuid, offset).unwrap().records)
+        .map(|(offset, body)| {
+            Page::decode(body, &meeting.uuid, offset, &DigestKey::default())
+                .unwrap()
+                .records
+        })
         .collect();
     let figures = medians(
         ROUNDS,

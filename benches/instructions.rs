@@ -26,15 +26,20 @@ use arrow::record_batch::RecordBatch;
 use options::options;
 use pages::{Meeting, PAGE};
 use parquet::arrow::ArrowWriter;
-use rollbook::{BatchWriter, Compression, Format, Page, PipeWriter, schema};
+use rollbook::{BatchWriter, Compression, DigestKey, Format, Page, PipeWriter, schema};
 
 const PAGES: u64 = 8;
 
 fn decode(meeting: &Meeting) -> Vec<RecordBatch> {
     let pages = meeting.with_offsets().map(|(offset, body)| {
-        Page::decode(black_box(body), &meeting.uuid, offset)
-            .unwrap()
-            .records
+        Page::decode(
+            black_box(body),
+            &meeting.uuid,
+            offset,
+            &DigestKey::default(),
+        )
+        .unwrap()
+        .records
     });
     pages.collect()
 }

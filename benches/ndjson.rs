@@ -30,7 +30,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use options::options;
 use owned::Record;
 use pages::{Meeting, PAGE};
-use rollbook::{Compression, Format, Page, PipeWriter, Stay};
+use rollbook::{Compression, DigestKey, Format, Page, PipeWriter, Stay};
 use rounds::medians;
 use serde::{Serialize, Serializer};
 use target::tell;
@@ -85,9 +85,11 @@ impl Line {
 }
 
 fn batches(meeting: &Meeting) -> impl Iterator<Item = RecordBatch> {
-    meeting
-        .with_offsets()
-        .map(|(offset, body)| Page::decode(body, &meeting.uuid, offset).unwrap().records)
+    meeting.with_offsets().map(|(offset, body)| {
+        Page::decode(body, &meeting.uuid, offset, &DigestKey::default())
+            .unwrap()
+            .records
+    })
 }
 
 fn lines(meeting: &Meeting) -> impl Iterator<Item = Vec<Line>> {

@@ -35,7 +35,7 @@ use pages::{Meeting, PAGE};
 use parquet::arrow::ArrowWriter;
 use parquet::basic;
 use parquet::file::properties::WriterProperties;
-use rollbook::{BatchWriter, Compression, Format, Page, schema};
+use rollbook::{BatchWriter, Compression, DigestKey, Format, Page, schema};
 use rounds::medians;
 use target::tell;
 
@@ -167,7 +167,11 @@ fn main() {
     let meeting = Meeting::of(PAGES, false);
     let pages: Vec<_> = meeting
         .with_offsets()
-        .map(|(offset, body)| Page::decode(body, &meeting.uuid, offset).unwrap().records)
+        .map(|(offset, body)| {
+            Page::decode(body, &meeting.uuid, offset, &DigestKey::default())
+                .unwrap()
+                .records
+        })
         .collect();
     let records = concat_batches(&schema(), &pages).unwrap();
     for (shape, records) in shapes::all(&records) {

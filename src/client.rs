@@ -38,9 +38,9 @@ use self::records::Records;
 use self::session::{Access, Token};
 use crate::auth::Credentials;
 use crate::config::{Config, SearchKey};
+use crate::decode::PageDecoder;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::pii::Pii;
 use crate::retry::Patience;
 use crate::spool::{Fetched, Spool};
 use crate::throttle::Throttle;
@@ -59,7 +59,7 @@ pub(crate) struct Client {
     language: HeaderValue,
     search_key: Option<SearchKey>,
     /// What becomes of personal columns, before anybody else sees a page.
-    pii: Option<Pii>,
+    decoder: PageDecoder,
     max_body: u64,
     credentials: Credentials,
     /// The token at hand. Held while a login is under way, so that there is only one.
@@ -117,7 +117,7 @@ impl Client {
         config: &Config,
         credentials: Credentials,
         throttle: Arc<Throttle>,
-        pii: Option<Pii>,
+        decoder: PageDecoder,
         spool: Option<Arc<Spool>>,
         observer: Observer,
         cancel: CancellationToken,
@@ -163,7 +163,7 @@ impl Client {
             site: config.base_url.clone(),
             language: HeaderValue::from_static(config.language.as_str()),
             search_key: config.search_key.clone(),
-            pii,
+            decoder,
             max_body: config.max_body.as_u64(),
             credentials,
             access: Mutex::default(),

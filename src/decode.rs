@@ -8,6 +8,7 @@
 //! personal data.
 
 mod columns;
+mod page_decoder;
 mod scan;
 mod value;
 mod visit;
@@ -15,8 +16,10 @@ mod visit;
 use arrow::record_batch::RecordBatch;
 
 use self::columns::Columns;
+pub(crate) use self::page_decoder::PageDecoder;
 use self::scan::scan;
 use self::visit::visit;
+use crate::record_digest::DigestKey;
 use crate::uuid::ConfUuid;
 
 /// One answer of the API, decoded.
@@ -30,6 +33,8 @@ pub struct Page {
     pub count: u64,
     /// The records, with `record_index` counted from the offset that was asked for.
     pub records: RecordBatch,
+    /// Keyed digest of each record, over every member that the API gave.
+    pub digests: Vec<u64>,
     /// Rows in which a lone surrogate was replaced by U+FFFD, one entry for each.
     pub replaced: Vec<usize>,
 }
@@ -57,6 +62,9 @@ pub enum DecodeError {
         /// Line and column of the answer.
         place: String,
     },
+    /// The personal columns of the records cannot be treated. Asking again will not help.
+    #[error("the personal columns cannot be treated: {0}")]
+    Treatment(String),
 }
 
 /// What an answer holds, before it is known to be a page.
@@ -72,14 +80,19 @@ struct Envelope {
 }
 
 impl Page {
-    /// Decodes the answer to a request for `meeting` from `offset` on.
+    /// Decodes the answer to a request for `meeting` from `offset` on, and digests its records.
     ///
     /// # Errors
     ///
     /// [`DecodeError::NotAPage`] for anything that is not the API's envelope;
     /// [`DecodeError::Record`] for a record that is not an object, or a member of another type
     /// than documented. Nothing of a refused page is kept.
-    pub fn decode(body: &[u8], meeting: &ConfUuid, offset: u64) -> Result<Self, DecodeError> {
+    pub fn decode(
+        body: &[u8],
+        meeting: &ConfUuid,
+        offset: u64,
+        key: &DigestKey,
+    ) -> Result<Self, DecodeError> {
         if body.len() > LONGEST {
             return Err(DecodeError::NotAPage("it is too long".to_owned()));
         }
@@ -89,7 +102,7 @@ impl Page {
             Some(envelope) => envelope,
             None => visit(text, offset)?,
         };
-        envelope.page(meeting, offset)
+        envelope.page(meeting, offset, key)
     }
 }
 
@@ -107,7 +120,7 @@ impl Envelope {
         }
     }
 
-    fn page(self, meeting: &ConfUuid, offset: u64) -> Result<Page, DecodeError> {
+    fn page(self, meeting: &ConfUuid, offset: u64, key: &DigestKey) -> Result<Page, DecodeError> {
         let not_a_page = |reason: &str| DecodeError::NotAPage(reason.to_owned());
         if self.is_error {
             return Err(not_a_page("it has an error code"));
@@ -124,6 +137,7 @@ impl Envelope {
             offset: self.offset,
             limit: self.limit,
             count,
+            digests: key.digests(&records),
             records,
             replaced: self.replaced,
         })
@@ -147,7 +161,7 @@ mod tests {
     }
 
     fn decode(body: &str) -> Result<Page, DecodeError> {
-        Page::decode(body.as_bytes(), &meeting(), 0)
+        Page::decode(body.as_bytes(), &meeting(), 0, &DigestKey::default())
     }
 
     fn page_of(records: &str) -> Result<Page, DecodeError> {
@@ -217,7 +231,8 @@ mod tests {
 
     #[test]
     fn record_index_counts_from_the_offset_asked_for() {
-        let page = Page::decode(ENGLISH.as_bytes(), &meeting(), 998).unwrap();
+        let page =
+            Page::decode(ENGLISH.as_bytes(), &meeting(), 998, &DigestKey::default()).unwrap();
         let index = page.records.column(Column::RecordIndex.index());
         assert_eq!(index.as_primitive::<Int64Type>().values(), &[998, 999]);
     }
@@ -335,7 +350,8 @@ mod tests {
             ),
         ] {
             let body = format!(r#"{{"data":[{{}},{record}],"count":2}}"#);
-            let error = Page::decode(body.as_bytes(), &meeting(), 499).unwrap_err();
+            let error =
+                Page::decode(body.as_bytes(), &meeting(), 499, &DigestKey::default()).unwrap_err();
             assert!(
                 matches!(error, DecodeError::Record { .. }),
                 "{record}: {error}"
@@ -374,7 +390,12 @@ mod tests {
             );
         }
         assert!(matches!(
-            Page::decode(b"{\"data\":[],\"count\":0,\"x\":\"\xff\"}", &meeting(), 0),
+            Page::decode(
+                b"{\"data\":[],\"count\":0,\"x\":\"\xff\"}",
+                &meeting(),
+                0,
+                &DigestKey::default()
+            ),
             Err(DecodeError::NotAPage(_))
         ));
     }
@@ -383,7 +404,7 @@ mod tests {
     fn an_answer_too_long_for_a_column_is_refused_unread() {
         // Never touched, hence never in memory.
         let body = vec![0; LONGEST + 1];
-        let error = Page::decode(&body, &meeting(), 0).unwrap_err();
+        let error = Page::decode(&body, &meeting(), 0, &DigestKey::default()).unwrap_err();
         assert!(error.to_string().contains("it is too long"), "{error}");
     }
 
@@ -436,7 +457,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics_on_any_bytes(body in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _outcome = Page::decode(&body, &meeting(), 0);
+            let _outcome = Page::decode(&body, &meeting(), 0, &DigestKey::default());
         }
 
         #[test]
@@ -444,7 +465,7 @@ mod tests {
             let mut body = ENGLISH.as_bytes().to_vec();
             body[at] = byte;
             body.truncate(cut.max(at));
-            if let Ok(page) = Page::decode(&body, &meeting(), 0) {
+            if let Ok(page) = Page::decode(&body, &meeting(), 0, &DigestKey::default()) {
                 prop_assert_eq!(page.records.num_columns(), Column::ALL.len());
             }
         }

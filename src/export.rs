@@ -32,11 +32,13 @@ use crate::client::Client;
 use crate::config::{Config, PartitionBy};
 use crate::dataset::Dataset;
 use crate::deadline::Deadline;
+use crate::decode::PageDecoder;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::history::{self, Meeting};
 use crate::ledger::Asked;
 use crate::pii::Pii;
+use crate::record_digest::DigestKey;
 use crate::report::Report;
 use crate::run_id::{new_run_id, run_id};
 use crate::spool::Question;
@@ -170,6 +172,13 @@ impl Export {
         Pii::new(&self.config.pii, self.pii_key.as_ref())
     }
 
+    fn page_decoder(&self) -> Result<PageDecoder> {
+        Ok(PageDecoder {
+            digest_key: DigestKey::default(),
+            pii: self.pii()?,
+        })
+    }
+
     async fn run_into(
         self,
         destination: &mut Destination,
@@ -180,8 +189,9 @@ impl Export {
     ) -> Result<Finished> {
         let (who, dataset) = (self.credentials.who_digest(), destination.dataset());
         let discovery = Discovery::plan(&self.config, run.started, window, dataset, who).await?;
-        let pii = self.pii()?;
-        let asked = Asked::of(&self.config, pii.as_ref());
+        let decoder = self.page_decoder()?;
+        let asked = Asked::of(&self.config, decoder.pii.as_ref());
+        let pii = decoder.pii.clone();
         let who = self.credentials.who();
         let question = destination
             .place()
@@ -204,7 +214,7 @@ impl Export {
             &config,
             credentials,
             Arc::clone(&throttle),
-            pii.clone(),
+            decoder,
             spool.clone(),
             Arc::clone(&observer),
             stop.clone(),

@@ -24,6 +24,7 @@ use crate::auth::Credentials;
 use crate::client::{Client, Failure, Listing};
 use crate::config::Config;
 use crate::deadline::Deadline;
+use crate::decode::PageDecoder;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::report::Unlisted;
@@ -77,7 +78,7 @@ impl History {
             &self.config,
             self.credentials,
             Arc::new(throttle),
-            None,
+            PageDecoder::default(),
             None,
             Arc::clone(&observer),
             deadline.stop.clone(),

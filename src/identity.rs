@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Credentials, Kind};
 use crate::client::{Client, Failure, Identified};
 use crate::config::Config;
+use crate::decode::PageDecoder;
 use crate::error::{Error, Result};
 use crate::event::silent;
 use crate::throttle::Throttle;
@@ -94,7 +95,15 @@ pub async fn login_check(
     config.retries = config.retries.min(RETRIES);
     let throttle = Arc::new(Throttle::new(config.rate, config.burst, silent()));
     let kind = credentials.kind();
-    let client = Client::new(&config, credentials, throttle, None, None, silent(), cancel)?;
+    let client = Client::new(
+        &config,
+        credentials,
+        throttle,
+        PageDecoder::default(),
+        None,
+        silent(),
+        cancel,
+    )?;
     let outcome = examine(&config, kind, &client).await;
     client.close().await;
     outcome.map_err(|failure| match failure {

@@ -71,6 +71,7 @@ mod purge;
 mod rate;
 mod reader;
 mod record;
+mod record_digest;
 mod report;
 mod retry;
 mod rewrite;
@@ -116,6 +117,7 @@ pub use place::{Place, StoreOptions};
 pub use purge::{PURGE_VERSION, Purge, purge};
 pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
+pub use record_digest::DigestKey;
 pub use report::{
     FailureKind, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Owed, Proof, Quota,
     REPORT_VERSION, Report, Requests, Unlisted, Window,

@@ -212,7 +212,7 @@ impl Spool {
             count: page.count,
             replaced: page.replaced.clone(),
         };
-        let body = records::pack(&page.records).map_err(|source| Error::Encode {
+        let body = records::pack(&page.records, &page.digests).map_err(|source| Error::Encode {
             format: "a page of the spool",
             source,
         })?;
@@ -370,11 +370,13 @@ fn counted(found: &Found, mut key: PageKey) -> PageKey {
 
 impl PageHead {
     fn fetched(&self, body: &[u8]) -> Result<Fetched, records::Unreadable> {
+        let (records, digests) = records::unpack(body)?;
         let page = Page {
             offset: self.offset,
             limit: self.limit,
             count: self.count,
-            records: records::unpack(body)?,
+            records,
+            digests,
             replaced: self.replaced.clone(),
         };
         Ok(Fetched {

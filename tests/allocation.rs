@@ -18,7 +18,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use rollbook::{BatchWriter, Compression, Format, Language, Page, PartOptions, Provenance};
+use rollbook::{
+    BatchWriter, Compression, DigestKey, Format, Language, Page, PartOptions, Provenance,
+};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -44,7 +46,7 @@ fn peak(body: &[u8]) -> usize {
     let meeting = "9a0fa6d10a5b11eaae5e191763c22c0e".parse().unwrap();
     let before = ALLOCATOR.current_usage();
     ALLOCATOR.reset_peak_usage();
-    let outcome = Page::decode(body, &meeting, 0);
+    let outcome = Page::decode(body, &meeting, 0, &DigestKey::default());
     let peak = ALLOCATOR.peak_usage();
     drop(outcome);
     peak.saturating_sub(before)
@@ -170,7 +172,7 @@ fn many_small_pages_take_no_more_memory_than_a_few() {
     let before = ALLOCATOR.current_usage();
     ALLOCATOR.reset_peak_usage();
     for _ in 0..PAGES {
-        let page = Page::decode(body.as_bytes(), &meeting, 0).unwrap();
+        let page = Page::decode(body.as_bytes(), &meeting, 0, &DigestKey::default()).unwrap();
         writer.whole(&[page.records]).unwrap();
     }
     let peak = ALLOCATOR.peak_usage().saturating_sub(before);

@@ -24,7 +24,9 @@ impl Client {
                 return self.judge(answer);
             }
             DecodeError::NotAPage(_) => Failure::transient(FailureKind::Decode, cause()),
-            DecodeError::Record { .. } => Failure::meeting(FailureKind::Decode, cause()),
+            DecodeError::Record { .. } | DecodeError::Treatment(_) => {
+                Failure::meeting(FailureKind::Decode, cause())
+            }
         };
         failure.with_request_id(answer.request_id())
     }

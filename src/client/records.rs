@@ -6,9 +6,7 @@ use chrono::Utc;
 use reqwest::header::ACCEPT_LANGUAGE;
 
 use super::{Answer, Client, Failure, Question, Wanted};
-use crate::decode::Page;
 use crate::error::Result;
-use crate::report::FailureKind;
 use crate::spool::Fetched;
 
 /// A question for a page of a meeting's records.
@@ -44,15 +42,11 @@ impl Question for Records<'_> {
             return Err(self.client.judge(answer));
         }
         let Self { client, wanted } = self;
-        let mut page = Page::decode(&answer.body, wanted.meeting, wanted.offset)
+        let page = client
+            .decoder
+            .decode(&answer.body, wanted.meeting, wanted.offset)
             .map_err(|error| client.judge_page(answer, &error))?;
         client.clock.hear(&answer.headers);
-        if let Some(pii) = &client.pii {
-            page.records = pii.apply(&page.records).map_err(|error| {
-                let cause = format!("its personal columns cannot be treated: {error}");
-                Failure::meeting(FailureKind::Decode, cause).with_request_id(answer.request_id())
-            })?;
-        }
         Ok(Fetched {
             page,
             at: Utc::now(),

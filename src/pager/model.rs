@@ -11,6 +11,7 @@ use super::reading::{Policy, Progress, Reading, Request, minimum_requests};
 use crate::config::{CountPolicy, Verify};
 use crate::decode::Page;
 use crate::record::Column;
+use crate::record_digest::DigestKey;
 use crate::report::Proof;
 
 /// A list of records, each told by its number; equal numbers are equal records.
@@ -85,7 +86,13 @@ fn page(offset: usize, limit: usize, count: u64, rows: &[u16]) -> Page {
         r#"{{"data":[{}],"offset":{offset},"limit":{limit},"count":{count}}}"#,
         records.join(",")
     );
-    Page::decode(body.as_bytes(), &"a".parse().unwrap(), offset as u64).unwrap()
+    Page::decode(
+        body.as_bytes(),
+        &"a".parse().unwrap(),
+        offset as u64,
+        &DigestKey::default(),
+    )
+    .unwrap()
 }
 
 fn policy(page_size: u64) -> Policy {

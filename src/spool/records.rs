@@ -1,5 +1,9 @@
-//! The records of one page as bytes, and back: Arrow's own stream, compressed.
+//! The records of one page and their digests as bytes, and back: one Arrow stream, compressed.
 
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{AsArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -13,17 +17,35 @@ const LEVEL: i32 = 1;
 /// Why bytes are no records.
 pub(super) type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
-pub(super) fn pack(records: &RecordBatch) -> Result<Vec<u8>, Unreadable> {
-    let mut writer = StreamWriter::try_new(zstd::Encoder::new(Vec::new(), LEVEL)?, &schema())?;
-    writer.write(records)?;
+/// The columns of a record, and its digest behind them.
+fn spool_schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let digest = Arc::new(Field::new("digest", DataType::UInt64, false));
+        let mut fields = schema().fields().to_vec();
+        fields.push(digest);
+        Arc::new(Schema::new(fields))
+    });
+    Arc::clone(&SCHEMA)
+}
+
+pub(super) fn pack(records: &RecordBatch, digests: &[u64]) -> Result<Vec<u8>, Unreadable> {
+    let mut columns = records.columns().to_vec();
+    columns.push(Arc::new(UInt64Array::from(digests.to_vec())));
+    let rows = RecordBatch::try_new(spool_schema(), columns)?;
+    let encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
+    let mut writer = StreamWriter::try_new(encoder, &spool_schema())?;
+    writer.write(&rows)?;
     Ok(writer.into_inner()?.finish()?)
 }
 
-pub(super) fn unpack(bytes: &[u8]) -> Result<RecordBatch, Unreadable> {
+pub(super) fn unpack(bytes: &[u8]) -> Result<(RecordBatch, Vec<u64>), Unreadable> {
     let mut reader = StreamReader::try_new(zstd::Decoder::new(bytes)?, None)?;
-    let records = reader.next().ok_or("no batch of records")??;
-    if records.schema() != schema() || reader.next().is_some() {
+    let rows = reader.next().ok_or("no batch of records")??;
+    if rows.schema() != spool_schema() || reader.next().is_some() {
         return Err(ArrowError::SchemaError("not one batch of records".to_owned()).into());
     }
-    Ok(records)
+    let (_, mut columns, _) = rows.into_parts();
+    let digests = columns.pop().ok_or("no digests")?;
+    let digests = digests.as_primitive::<UInt64Type>().values().to_vec();
+    Ok((RecordBatch::try_new(schema(), columns)?, digests))
 }

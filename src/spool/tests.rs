@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::record_digest::DigestKey;
 use crate::writer::tests::page as records;
 
 fn question(of: &str) -> Question {
@@ -32,6 +33,7 @@ fn page(records: RecordBatch, at: DateTime<Utc>) -> Fetched {
         offset: Some(0),
         limit: None,
         count: 700,
+        digests: DigestKey::default().digests(&records),
         records,
         replaced: vec![1, 1],
     };
@@ -73,7 +75,15 @@ fn a_page_of_a_dead_run_is_given_once_as_it_was_fetched() {
     let found = next.take(key("m1", 0, 0)).unwrap().unwrap();
     assert_eq!((found.at, found.request_id), (at, kept.request_id));
     assert_eq!(found.page.records, kept.page.records);
-    let figures = |page: &Page| (page.offset, page.limit, page.count, page.replaced.clone());
+    let figures = |page: &Page| {
+        (
+            page.offset,
+            page.limit,
+            page.count,
+            page.replaced.clone(),
+            page.digests.clone(),
+        )
+    };
     assert_eq!(figures(&found.page), figures(&kept.page));
     assert!(!next.has(&key("m1", 0, 0)));
     assert!(taken(&next, &key("m1", 0, 0)).is_none());

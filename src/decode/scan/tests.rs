@@ -11,6 +11,7 @@ use proptest::test_runner::TestRunner;
 use super::super::visit::visit;
 use super::*;
 use crate::decode::Page;
+use crate::record_digest::DigestKey;
 use crate::uuid::ConfUuid;
 
 fn meeting() -> ConfUuid {
@@ -200,7 +201,7 @@ fn what_differs_from_one_record_to_the_next_is_read() {
         {"joinTime":3,"new":[1],"displayName":"c"},{"joinTime":4,"displayName":"d"},
         {"displayName":"e","joinTime":5},{"displayName":"f"}],"count":8}"#;
     assert!(agree(page));
-    let page = Page::decode(page.as_bytes(), &meeting(), 0).unwrap();
+    let page = Page::decode(page.as_bytes(), &meeting(), 0, &DigestKey::default()).unwrap();
     assert_eq!(page.records.num_rows(), 8);
 }
 

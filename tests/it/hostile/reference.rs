@@ -8,7 +8,7 @@ use std::fmt;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type, TimestampMillisecondType};
-use rollbook::{Column, ConfUuid, DecodeError, Page};
+use rollbook::{Column, ConfUuid, DecodeError, DigestKey, Page};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 #[expect(clippy::panic, reason = "what an assertion would do")]
 pub(crate) fn agree(body: &[u8], asked: u64) -> bool {
     let meeting: ConfUuid = "9a0fa6d10a5b11eaae5e191763c22c0e".parse().unwrap();
-    let decoded = Page::decode(body, &meeting, asked);
+    let decoded = Page::decode(body, &meeting, asked, &DigestKey::default());
     match (read(body, asked), decoded) {
         (Ok(expected), Ok(page)) => {
             assert_eq!(

@@ -1,0 +1,32 @@
+//! One answer -> a digested page whose personal columns are treated.
+
+use super::{DecodeError, Page};
+use crate::pii::Pii;
+use crate::record_digest::DigestKey;
+use crate::uuid::ConfUuid;
+
+/// Decodes pages for one run: the records are digested first, then personal columns are treated.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PageDecoder {
+    /// Key of the records' digests.
+    pub(crate) digest_key: DigestKey,
+    /// Treatment of personal columns, if any.
+    pub(crate) pii: Option<Pii>,
+}
+
+impl PageDecoder {
+    /// Decodes the answer to a request for `meeting` from `offset` on.
+    pub(crate) fn decode(
+        &self,
+        body: &[u8],
+        meeting: &ConfUuid,
+        offset: u64,
+    ) -> Result<Page, DecodeError> {
+        let mut page = Page::decode(body, meeting, offset, &self.digest_key)?;
+        if let Some(pii) = &self.pii {
+            let treated = pii.apply(&page.records);
+            page.records = treated.map_err(|error| DecodeError::Treatment(error.to_string()))?;
+        }
+        Ok(page)
+    }
+}
