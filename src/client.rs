@@ -29,7 +29,7 @@ use url::Url;
 
 use self::allowance::Allowance;
 use self::answer::Answer;
-use self::clock::ServerClock;
+pub(crate) use self::clock::ServerClock;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::identity::Identified;
 pub(crate) use self::listed::Listing;
@@ -187,6 +187,17 @@ impl Client {
         })
     }
 
+    /// The same requests beside another clock.
+    pub(crate) fn with_clock(mut self, clock: ServerClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The time that decides what is asked.
+    pub(crate) const fn clock(&self) -> &ServerClock {
+        &self.clock
+    }
+
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
     }
@@ -208,9 +219,16 @@ impl Client {
 
     /// Asks for one page until it comes or there is no point in asking again.
     pub(crate) async fn page(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
-        if let Some(fetched) = self.spooled(wanted).await {
-            return Ok(fetched);
-        }
+        let mut fetched = match self.spooled(wanted).await {
+            Some(fetched) => fetched,
+            None => self.asked(wanted).await?,
+        };
+        // The spool compares its times with this machine's clock, the ledger with the server's.
+        fetched.at = self.clock.at_machine_time(fetched.at);
+        Ok(fetched)
+    }
+
+    async fn asked(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
         self.patiently(
             || self.attempt(wanted),
             |failure, delay| {

@@ -28,7 +28,7 @@ use self::destination::{Destination, Opening};
 use self::discovery::{Discovered, Discovery};
 use self::line::Line;
 use crate::auth::Credentials;
-use crate::client::Client;
+use crate::client::{Client, ServerClock};
 use crate::config::{Config, PartitionBy};
 use crate::dataset::Dataset;
 use crate::deadline::Deadline;
@@ -100,12 +100,12 @@ impl Export {
         observer: Observer,
         cancel: CancellationToken,
     ) -> Result<Finished> {
-        let run = Run::new(run_id.to_owned(), Utc::now());
+        let run = Run::new(run_id.to_owned(), Utc::now(), ServerClock::default());
         self.perform(run, observer, cancel).await
     }
 
-    /// As [`Export::run`], at another time than now: `yesterday` is the day before that, and the
-    /// report has it as the run's beginning.
+    /// As [`Export::run`], at a time that the caller vouches for: it decides what is asked in place
+    /// of the server's clock, and the report has it as the run's beginning.
     ///
     /// # Errors
     ///
@@ -116,7 +116,23 @@ impl Export {
         observer: Observer,
         cancel: CancellationToken,
     ) -> Result<Finished> {
-        let run = Run::new(run_id(started), started);
+        let run = Run::new(run_id(started), started, ServerClock::given(started));
+        self.perform(run, observer, cancel).await
+    }
+
+    /// As [`Export::run`], on a machine whose clock shows `machine`, rightly or wrongly.
+    ///
+    /// # Errors
+    ///
+    /// As [`Export::run`].
+    pub async fn run_beside(
+        self,
+        machine: DateTime<Utc>,
+        observer: Observer,
+        cancel: CancellationToken,
+    ) -> Result<Finished> {
+        let clock = ServerClock::beside(machine);
+        let run = Run::new(run_id(machine), machine, clock);
         self.perform(run, observer, cancel).await
     }
 
@@ -182,7 +198,7 @@ impl Export {
     async fn run_into(
         self,
         destination: &mut Destination,
-        run: Run,
+        mut run: Run,
         window: Option<(DateTime<Utc>, DateTime<Utc>)>,
         observer: Observer,
         stop: CancellationToken,
@@ -210,7 +226,7 @@ impl Export {
             config.burst,
             Arc::clone(&observer),
         ));
-        let client = Arc::new(Client::new(
+        let client = Client::new(
             &config,
             credentials,
             Arc::clone(&throttle),
@@ -218,7 +234,8 @@ impl Export {
             spool.clone(),
             Arc::clone(&observer),
             stop.clone(),
-        )?);
+        )?;
+        let client = Arc::new(client.with_clock(std::mem::take(&mut run.clock)));
         let begun = Instant::now();
         let terms = (&config, destination.dataset(), pii.as_ref());
         let found = Found::by(discovery, meetings, terms, &client, &observer).await;
@@ -345,12 +362,18 @@ struct Run {
     started: DateTime<Utc>,
     /// How far the time that the run was given is ahead of our clock.
     ahead: TimeDelta,
+    clock: ServerClock,
 }
 
 impl Run {
-    fn new(id: String, started: DateTime<Utc>) -> Self {
+    fn new(id: String, started: DateTime<Utc>, clock: ServerClock) -> Self {
         let ahead = started - Utc::now();
-        Self { id, started, ahead }
+        Self {
+            id,
+            started,
+            ahead,
+            clock,
+        }
     }
 }
 

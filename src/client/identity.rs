@@ -1,7 +1,7 @@
 //! What the server says of the credentials: whose they are, and whether the history list is open
 //! to them.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::listed::{Listing, NO_MEETING};
@@ -77,10 +77,11 @@ impl Client {
             && error.code.is_none()
             && let Some(description) = Description::parse(&answer.body)
         {
+            self.clock.hear(&answer.headers);
             return Ok(Identified {
                 granted: Granted {
                     user: description.user(),
-                    life: description.life(self.clock.now()),
+                    life: description.life(self.clock.latest().into()),
                 },
                 doubt: None,
             });
@@ -101,7 +102,7 @@ impl Client {
         }
         self.unless_cancelled(self.throttle.permit()).await?;
         let token = self.token(None).await?;
-        let until = DateTime::<Utc>::from(self.clock.now());
+        let until = self.clock.now();
         let listing = Listing {
             span: Span {
                 since: until - TimeDelta::days(1),
@@ -118,6 +119,7 @@ impl Client {
         if answer.is_success()
             && let Ok(head) = serde_json::from_slice::<Head>(&answer.body)
         {
+            self.clock.hear(&answer.headers);
             return Ok(head.count);
         }
         let code = ErrorBody::parse(&answer.body).code;

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::ExposeSecret;
@@ -111,7 +110,7 @@ impl Client {
             Credentials::App(_) | Credentials::Account(_) => {
                 let now = Instant::now();
                 let grant = self.log_in().await?;
-                let life = grant.description.life(self.clock.now());
+                let life = grant.description.life(self.clock.latest().into());
                 (self.observer)(Event::LoggedIn { life });
                 Ok(Issued {
                     header: sensitive(grant.token().expose_secret())?,
@@ -183,6 +182,7 @@ impl Client {
         if answer.is_success()
             && let Some(grant) = Grant::parse(&answer.body)
         {
+            self.clock.hear(&answer.headers);
             return Ok(grant);
         }
         let failure = self.judge(&answer);
@@ -216,7 +216,7 @@ impl Client {
         let nonce: String = std::iter::repeat_with(fastrand::alphanumeric)
             .take(40)
             .collect();
-        let now = DateTime::<Utc>::from(self.clock.now()).timestamp();
+        let now = self.clock.latest().timestamp();
         let told = |reason| Failure::Run(Error::Config(reason));
         self.credentials
             .login(now, &nonce)

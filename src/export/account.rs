@@ -50,7 +50,9 @@ impl Account {
         discovered: Option<Discovered>,
         pii: Option<String>,
     ) -> Self {
-        let Run { id, started, ahead } = run;
+        let Run {
+            id, started, ahead, ..
+        } = run;
         let (mut window, mut days, mut delisted) = (None, HashMap::new(), HashSet::new());
         if let Some(found) = discovered {
             (days, delisted) = (found.days, found.delisted);

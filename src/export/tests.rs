@@ -33,7 +33,7 @@ async fn run_into(root: &std::path::Path, store: &Faulty) -> (Finished, Vec<Even
     let finished = export
         .run_into(
             &mut destination,
-            Run::new("one".to_owned(), Utc::now()),
+            Run::new("one".to_owned(), Utc::now(), ServerClock::default()),
             None,
             observer,
             CancellationToken::new(),

@@ -114,7 +114,7 @@ impl Pager {
             (None, Some(proof)) => {
                 let records = open.reading.records();
                 let meeting = open.meeting;
-                let now = Utc::now();
+                let now = self.client.clock().now();
                 let (first_fetch, last_fetch) = open.fetched.unwrap_or((now, now));
                 (self.observer)(Event::Complete {
                     meeting: meeting.clone(),

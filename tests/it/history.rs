@@ -263,8 +263,8 @@ async fn what_a_repair_dropped_is_given_up_once_nobody_keeps_it() {
     rollbook::repair(&out).await.unwrap();
     let scene = scene.set(|config| config.since = Some("yesterday".parse().unwrap()));
     scene.simulator.add_fault(Fault::new(no_such_meeting()));
-    // The ledger has the time of their first pages, which came now.
-    let fetched = Utc::now();
+    // The ledger has the time of their first pages, which came then.
+    let fetched = time("2026-11-03T00:00:00Z");
     for (day, requested, forgotten) in [(2, 5, 0), (364, 5, 0), (368, 0, 5), (369, 0, 0)] {
         let now = fetched + TimeDelta::days(day);
         let report = run_at(&scene, &now.to_rfc3339()).await;
