@@ -18,6 +18,8 @@ pub enum Point {
     ReplacedRemoved,
     /// The leftovers of a dead run are removed.
     Cleared,
+    /// The dataset's salt is there.
+    SaltPut,
     /// In a bucket, the run's sign of life is there.
     PulseBegun,
     /// The run's staging folder is made.
@@ -76,13 +78,14 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::DatasetMade,
         Self::PartRecovered,
         Self::Retracted,
         Self::VoidRemoved,
         Self::ReplacedRemoved,
         Self::Cleared,
+        Self::SaltPut,
         Self::PulseBegun,
         Self::StagingMade,
         Self::SpoolMade,

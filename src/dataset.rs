@@ -21,6 +21,7 @@ mod recovery;
 mod rewriting;
 mod room;
 mod rows;
+mod salt;
 mod shown;
 mod staging;
 mod status;
@@ -35,6 +36,7 @@ use crate::delta::DeltaLog;
 use crate::error::Error;
 use crate::ledger::{Asked, Ledger};
 use crate::partition::Partitioning;
+use crate::salt::DatasetSalt;
 use crate::store::Store;
 use crate::table::Table;
 use crate::uuid::ConfUuid;
@@ -69,6 +71,8 @@ pub struct Dataset {
     checkpoint_faults: Vec<Error>,
     beside: Vec<String>,
     asked: Option<Asked>,
+    /// The dataset's own from the opening on.
+    salt: DatasetSalt,
     /// Where the dataset is a Delta table.
     delta: Option<DeltaLog>,
     /// How its records are told apart, or will be from the first commit on.

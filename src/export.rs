@@ -41,7 +41,6 @@ use crate::pii::Pii;
 use crate::record_digest::DigestKey;
 use crate::report::Report;
 use crate::run_id::{new_run_id, run_id};
-use crate::spool::Question;
 use crate::table::Table;
 use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
@@ -188,9 +187,9 @@ impl Export {
         Pii::new(&self.config.pii, self.pii_key.as_ref())
     }
 
-    fn page_decoder(&self) -> Result<PageDecoder> {
+    fn page_decoder(&self, destination: &Destination) -> Result<PageDecoder> {
         Ok(PageDecoder {
-            digest_key: DigestKey::default(),
+            digest_key: DigestKey::of(&destination.salt()?),
             pii: self.pii()?,
         })
     }
@@ -205,14 +204,11 @@ impl Export {
     ) -> Result<Finished> {
         let (who, dataset) = (self.credentials.who_digest(), destination.dataset());
         let discovery = Discovery::plan(&self.config, run.started, window, dataset, who).await?;
-        let decoder = self.page_decoder()?;
+        let decoder = self.page_decoder(destination)?;
         let asked = Asked::of(&self.config, decoder.pii.as_ref());
         let pii = decoder.pii.clone();
         let who = self.credentials.who();
-        let question = destination
-            .place()
-            .map(|place| Question::new(&(place, self.config.base_url.as_str(), &asked, who)))
-            .transpose()?;
+        let question = destination.question(&self.config, &asked, who)?;
         let Self {
             config,
             credentials,

@@ -76,6 +76,7 @@ mod report;
 mod retry;
 mod rewrite;
 mod run_id;
+mod salt;
 mod schema;
 pub mod simulator;
 mod spool;

@@ -13,6 +13,7 @@ use arrow::record_batch::RecordBatch;
 use siphasher::sip::SipHasher13;
 
 use crate::record::Column;
+use crate::salt::DatasetSalt;
 
 /// Columns that hold what the API gave as text; the remaining columns follow from these and the
 /// two times.
@@ -43,6 +44,13 @@ impl fmt::Debug for DigestKey {
 impl DigestKey {
     /// A key of 16 secret bytes. The default key is public and fit for tests alone.
     pub fn new(key: [u8; 16]) -> Self {
+        Self(key)
+    }
+
+    /// The key for the records of the dataset with this salt.
+    pub(crate) fn of(salt: &DatasetSalt) -> Self {
+        let mut key = [0; 16];
+        key.copy_from_slice(&salt.derive("record digests")[..16]);
         Self(key)
     }
 
@@ -81,6 +89,7 @@ impl DigestKey {
 mod tests {
     use super::*;
     use crate::decode::Page;
+    use crate::salt::tests::salt;
 
     fn digests(key: &DigestKey, records: &str) -> Vec<u64> {
         let body = format!(r#"{{"data":[{records}],"offset":0,"limit":9,"count":9}}"#);
@@ -121,5 +130,9 @@ mod tests {
         let (one, two) = (DigestKey::new([1; 16]), DigestKey::new([2; 16]));
         assert_ne!(digests(&one, record), digests(&two, record));
         assert_eq!(format!("{one:?}"), "DigestKey(..)");
+        let other = DatasetSalt::random().unwrap();
+        let [ours, same, other] = [&salt(), &salt(), &other].map(DigestKey::of);
+        assert_eq!(digests(&ours, record), digests(&same, record));
+        assert_ne!(digests(&ours, record), digests(&other, record));
     }
 }

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use self::found::Found;
 use self::frame::{Head, PageHead, SPOOL_VERSION};
@@ -27,8 +26,8 @@ use crate::crash::{Point, point};
 use crate::decode::Page;
 use crate::error::{Error, Result};
 use crate::folder;
-use crate::hex::hex;
 use crate::record::SCHEMA_VERSION;
+use crate::salt::DatasetSalt;
 use crate::uuid::ConfUuid;
 
 /// Pages older than this are asked for again, and files older than this are removed.
@@ -52,13 +51,13 @@ const MOST_REPLACED: usize = 4096;
 pub(crate) struct Question(String);
 
 impl Question {
-    /// The digest of whatever makes answers differ.
-    pub(crate) fn new(of: &impl Serialize) -> Result<Self> {
+    /// The digest of all that makes answers differ, keyed: a user or a search key can be guessed.
+    pub(crate) fn new(salt: &DatasetSalt, of: &impl Serialize) -> Result<Self> {
         let text = serde_json::to_vec(of).map_err(|error| Error::Encode {
             format: "a question",
             source: error.into(),
         })?;
-        Ok(Self(hex(&Sha256::digest(text))))
+        Ok(Self(salt.digest("spool question", &text)))
     }
 
     fn head(&self) -> Head {

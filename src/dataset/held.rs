@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::Ledger;
 use crate::run_id::new_run_id;
+use crate::salt::DatasetSalt;
 use crate::store::Store;
 use crate::table::versions::SchemaVersions;
 
@@ -124,7 +125,7 @@ impl Held {
         let mut dataset = Dataset {
             partitioning: ledger.partitioning(),
             ledger,
-            ..Dataset::on(self.store.clone(), run_id)
+            ..Dataset::on(self.store.clone(), run_id, DatasetSalt::random()?)
         };
         // First of all: one may stand in the place of a folder that a part is to be moved to.
         let mut moved = self.set_aside(unreferenced).await?;

@@ -21,6 +21,9 @@ pub(crate) const SET_ASIDE: &str = "_rollbook/set-aside";
 /// The lock that those who come and go hold for a moment.
 pub(super) const GATE: &str = "_rollbook/lock";
 
+/// Where the salt lies that digests are keyed with.
+pub(crate) const SALT: &str = "_rollbook/salt";
+
 /// Begins the names of objects that try out what the store does.
 pub(super) const PROBE: &str = "_rollbook/probe-";
 
@@ -62,7 +65,7 @@ pub(crate) fn is_ours(path: &str, is_folder: bool) -> bool {
         Some((path, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => path,
         _ => path,
     };
-    path == GATE
+    [GATE, SALT].contains(&path)
         || path.starts_with(PROBE)
         || ledger::sequence_of(path).is_some()
         || checkpoint::Name::parse(path).is_some()

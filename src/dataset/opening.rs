@@ -13,6 +13,7 @@ use crate::folder;
 use crate::ledger::checkpoint;
 use crate::ledger::{self, Ledger};
 use crate::place::Place;
+use crate::salt::DatasetSalt;
 use crate::store::Store;
 use crate::writer::extension;
 
@@ -75,7 +76,7 @@ impl Dataset {
         compression: Compression,
         is_alone: bool,
     ) -> Result<Self> {
-        let (mut dataset, arrival) = Self::arrive(store, run_id).await?;
+        let (mut dataset, arrival) = Self::arrive(store, run_id, DatasetSalt::random()?).await?;
         let form = (format, compression);
         match dataset.settle(arrival, form, is_alone).await {
             Ok(()) => Ok(dataset),
@@ -86,8 +87,8 @@ impl Dataset {
         }
     }
 
-    /// A dataset that no run has opened yet.
-    pub(super) fn on(store: Store, run_id: &str) -> Self {
+    /// A dataset that no run has opened yet, and the salt for one that has none.
+    pub(super) fn on(store: Store, run_id: &str, salt: DatasetSalt) -> Self {
         Self {
             staging_path: store.local(STAGING).join(run_id),
             store,
@@ -99,6 +100,7 @@ impl Dataset {
             checkpoint_faults: Vec::new(),
             beside: Vec::new(),
             asked: None,
+            salt,
             delta: None,
             partitioning: None,
             is_published: true,
@@ -107,8 +109,8 @@ impl Dataset {
     }
 
     /// Shows a run to the others, and looks who they are.
-    async fn arrive(store: Store, run_id: &str) -> Result<(Self, Arrival)> {
-        let mut dataset = Self::on(store, run_id);
+    async fn arrive(store: Store, run_id: &str, salt: DatasetSalt) -> Result<(Self, Arrival)> {
+        let mut dataset = Self::on(store, run_id, salt);
         let store = &dataset.store;
         let root = store.local("");
         let (place, own, is_remote) = (root.clone(), run_id.to_owned(), store.is_remote());
@@ -179,6 +181,7 @@ impl Dataset {
         let dead = abandoned.iter().map(Staging::run_id);
         let dead = dead.chain(left.iter().map(|trace| trace.run_id.clone()));
         clear_probes(&self.store, &self.beside, &dead.collect()).await?;
+        self.settle_salt().await?;
         let visible = visible(&self.store).await?;
         // Read after the locks of the dead were had: nothing they committed can be missed.
         self.ledger = Ledger::read(&self.store).await?;

@@ -5,6 +5,7 @@ mod faults;
 mod opening;
 mod recovery;
 mod rewriting;
+mod salt;
 mod signs;
 #[cfg(feature = "delta")]
 mod table;

@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::ledger::Asked;
 use crate::place;
+use crate::salt::DatasetSalt;
+use crate::spool::Question;
 use crate::uuid::ConfUuid;
 
 /// Between two looks at whether the others have ended.
@@ -28,11 +30,26 @@ pub(super) enum Destination {
 }
 
 impl Destination {
-    /// The dataset's one name.
-    pub(super) fn place(&self) -> Option<String> {
+    /// The question that pages of the spool answer; a pipe has no spool.
+    pub(super) fn question(
+        &self,
+        config: &Config,
+        asked: &Asked,
+        who: Option<[&str; 3]>,
+    ) -> Result<Option<Question>> {
+        let Some(dataset) = self.dataset() else {
+            return Ok(None);
+        };
+        let of = (dataset.place(), config.base_url.as_str(), asked, who);
+        Question::new(&self.salt()?, &of).map(Some)
+    }
+
+    /// The salt of the dataset; a pipe leaves nothing that a later run could compare, so that a
+    /// new one serves.
+    pub(super) fn salt(&self) -> Result<DatasetSalt> {
         match self {
-            Self::Dataset(dataset) => Some(dataset.place()),
-            Self::Pipe(_) => None,
+            Self::Dataset(dataset) => Ok(dataset.salt().clone()),
+            Self::Pipe(_) => DatasetSalt::random(),
         }
     }
 

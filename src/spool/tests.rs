@@ -7,10 +7,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::record_digest::DigestKey;
+use crate::salt::tests::salt;
 use crate::writer::tests::page as records;
 
 fn question(of: &str) -> Question {
-    Question::new(&of).unwrap()
+    Question::new(&salt(), &of).unwrap()
 }
 
 fn open(home: &TempDir, run_id: &str) -> Spool {
@@ -358,4 +359,12 @@ proptest! {
             prop_assert!(found.is_none_or(|found| found == records));
         }
     }
+}
+
+#[test]
+fn a_question_cannot_be_told_without_the_salt() {
+    let other = DatasetSalt::random().unwrap();
+    assert_eq!(question("alice"), question("alice"));
+    assert_ne!(question("alice"), question("bob"));
+    assert_ne!(Question::new(&other, &"alice").unwrap(), question("alice"));
 }
