@@ -109,30 +109,21 @@ impl HistoryWalk {
                 "count is {count}, but there are {have} meetings or more"
             ));
         }
-        let clamped = page.limit.and_then(|limit| u64::try_from(limit).ok());
-        let clamped = clamped.filter(|clamp| (1..limit).contains(clamp));
-        if let Some(clamp) = clamped
-            && got == clamp
-            && have < count
-        {
-            if clamp < SMALLEST_LIMIT {
-                return Err(format!("pages shrank to {clamp} meetings"));
-            }
-            self.limit = clamp;
-        }
-        self.idle = if have == before as u64 {
-            self.idle + 1
-        } else {
-            0
-        };
+        let is_idle = have == before as u64;
+        self.idle = if is_idle { self.idle + 1 } else { 0 };
         if have < count && self.idle >= IDLE_ANSWERS {
             return Err(format!(
                 "count is {count}, but the meetings end after {have}"
             ));
         }
-        // Room to spare on the last page: the end is seen, not assumed.
-        let room = clamped.unwrap_or(limit);
-        self.is_whole = have == count && (got < room || count == 0);
+        // The end is seen, not assumed: the last page has room to spare at the limit that the server
+        // used, or a look behind a full one brings nothing new. A server may echo the number of
+        // meetings that it gives as its limit, so that every page is full.
+        let echoed = page.limit.and_then(|limit| u64::try_from(limit).ok());
+        let room = echoed.filter(|echoed| (1..limit).contains(echoed));
+        let is_full = got >= room.unwrap_or(limit);
+        let is_look_behind = is_idle && before > 0;
+        self.is_whole = have == count && (!is_full || is_look_behind || count == 0);
         Ok(())
     }
 
@@ -170,6 +161,8 @@ mod tests {
         list: Vec<u64>,
         clamp: u64,
         echoes_clamp: bool,
+        /// Its limit is the number of its rows, whatever was asked.
+        echoes_rows: bool,
         /// At most so many a page, in turn.
         short: Vec<u64>,
         asked: usize,
@@ -181,14 +174,21 @@ mod tests {
             let short = self.short.get(self.asked).copied().unwrap_or(u64::MAX);
             self.asked += 1;
             let rows = self.list.iter().skip(usize::try_from(offset).unwrap());
+            let meetings: Vec<_> = rows
+                .take(usize::try_from(limit.min(short)).unwrap())
+                .map(|number| meeting(*number))
+                .collect();
+            let echoed = if self.echoes_rows {
+                meetings.len() as u64
+            } else {
+                limit
+            };
             HistoryPage {
                 offset: i64::try_from(offset).ok(),
-                limit: self.echoes_clamp.then(|| i64::try_from(limit).unwrap()),
+                limit: (self.echoes_clamp || self.echoes_rows)
+                    .then(|| i64::try_from(echoed).unwrap()),
                 count: self.list.len() as u64,
-                meetings: rows
-                    .take(usize::try_from(limit.min(short)).unwrap())
-                    .map(|number| meeting(*number))
-                    .collect(),
+                meetings,
             }
         }
     }
@@ -232,6 +232,7 @@ mod tests {
             list: (0..count).collect(),
             clamp: 500,
             echoes_clamp: true,
+            echoes_rows: false,
             short: vec![],
             asked: 0,
         }
@@ -298,6 +299,22 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_echoes_the_number_of_rows_as_its_limit_is_asked_once_more() {
+        for (count, requests) in [(0, 1), (1, 2), (3, 2), (499, 2), (500, 2), (501, 3)] {
+            let mut server = Server {
+                echoes_rows: true,
+                ..server(count)
+            };
+            let got = walk(&mut server, 500, &[]).unwrap();
+            assert_eq!(
+                (got.len() as u64, server.asked),
+                (count, requests),
+                "{count}"
+            );
+        }
+    }
+
+    #[test]
     fn a_server_that_ignores_the_offset_is_found_out() {
         let mut walk = HistoryWalk::new(10);
         let mut server = server(30);
@@ -316,10 +333,11 @@ mod tests {
             limit in 2_u64..12,
             clamp in 2_u64..12,
             echoes_clamp: bool,
+            echoes_rows: bool,
             // As many answers without a new meeting as are borne, behind a first one with one.
             short in prop::collection::vec(1_u64..12, 0..=IDLE_ANSWERS as usize),
         ) {
-            let mut server = Server { clamp, echoes_clamp, short, ..server(count) };
+            let mut server = Server { clamp, echoes_clamp, echoes_rows, short, ..server(count) };
             let got = walk(&mut server, limit, &[]);
             prop_assert_eq!(got, Ok((0..count).collect()));
         }
