@@ -27,7 +27,8 @@ use crate::record::Language;
 use crate::zone::Zone;
 
 pub use choice::{
-    CountPolicy, Format, IfRunning, LogFormat, PartitionBy, TableFormat, Verify, When,
+    CountPolicy, DuplicatePolicy, Format, IfRunning, LogFormat, PartitionBy, TableFormat, Verify,
+    When,
 };
 pub use value::{CommandLine, PageSize, SearchKey};
 
@@ -119,6 +120,8 @@ pub struct Config {
     pub verify: Verify,
     /// What to make of a `count` that is steadily wrong.
     pub count_policy: CountPolicy,
+    /// What to make of equal records that may be one record seen twice.
+    pub duplicates: DuplicatePolicy,
     /// Walks after the first, for a meeting that changes while it is read.
     pub restarts: u32,
     /// Before the first restart; doubles with each.
@@ -214,6 +217,7 @@ impl Default for Config {
             fail_fast: false,
             verify: Verify::default(),
             count_policy: CountPolicy::default(),
+            duplicates: DuplicatePolicy::default(),
             restarts: 5,
             restart_delay: Duration::from_secs(1),
             max_body: ByteSize::mib(64),

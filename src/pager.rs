@@ -6,13 +6,14 @@
 //! bounded by its options, not by any `count`: a meeting that is too large to hold is handed
 //! out page by page while it is first in line, and taken back if it turns out not to be whole.
 
+mod doubts;
 mod drift;
+mod equal_records;
 #[cfg(test)]
 mod model;
 mod open_meeting;
 mod output;
 mod reading;
-mod seam;
 mod stretch;
 mod walk;
 
@@ -89,6 +90,7 @@ impl Pager {
             window: tasks_at_once + 2,
             verify: config.verify,
             count_policy: config.count_policy,
+            duplicates: config.duplicates,
             restarts: config.restarts,
             restart_delay: config.restart_delay,
         };

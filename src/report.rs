@@ -189,6 +189,12 @@ pub struct MeetingReport {
     /// Seams between those answers, all of which held.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seams: Option<u64>,
+    /// Records that equal another one of the meeting, each but the first, where it is whole.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub equal_records: Option<u64>,
+    /// Equal records that no single answer showed together, accepted since the settings said so.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub doubtful: u64,
     /// When the day of the list began that it was found on, where it is absent: the next run asks
     /// for it, whether the list shows it then or not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -209,6 +215,8 @@ pub enum MeetingStatus {
     Complete,
     /// It changed with each walk.
     Unstable,
+    /// It has equal records that may be one record seen twice.
+    Duplicates,
     /// It could not be read.
     Failed,
     /// The run stopped first.

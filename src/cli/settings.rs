@@ -12,8 +12,8 @@ use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use rollbook::{
-    Compression, Config, CountPolicy, Format, IfRunning, Language, LogFormat, Mode, PageSize,
-    PartitionBy, PiiPolicy, Rate, SearchKey, TableFormat, Verify, When,
+    Compression, Config, CountPolicy, DuplicatePolicy, Format, IfRunning, Language, LogFormat,
+    Mode, PageSize, PartitionBy, PiiPolicy, Rate, SearchKey, TableFormat, Verify, When,
 };
 
 use super::site::{API, Site, set, set_some};
@@ -115,6 +115,15 @@ pub(crate) struct Settings {
     #[arg(value_parser = choice::<CountPolicy>(), hide_possible_values = true)]
     #[arg(hide_short_help = true)]
     count_policy: Option<CountPolicy>,
+    /// What to make of equal records in different answers: fail or keep [default: fail]
+    ///
+    /// Equal records that no single answer shows together may be one record seen twice, while
+    /// another is missing. With fail, such a meeting is incomplete. With keep, it is accepted when a
+    /// second walk shows the same.
+    #[arg(long, value_name = "POLICY", env = "ROLLBOOK_DUPLICATES", help_heading = PROOF)]
+    #[arg(value_parser = choice::<DuplicatePolicy>(), hide_possible_values = true)]
+    #[arg(hide_short_help = true)]
+    duplicates: Option<DuplicatePolicy>,
     /// Walks after the first, for a meeting that changes [default: 5]
     #[arg(long, value_name = "N", env = "ROLLBOOK_RESTARTS", help_heading = PROOF)]
     #[arg(hide_short_help = true)]
@@ -233,6 +242,7 @@ impl Settings {
             max_requests,
             verify,
             count_policy,
+            duplicates,
             restarts,
             restart_delay,
             fail_fast,
@@ -279,6 +289,7 @@ impl Settings {
         set_some(&mut config.max_requests, max_requests);
         set(&mut config.verify, verify);
         set(&mut config.count_policy, count_policy);
+        set(&mut config.duplicates, duplicates);
         set(&mut config.restarts, restarts);
         set(&mut config.restart_delay, restart_delay);
         set(&mut config.fail_fast, fail_fast);
@@ -328,6 +339,7 @@ choices!(
     TableFormat,
     Verify,
     CountPolicy,
+    DuplicatePolicy,
     LogFormat,
     When
 );

@@ -259,6 +259,8 @@ mod tests {
             proof: None,
             pages: None,
             seams: None,
+            equal_records: None,
+            doubtful: 0,
             day: None,
             cause: Some("answered 500\u{1b}[2J, 9 times".to_owned()),
             request_id: None,

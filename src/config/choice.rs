@@ -107,6 +107,17 @@ choice! {
 }
 
 choice! {
+    /// What to make of equal records that no single answer of the server shows together.
+    DuplicatePolicy {
+        /// The meeting is incomplete; the report has the offsets.
+        #[default]
+        Fail = "fail",
+        /// The meeting is accepted when a second walk shows them again.
+        Keep = "keep",
+    }
+}
+
+choice! {
     /// Form of the log on standard error.
     LogFormat {
         /// For people.

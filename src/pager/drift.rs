@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use super::equal_records::EqualRecords;
+
+/// Doubts that a message names.
+const SHOWN_DOUBTS: usize = 3;
+
 /// Why a walk is worth nothing: the list moved, or is not what the server says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Drift {
@@ -17,9 +22,11 @@ pub(crate) enum Drift {
         /// Where.
         offset: u64,
     },
-    /// Two neighbouring answers share more records than the one they should.
-    SeamWeak {
-        /// Where.
+    /// Equal records came in different answers, and no single answer can show them all.
+    Duplicates(EqualRecords),
+    /// Doubtful records stood elsewhere when they were asked for again.
+    OrderChanged {
+        /// Offset of the first of them.
         offset: u64,
     },
     /// The answer begins elsewhere than asked, or does not say where.
@@ -38,11 +45,8 @@ pub(crate) enum Drift {
         /// Records that came.
         got: u64,
     },
-    /// The server began to give less a page than before.
-    Clamped {
-        /// The new limit.
-        limit: u64,
-    },
+    /// The server gives one record a page, which leaves no room for a seam.
+    OneRecordPages,
     /// Records end before `count` is reached.
     CountTooHigh {
         /// What the server counts.
@@ -78,9 +82,21 @@ impl fmt::Display for Drift {
             Self::SeamBroken { offset } => {
                 write!(f, "the record at offset {offset} differs between two pages")
             }
-            Self::SeamWeak { offset } => write!(
+            Self::Duplicates(equal) => {
+                f.write_str("equal records came in different answers, at offsets")?;
+                let mut separator = "";
+                for doubt in equal.doubts.iter().take(SHOWN_DOUBTS) {
+                    write!(f, "{separator} {} and {}", doubt.first, doubt.last)?;
+                    separator = ",";
+                }
+                match equal.all_doubts.saturating_sub(SHOWN_DOUBTS as u64) {
+                    0 => Ok(()),
+                    more => write!(f, ", and {more} more"),
+                }
+            }
+            Self::OrderChanged { offset } => write!(
                 f,
-                "the pages around offset {offset} share more than one record"
+                "the records from offset {offset} on came in another order when asked again"
             ),
             Self::WrongOffset {
                 asked,
@@ -97,7 +113,9 @@ impl fmt::Display for Drift {
             Self::TooMany { offset, limit, got } => {
                 write!(f, "asked for {limit} records at offset {offset}, got {got}")
             }
-            Self::Clamped { limit } => write!(f, "pages shrank to {limit} records"),
+            Self::OneRecordPages => {
+                f.write_str("the server gives one record a page: no room for a seam")
+            }
             Self::CountTooHigh { count, shown } => {
                 write!(f, "count is {count}, but the records end after {shown}")
             }

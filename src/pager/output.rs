@@ -38,6 +38,9 @@ pub(crate) struct Whole {
     /// Answers that the records came with, and the seams between them that held.
     pub(crate) pages: u64,
     pub(crate) seams: u64,
+    /// Records that equal an earlier one, and those of them that are in doubt and were kept.
+    pub(crate) equal_records: u64,
+    pub(crate) doubtful: u64,
     pub(crate) replaced: u64,
     pub(crate) first_fetch: DateTime<Utc>,
     pub(crate) last_fetch: DateTime<Utc>,
@@ -131,6 +134,8 @@ impl Pager {
                     proof,
                     pages: open.reading.pages(),
                     seams: open.reading.seams(),
+                    equal_records: open.reading.equal_records(),
+                    doubtful: open.reading.doubtful(),
                     replaced: open.reading.replaced(),
                     first_fetch,
                     last_fetch,

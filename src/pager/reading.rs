@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 
+use super::doubts::Doubts;
 use super::drift::Drift;
-use super::seam::Digest;
+use super::equal_records::{EqualRecords, Multiset};
 use super::walk::{Ask, Manner, SMALLEST_LIMIT, Walk};
-use crate::config::{CountPolicy, Verify};
+use crate::config::{CountPolicy, DuplicatePolicy, Verify};
 use crate::decode::Page;
 use crate::report::{MeetingStatus, Proof};
 
@@ -29,6 +30,8 @@ pub(crate) struct Policy {
     /// What a steadily wrong `count` means.
     #[expect(clippy::struct_field_names, reason = "the setting's name")]
     pub(crate) count_policy: CountPolicy,
+    /// What equal records mean that no single answer shows together.
+    pub(crate) duplicates: DuplicatePolicy,
     /// Walks after the first, for a meeting that moves.
     pub(crate) restarts: u32,
     /// Before the first restart; doubles with each.
@@ -36,13 +39,12 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    fn manner(&self, limit: u64, first_limit: u64, digests: bool) -> Manner {
+    fn manner(&self, limit: u64, first_limit: u64) -> Manner {
         Manner {
             limit,
             first_limit,
             window: self.window,
             count_policy: self.count_policy,
-            digests,
         }
     }
 }
@@ -77,7 +79,15 @@ pub(crate) enum Progress {
 pub(crate) struct Reading {
     policy: Policy,
     limit: u64,
+    /// The least records of a full page in any walk.
+    smallest_page: u64,
     walk: Walk,
+    /// Equal records of the walk under way, once it is whole, while they are in doubt.
+    doubts: Option<Doubts>,
+    /// Equal records of the last walk that no single answer could show together.
+    duplicates: Option<EqualRecords>,
+    /// What the last walk that was whole shows about equal records.
+    equal: EqualRecords,
     number: u32,
     restarts: u32,
     pages_asked: u64,
@@ -85,7 +95,7 @@ pub(crate) struct Reading {
     largest: u64,
     /// The meeting has shown that seams alone do not prove it.
     is_doubted: bool,
-    previous: Option<Digest>,
+    previous: Option<Multiset>,
     /// The walk that `previous` is of needed one page.
     is_single_page: bool,
     wrong_count: Option<(Drift, u32)>,
@@ -99,7 +109,11 @@ impl Reading {
         Self {
             policy,
             limit: policy.page_size,
-            walk: Walk::new(policy.manner(policy.page_size, policy.page_size, is_doubted)),
+            smallest_page: policy.page_size.max(SMALLEST_LIMIT),
+            walk: Walk::new(policy.manner(policy.page_size, policy.page_size)),
+            doubts: None,
+            duplicates: None,
+            equal: EqualRecords::default(),
             number: 0,
             restarts: 0,
             pages_asked: 0,
@@ -152,6 +166,16 @@ impl Reading {
         self.walk.seams()
     }
 
+    /// Records that equal another one at a lower offset, once the meeting is whole.
+    pub(crate) fn equal_records(&self) -> u64 {
+        self.equal.repeats
+    }
+
+    /// Equal records that no single answer showed together, and that the policy accepts.
+    pub(crate) fn doubtful(&self) -> u64 {
+        self.duplicates.as_ref().map_or(0, |equal| equal.all_doubts)
+    }
+
     /// Lone surrogates replaced in those.
     pub(crate) fn replaced(&self) -> u64 {
         self.walk.replaced()
@@ -192,7 +216,17 @@ impl Reading {
         if self.is_settled {
             return None;
         }
-        let ask = self.walk.next()?;
+        let ask = match &mut self.doubts {
+            None => self.walk.next()?,
+            Some(doubts) => {
+                let (offset, limit) = doubts.next()?;
+                Ask {
+                    offset,
+                    limit,
+                    stretch: None,
+                }
+            }
+        };
         self.pages_asked += 1;
         Some(Request {
             ask,
@@ -212,11 +246,12 @@ impl Reading {
         }
         let seen = request.ask.offset + page.records.num_rows() as u64;
         self.largest = self.largest.max(page.count).max(seen);
-        let progress = match self.walk.answer(request.ask, page) {
-            Ok(()) if self.walk.is_whole() => self.settle(),
-            Ok(()) => Progress::On,
+        let progress = match self.take(request.ask, page) {
+            Ok(true) => self.settle(),
+            Ok(false) => Progress::On,
             Err(drift) => self.restart_after(drift),
         };
+        self.smallest_page = self.smallest_page.min(self.walk.smallest_page());
         let budget = self.budget();
         if self.is_settled || self.pages_asked < budget {
             return progress;
@@ -225,17 +260,40 @@ impl Reading {
             Progress::Again { cause, .. } => cause,
             _ => "pages keep coming short".to_owned(),
         };
-        self.give_up(
-            MeetingStatus::Failed,
-            format!("{cause}; {budget} requests are used up"),
-        )
+        let status = match self.duplicates {
+            Some(_) => MeetingStatus::Duplicates,
+            None => MeetingStatus::Failed,
+        };
+        self.give_up(status, format!("{cause}; {budget} requests are used up"))
+    }
+
+    /// Hands an answer to the walk, or to the doubts that the walk left; returns whether the walk is
+    /// whole and without a doubt.
+    fn take(&mut self, ask: Ask, page: Page) -> Result<bool, Drift> {
+        if let Some(doubts) = &mut self.doubts {
+            doubts.answer(ask.offset, ask.limit, &page)?;
+            return Ok(doubts.is_empty());
+        }
+        self.walk.answer(ask, page)?;
+        if !self.walk.is_whole() {
+            return Ok(false);
+        }
+        self.equal = self.walk.equal_records();
+        if self.equal.doubts.is_empty() {
+            return Ok(true);
+        }
+        let (count, limit) = (self.walk.count().unwrap_or(0), self.walk.limit());
+        self.doubts = Doubts::new(&self.equal, self.walk.digests(), count, limit);
+        match self.doubts {
+            Some(_) => Ok(false),
+            None => Err(Drift::Duplicates(self.equal.clone())),
+        }
     }
 
     /// Requests for one meeting, all walks together, after which it is given up: four walks and
     /// some more.
     fn budget(&self) -> u64 {
-        let limit = self.limit.min(self.walk.limit());
-        minimum_requests(self.largest, limit)
+        minimum_requests(self.largest, self.smallest_page)
             .saturating_mul(4)
             .saturating_add(10)
     }
@@ -245,19 +303,24 @@ impl Reading {
         Progress::Absent(status, cause)
     }
 
-    /// The walk is whole; is that enough?
+    /// The walk is whole and without a doubt; is that enough?
     fn settle(&mut self) -> Progress {
+        self.duplicates = None;
+        self.conclude()
+    }
+
+    fn conclude(&mut self) -> Progress {
         if self.walk.has_seen_end() && !self.is_doubted {
             // The server is wrong about the count; one look at the end does not outweigh it.
             return self.doubt("walked a second time, since count is wrong".to_owned());
         }
-        let digest = self.walk.digest();
-        if !self.is_doubted || self.previous == digest {
+        let records = Some(self.walk.multiset());
+        if !self.is_doubted || self.previous == records {
             self.is_settled = true;
             return Progress::On;
         }
         let is_first = self.previous.is_none();
-        self.previous = digest;
+        self.previous = records;
         self.is_single_page = self.walk.is_single_page();
         if is_first {
             self.begin_walk();
@@ -272,15 +335,11 @@ impl Reading {
 
     fn restart_after(&mut self, drift: Drift) -> Progress {
         let cause = drift.to_string();
-        if let Drift::Clamped { limit } = drift {
-            if limit < SMALLEST_LIMIT {
-                let cause = "the server gives one record a page: no room for a seam".to_owned();
-                return self.give_up(MeetingStatus::Failed, cause);
-            }
-            self.limit = limit;
+        if drift == Drift::OneRecordPages {
+            return self.give_up(MeetingStatus::Failed, cause);
         }
-        if matches!(drift, Drift::SeamWeak { .. }) {
-            return self.doubt(cause);
+        if let Drift::Duplicates(equal) = drift {
+            return self.judge_duplicates(equal, cause);
         }
         if matches!(drift, Drift::SeamBroken { .. }) {
             self.is_doubted = true;
@@ -297,6 +356,19 @@ impl Reading {
             }
         }
         self.restart(cause)
+    }
+
+    /// Walks the meeting again, cut at other places, unless a second walk shows the same.
+    fn judge_duplicates(&mut self, equal: EqualRecords, cause: String) -> Progress {
+        let is_again = self.duplicates.as_ref() == Some(&equal);
+        self.duplicates = Some(equal);
+        if !is_again && self.restarts < self.policy.restarts {
+            return self.restart(cause);
+        }
+        match self.policy.duplicates {
+            DuplicatePolicy::Keep => self.conclude(),
+            DuplicatePolicy::Fail => self.give_up(MeetingStatus::Duplicates, cause),
+        }
     }
 
     /// From now on, only two equal walks prove the meeting.
@@ -328,12 +400,16 @@ impl Reading {
         self.limit = self.limit.min(self.walk.limit());
         // What is compared must not be cut at the same places: a server that puts ties in another
         // order each time could err in the same way twice.
-        let first_limit = match (self.previous, self.is_single_page) {
-            (Some(_), false) if self.number.is_multiple_of(2) => self.limit / 2,
-            (Some(_), false) => self.limit - self.limit / 3,
-            _ => self.limit,
+        let is_compared = self.previous.is_some() && !self.is_single_page;
+        let first_limit = match self.number % 4 {
+            _ if !is_compared && self.duplicates.is_none() => self.limit,
+            0 => self.limit / 2,
+            1 => self.limit - self.limit / 3,
+            2 => self.limit / 3,
+            _ => self.limit - self.limit / 4,
         };
-        self.walk = Walk::new(self.policy.manner(self.limit, first_limit, self.is_doubted));
+        self.walk = Walk::new(self.policy.manner(self.limit, first_limit));
+        self.doubts = None;
         self.number += 1;
     }
 }

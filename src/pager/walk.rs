@@ -1,25 +1,31 @@
 //! One walk over a meeting: what to ask next, and whether what came is the whole.
 //!
-//! A pure state machine: it is told each answer and says what to ask; it sends nothing, waits
-//! for nothing and knows no clock. Answers may come in any order. Its promise: the records it
-//! releases stand in the server's list side by side, from the first to the last, or it ends with
-//! a [`Drift`]. A record that changes in place between two answers is not seen by one walk.
+//! A pure state machine: it takes each answer and returns what to ask next. It sends nothing, waits
+//! for nothing and knows no clock. Answers may come in any order.
 //!
-//! Pages overlap by one record, the seam. Offsets are planned so that the last page has room
-//! to spare: its end is seen, not assumed.
+//! 1. Pages overlap by one record, the seam, which must be the same in both.
+//! 2. Every answer must have the same `count`, echo its offset, and hold no more than was asked.
+//! 3. A short answer is completed from the last record that came.
+//! 4. The end is seen, not assumed: the last answer must have room to spare at the limit that the
+//!    server used. Where it is full, one more answer from the last record on must bring nothing new.
+//! 5. Every record is digested. A record that came in two answers, the seam apart, is a doubt that
+//!    the walk's user must settle.
+//!
+//! An answer that breaks a rule ends the walk with a [`Drift`]. A record that changes in place
+//! between two answers is not seen by one walk.
 
 use std::collections::VecDeque;
 
 use arrow::record_batch::RecordBatch;
 
 use super::drift::Drift;
-use super::seam::{self, Digest, Seam};
+use super::equal_records::{EqualRecords, Multiset, WalkDigests};
 use super::stretch::{Stretch, UNKNOWN};
 use crate::config::CountPolicy;
 use crate::decode::Page;
 
 /// Answers without a new record at one place, after which that place is the end.
-const IDLE_ANSWERS: u32 = 3;
+pub(super) const IDLE_ANSWERS: u32 = 3;
 
 /// Below this a page has no room for a seam.
 pub(super) const SMALLEST_LIMIT: u64 = 2;
@@ -31,8 +37,8 @@ pub(crate) struct Ask {
     pub(crate) offset: u64,
     /// How many records at most.
     pub(crate) limit: u64,
-    /// The stretch it belongs to, by its first offset.
-    stretch: u64,
+    /// The stretch it belongs to, by its first offset; none is a look at doubtful records.
+    pub(super) stretch: Option<u64>,
 }
 
 /// How a walk is done.
@@ -47,8 +53,6 @@ pub(crate) struct Manner {
     pub(crate) window: usize,
     /// What a steadily wrong `count` means.
     pub(crate) count_policy: CountPolicy,
-    /// Whether the records are digested, to compare with another walk.
-    pub(crate) digests: bool,
 }
 
 /// One walk over a meeting.
@@ -57,17 +61,19 @@ pub(crate) struct Walk {
     manner: Manner,
     limit: u64,
     first_limit: u64,
+    /// The least records that filled an answer at the limit that it echoed.
+    smallest_page: u64,
     count: Option<u64>,
     /// From the first that is not released yet.
     stretches: VecDeque<Stretch>,
     /// First offset behind all stretches planned so far; known once the first is filled.
     planned: Option<u64>,
-    /// The last stretch planned reaches `count` and has room to spare.
+    /// The last stretch planned reaches `count`, and its answer shows the end.
     is_planned: bool,
     /// Where the records were seen to end, if not at `count`.
     seen_end: Option<u64>,
-    /// The last page released: its last record is the next seam.
-    tail: Option<RecordBatch>,
+    /// Digest of the last record released, which the next page begins with.
+    seam: Option<u64>,
     ready: Vec<RecordBatch>,
     ready_rows: u64,
     released: u64,
@@ -76,7 +82,7 @@ pub(crate) struct Walk {
     /// Answers whose records were released, and seams that held between them.
     pages: u64,
     seams: u64,
-    digest: Digest,
+    digests: WalkDigests,
 }
 
 impl Walk {
@@ -87,12 +93,13 @@ impl Walk {
             limit,
             first_limit: manner.first_limit.clamp(SMALLEST_LIMIT, limit),
             manner,
+            smallest_page: limit,
             count: None,
             stretches: VecDeque::from([Stretch::new(0, UNKNOWN)]),
             planned: None,
             is_planned: false,
             seen_end: None,
-            tail: None,
+            seam: None,
             ready: vec![],
             ready_rows: 0,
             released: 0,
@@ -100,7 +107,7 @@ impl Walk {
             answers: 0,
             pages: 0,
             seams: 0,
-            digest: Digest::default(),
+            digests: WalkDigests::default(),
         }
     }
 
@@ -112,6 +119,11 @@ impl Walk {
     /// Records a page, as far as the server has shown.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// The least records of a full page, as far as the server has shown.
+    pub(crate) fn smallest_page(&self) -> u64 {
+        self.smallest_page
     }
 
     /// Records held here: received and not taken.
@@ -144,9 +156,19 @@ impl Walk {
         self.seams
     }
 
-    /// The digest of the released records, if this walk digests.
-    pub(crate) fn digest(&self) -> Option<Digest> {
-        self.manner.digests.then_some(self.digest)
+    /// The multiset of the released records.
+    pub(crate) fn multiset(&self) -> Multiset {
+        self.digests.multiset()
+    }
+
+    /// The equal records among the released ones, and the doubts that they raise.
+    pub(crate) fn equal_records(&self) -> EqualRecords {
+        self.digests.equal_records()
+    }
+
+    /// The digests of the released records.
+    pub(super) fn digests(&self) -> &WalkDigests {
+        &self.digests
     }
 
     /// Whether one page was enough.
@@ -191,7 +213,7 @@ impl Walk {
             return Some(Ask {
                 offset: stretch.next_offset(),
                 limit: if is_first { self.first_limit } else { limit },
-                stretch: stretch.offset,
+                stretch: Some(stretch.offset),
             });
         }
         if self.is_planned || self.stretches.len() >= self.manner.window {
@@ -208,7 +230,7 @@ impl Walk {
         Some(Ask {
             offset,
             limit,
-            stretch: offset,
+            stretch: Some(offset),
         })
     }
 
@@ -219,20 +241,8 @@ impl Walk {
     /// What the answer shows about the list; the walk is then over.
     pub(crate) fn answer(&mut self, ask: Ask, mut page: Page) -> Result<(), Drift> {
         self.answers += 1;
+        check_answer(ask.offset, ask.limit, &page)?;
         let got = page.records.num_rows() as u64;
-        if page.offset.and_then(|told| u64::try_from(told).ok()) != Some(ask.offset) {
-            return Err(Drift::WrongOffset {
-                asked: ask.offset,
-                told: page.offset,
-            });
-        }
-        if got > ask.limit {
-            return Err(Drift::TooMany {
-                offset: ask.offset,
-                limit: ask.limit,
-                got,
-            });
-        }
         let count = *self.count.get_or_insert(page.count);
         if page.count != count {
             return Err(Drift::CountChanged {
@@ -243,20 +253,21 @@ impl Walk {
         let position = self
             .stretches
             .iter()
-            .position(|stretch| stretch.offset == ask.stretch);
+            .position(|stretch| Some(stretch.offset) == ask.stretch);
         let Some(position) = position else {
             return Ok(());
         };
-        let clamp = page
-            .limit
-            .and_then(|limit| u64::try_from(limit).ok())
-            .filter(|&limit| 0 < limit && limit < ask.limit);
+        let clamp = echoed_limit(&page, ask.limit);
+        let is_full = got > 0 && got >= clamp.unwrap_or(ask.limit);
+        if is_full && got >= SMALLEST_LIMIT {
+            self.smallest_page = self.smallest_page.min(got);
+        }
         if self.planned.is_none() && self.stretches[position].end == UNKNOWN && self.answers == 1 {
             // A server may echo the number of records it gives: where that is all there are, it
             // says nothing about the size of a page.
             if let Some(limit) = clamp.filter(|&limit| limit < count) {
                 if limit < SMALLEST_LIMIT {
-                    return Err(Drift::Clamped { limit });
+                    return Err(Drift::OneRecordPages);
                 }
                 self.limit = limit;
                 self.first_limit = limit;
@@ -272,11 +283,7 @@ impl Walk {
         if got > 0
             && let Some(before) = stretch.pages.last()
         {
-            judge(
-                seam::between(&before.records, &page.records),
-                ask.offset,
-                self.manner.digests,
-            )?;
+            check_seam(before.digests.last(), &page, ask.offset)?;
         }
         let overlap = stretch.received.min(1);
         let fresh = got.saturating_sub(overlap);
@@ -304,18 +311,22 @@ impl Walk {
             room = fresh;
         }
         if fresh > room {
-            page.records = page.records.slice(0, usize_of(overlap + room));
-        } else if let Some(limit) = clamp
-            && fresh < room
-            && limit != self.limit
-        {
-            return Err(Drift::Clamped { limit });
+            let rows = usize_of(overlap + room);
+            page.records = page.records.slice(0, rows);
+            page.digests.truncate(rows);
         }
+        // A page that is full at the limit that the server used is no end, wherever `count` is. Of
+        // the look behind it one record is known, and a full page of it alone is the end.
+        let is_end = !is_full || stretch.end - stretch.offset == 1 && self.planned.is_some();
         stretch.received += fresh.min(room);
         stretch.idle = 0;
         stretch.pages.push(page);
+        let is_filled = stretch.is_filled();
         if self.planned.is_none() {
             self.learn_page_size(count);
+        }
+        if is_last && is_filled && !is_end {
+            self.is_planned = false;
         }
         self.release()
     }
@@ -376,9 +387,8 @@ impl Walk {
             let Some(stretch) = self.stretches.pop_front() else {
                 break;
             };
-            if let (Some(before), Some(after)) = (&self.tail, stretch.pages.first()) {
-                let seam = seam::between(before, &after.records);
-                judge(seam, stretch.offset, self.manner.digests)?;
+            if let (Some(before), Some(after)) = (&self.seam, stretch.pages.first()) {
+                check_seam(Some(before), after, stretch.offset)?;
                 self.seams += 1;
             }
             // Those inside the stretch were compared when their answers came.
@@ -386,7 +396,7 @@ impl Walk {
             self.seams += stretch.pages.len().saturating_sub(1) as u64;
             for page in stretch.pages {
                 let rows = page.records.num_rows();
-                let seam = usize::from(self.tail.is_some()).min(rows);
+                let seam = usize::from(self.seam.is_some()).min(rows);
                 let replaced = page
                     .replaced
                     .iter()
@@ -394,15 +404,13 @@ impl Walk {
                 self.replaced += replaced.count() as u64;
                 if rows > seam {
                     let records = page.records.slice(seam, rows - seam);
-                    if self.manner.digests {
-                        self.digest.add(&records);
-                    }
                     self.ready_rows += records.num_rows() as u64;
                     self.released += records.num_rows() as u64;
                     self.ready.push(records);
                 }
-                if rows > 0 {
-                    self.tail = Some(page.records);
+                if let Some(last) = page.digests.last() {
+                    self.seam = Some(*last);
+                    self.digests.push(page.digests);
                 }
             }
         }
@@ -410,13 +418,34 @@ impl Walk {
     }
 }
 
-/// What a seam means for the walk. Where two walks are compared, a weak one need not be firm.
-fn judge(seam: Seam, offset: u64, digests: bool) -> Result<(), Drift> {
-    match seam {
-        Seam::Broken => Err(Drift::SeamBroken { offset }),
-        Seam::Weak if !digests => Err(Drift::SeamWeak { offset }),
-        Seam::Weak | Seam::Firm => Ok(()),
+/// Checks that an answer begins where it was asked to, and holds no more than was asked for.
+pub(super) fn check_answer(offset: u64, limit: u64, page: &Page) -> Result<(), Drift> {
+    let got = page.records.num_rows() as u64;
+    if page.offset.and_then(|told| u64::try_from(told).ok()) != Some(offset) {
+        return Err(Drift::WrongOffset {
+            asked: offset,
+            told: page.offset,
+        });
     }
+    if got > limit {
+        return Err(Drift::TooMany { offset, limit, got });
+    }
+    Ok(())
+}
+
+/// Checks that a page begins with the last record of the one before.
+fn check_seam(before: Option<&u64>, after: &Page, offset: u64) -> Result<(), Drift> {
+    if before.is_some() && before == after.digests.first() {
+        Ok(())
+    } else {
+        Err(Drift::SeamBroken { offset })
+    }
+}
+
+/// The limit that the server says it used, where that is less than was asked for.
+fn echoed_limit(page: &Page, asked: u64) -> Option<u64> {
+    let limit = page.limit.and_then(|limit| u64::try_from(limit).ok());
+    limit.filter(|&limit| 0 < limit && limit < asked)
 }
 
 /// A number of records of one page, which fits in memory.

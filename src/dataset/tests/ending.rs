@@ -75,6 +75,8 @@ async fn the_last_report_tells_what_is_left_unless_the_dataset_has_it_by_now() {
         proof: None,
         pages: None,
         seams: None,
+        equal_records: None,
+        doubtful: 0,
         day: None,
         cause: Some(cause.to_owned()),
         request_id: None,
