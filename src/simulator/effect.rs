@@ -89,6 +89,12 @@ pub enum Effect {
     NumbersAsText,
     /// The list is in another order on each request.
     Shuffle,
+    /// Records at these two offsets are in each other's place.
+    Swap(u64, u64),
+    /// The list ends at this offset, whatever `count` says.
+    Window(u64),
+    /// The limit echoed is the number of rows.
+    EchoRows,
     /// One record, or each, is not as it should be.
     Record(RecordEdit),
 }

@@ -53,6 +53,9 @@ pub(super) const fn is_of_page(effect: &Effect) -> bool {
             | Effect::NoCount
             | Effect::NumbersAsText
             | Effect::Shuffle
+            | Effect::Swap(..)
+            | Effect::Window(_)
+            | Effect::EchoRows
             | Effect::Record(_)
     )
 }
@@ -64,12 +67,15 @@ struct Cut {
     longer: u64,
     short: u64,
     order: Option<u64>,
+    swap: Option<(u64, u64)>,
+    window: u64,
 }
 
 impl Cut {
     /// Indices into the list, in the order in which the page gives them.
     fn indices(&self, count: u64) -> Vec<u64> {
-        let within = self.limit.min(count.saturating_sub(self.offset));
+        let end = count.min(self.window);
+        let within = self.limit.min(end.saturating_sub(self.offset));
         let rows = if self.longer > 0 && count > 0 {
             self.limit + self.longer
         } else {
@@ -80,6 +86,12 @@ impl Cut {
             .map(|index| match self.order {
                 Some(order) => shuffled(index, count, order),
                 None => index,
+            })
+            .map(|index| match self.swap {
+                Some((one, other)) if one.max(other) >= count => index,
+                Some((one, other)) if index == one => other,
+                Some((one, other)) if index == other => one,
+                _ => index,
             })
             .collect()
     }
@@ -94,12 +106,14 @@ pub(super) fn write(list: &dyn List, request: Request, struck: &[Struck]) -> Str
         longer: 0,
         short: 0,
         order: None,
+        swap: None,
+        window: u64::MAX,
     };
     let mut echo_offset = signed(request.offset);
     let mut echo_limit = signed(request.limit);
     let mut count = Some(signed(true_count));
     let mut last_page = request.past_end == PastEnd::LastPage;
-    let (mut null, mut text) = (false, false);
+    let (mut null, mut text, mut echoes_rows) = (false, false, false);
     for strike in struck {
         match strike.effect() {
             Effect::ClampLimit(ClampLimit { to, echoed }) => {
@@ -125,6 +139,9 @@ pub(super) fn write(list: &dyn List, request: Request, struck: &[Struck]) -> Str
             Effect::CountOff(off) => count = count.map(|count| count + off),
             Effect::NoCount => count = None,
             Effect::NumbersAsText => text = true,
+            Effect::Swap(one, other) => cut.swap = Some((*one, *other)),
+            Effect::Window(end) => cut.window = *end,
+            Effect::EchoRows => echoes_rows = true,
             Effect::Shuffle => cut.order = Some(mix(request.seed, strike.hit)),
             _ => {}
         }
@@ -133,6 +150,9 @@ pub(super) fn write(list: &dyn List, request: Request, struck: &[Struck]) -> Str
         cut.offset = true_count.saturating_sub(1) / cut.limit.max(1) * cut.limit;
     }
     let items = (!null).then(|| items(list, &cut, true_count, struck));
+    if echoes_rows {
+        echo_limit = signed(items.as_ref().map_or(0, |items| items.len() as u64));
+    }
     let mut writer = Writer {
         out: String::new(),
         pretty: request.pretty,

@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 
-use rollbook::MeetingStatus;
-use rollbook::simulator::{ClampLimit, Drift, Echo, Effect, Fault};
+use rollbook::simulator::{ClampLimit, Drift, Echo, Effect, Fault, RecordEdit};
+use rollbook::{DuplicatePolicy, MeetingStatus};
 
 use crate::run::{Row, Run, Scene};
 
@@ -64,6 +64,26 @@ const MISBEHAVIOURS: [Misbehaviour; 25] = [
     ("count zero", |_| always(Effect::Count(0))),
     ("count missing", |_| always(Effect::NoCount)),
     ("random order", |_| always(Effect::Shuffle)),
+    ("two replicas, records swapped far apart", |size| {
+        let far = size.saturating_sub(3);
+        vec![Fault::new(Effect::Swap(10.min(far), far)).offset(499..)]
+    }),
+    ("two replicas, neighbours swapped", |_| {
+        vec![Fault::new(Effect::Swap(498, 499)).offset(499..)]
+    }),
+    ("limit echoed is the number of rows", |_| {
+        always(Effect::EchoRows)
+    }),
+    ("list ends at a window before count", |size| {
+        always(Effect::Window(size - size / 20))
+    }),
+    ("the same, limit echoed", |size| {
+        [
+            always(Effect::Window(size - size / 20)),
+            always(Effect::EchoRows),
+        ]
+        .concat()
+    }),
 ];
 
 fn always(effect: Effect) -> Vec<Fault> {
@@ -128,7 +148,7 @@ fn is_some_order(rows: &[Row], state: &[Row]) -> bool {
 }
 
 async fn verdicts((name, faults): Misbehaviour, concurrency: u32) -> Vec<&'static str> {
-    let is_ordered = name != "random order";
+    let is_ordered = name != "random order" && !name.starts_with("two replicas");
     let scene = Scene::of(&SIZES).await.set(|config| {
         config.concurrency = NonZeroU32::new(concurrency).unwrap();
         config.restarts = 3;
@@ -195,4 +215,56 @@ async fn a_seam_that_fits_by_chance_does_not_make_a_random_order_one() {
         rows.is_some_and(|rows| !is_some_order(rows, &scene.truth(meeting)))
     });
     assert_eq!(wrong.count(), 0);
+}
+
+/// Line 31: two records that change places more than a page apart shift nothing at any seam.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_in_turn_that_differ_far_apart_give_the_right_set_or_none() {
+    let mut doubted = 0;
+    for concurrency in [1, 2, 4, 16] {
+        let scene = Scene::of(&[2_000])
+            .await
+            .set(|config| config.concurrency = NonZeroU32::new(concurrency).unwrap())
+            .fault(Fault::new(Effect::Swap(10, 1_500)).every(2));
+        let run = scene.run().await;
+        let truth = [scene.truth(&scene.meetings[0])];
+        let verdict = verdict(&run, &scene, 0, &truth, false);
+        assert_ne!(verdict, "SILENT", "{concurrency}");
+        doubted += run.report.requests.restarts;
+    }
+    assert!(doubted > 0, "the replicas were never seen to differ");
+}
+
+/// Line 31: a doubt costs one request where one answer can settle it.
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_records_around_a_seam_are_settled_by_one_request_and_counted_in_the_report() {
+    let twin = |at: u64| {
+        let mut edit = RecordEdit::default();
+        edit.at = Some(at);
+        edit.replace = Some(r#"{"displayName":"twin","joinTime":1574119917872}"#.to_owned());
+        Fault::new(Effect::Record(edit))
+    };
+    let scene = Scene::of(&[1_200]).await.fault(twin(498)).fault(twin(501));
+    let run = scene.run().await;
+    let meeting = run.meeting(&scene, 0);
+    assert_eq!(meeting.status, MeetingStatus::Complete, "{meeting:?}");
+    assert_eq!((meeting.records, meeting.requests), (1_200, 4));
+    assert_eq!((meeting.equal_records, meeting.doubtful), (Some(1), 0));
+
+    let scene = Scene::of(&[1_200]).await.fault(twin(5)).fault(twin(1_100));
+    let run = scene.run().await;
+    let meeting = run.meeting(&scene, 0);
+    assert_eq!(meeting.status, MeetingStatus::Duplicates, "{meeting:?}");
+    assert!(
+        meeting
+            .cause
+            .as_ref()
+            .unwrap()
+            .contains("offsets 5 and 1100")
+    );
+    let kept = scene.set(|config| config.duplicates = DuplicatePolicy::Keep);
+    let run = kept.run().await;
+    let meeting = run.meeting(&kept, 0);
+    assert_eq!(meeting.status, MeetingStatus::Complete, "{meeting:?}");
+    assert_eq!((meeting.equal_records, meeting.doubtful), (Some(1), 1));
 }
