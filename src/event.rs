@@ -120,6 +120,15 @@ pub enum Event {
         /// The API's `count`.
         count: u64,
     },
+    /// A meeting has so many records that its digests, 8 bytes a record, take much memory.
+    LargeMeeting {
+        /// The meeting.
+        meeting: ConfUuid,
+        /// The API's `count`.
+        count: u64,
+        /// Bytes of memory for the digests.
+        bytes: u64,
+    },
     /// A page arrived and was decoded.
     Page {
         /// The records in it that had not come before.

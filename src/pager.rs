@@ -45,6 +45,12 @@ const LONGEST_DESK: usize = 2048;
 /// stops it does not wait for ever either: what is whole must be committed before that.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Records of a meeting above which the memory of their digests is reported: 128 MiB.
+const LARGE_MEETING: u64 = 16 << 20;
+
+/// Bytes of memory for the digest of one record.
+const DIGEST_BYTES: u64 = 8;
+
 /// Requests under way at once, those that wait for another try included.
 const MOST_TASKS: usize = 1024;
 
@@ -312,6 +318,13 @@ impl Pager {
                 meeting: open.meeting.clone(),
                 count,
             });
+            if count > LARGE_MEETING {
+                (self.observer)(Event::LargeMeeting {
+                    meeting: open.meeting.clone(),
+                    count,
+                    bytes: count.saturating_mul(DIGEST_BYTES),
+                });
+            }
         }
         open.arrived += rows;
         (self.observer)(Event::Page { rows });

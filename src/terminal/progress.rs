@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use indicatif::{HumanCount, ProgressBar};
+use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use rollbook::{Event, Observer, PageSize};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -184,6 +184,14 @@ pub(crate) fn observe(event: &Event) {
         Event::SpoolLost { cause } => tracing::warn!(
             "going on without a spool, so that a run after a crash would ask again: {}",
             plain(cause)
+        ),
+        Event::LargeMeeting {
+            meeting,
+            count,
+            bytes,
+        } => tracing::warn!(
+            "{meeting} has {count} records; their digests take {} of memory until it is complete",
+            HumanBytes(*bytes)
         ),
         Event::CheckpointsLost { cause } => tracing::warn!("{}", checkpoints_lost(cause)),
         Event::SpoolLeft { cause } => tracing::warn!(

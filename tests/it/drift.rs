@@ -4,9 +4,12 @@
 
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rollbook::simulator::{ClampLimit, Drift, Echo, Effect, Fault, RecordEdit};
-use rollbook::{DuplicatePolicy, MeetingStatus};
+use rollbook::{DuplicatePolicy, Event, MeetingStatus};
+use tokio_util::sync::CancellationToken;
 
 use crate::run::{Row, Run, Scene};
 
@@ -15,7 +18,7 @@ const SIZES: [u64; 7] = [1, 499, 500, 501, 999, 1_000, 1_700];
 /// The name of a misbehaviour, and the faults that make a meeting of so many records show it.
 type Misbehaviour = (&'static str, fn(u64) -> Vec<Fault>);
 
-const MISBEHAVIOURS: [Misbehaviour; 25] = [
+const MISBEHAVIOURS: [Misbehaviour; 30] = [
     ("limit clamped, echoed", |_| clamped(true)),
     ("limit clamped, not echoed", |_| clamped(false)),
     ("page short once", |_| {
@@ -267,4 +270,18 @@ async fn equal_records_around_a_seam_are_settled_by_one_request_and_counted_in_t
     let meeting = run.meeting(&kept, 0);
     assert_eq!(meeting.status, MeetingStatus::Complete, "{meeting:?}");
     assert_eq!((meeting.equal_records, meeting.doubtful), (Some(1), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_memory_of_the_digests_of_a_very_large_meeting_is_reported() {
+    let scene = Scene::of(&[3]).await.fault(Effect::Count(20_000_000));
+    let bytes = Arc::new(AtomicU64::new(0));
+    let reported = Arc::clone(&bytes);
+    let observer = Arc::new(move |event| {
+        if let Event::LargeMeeting { bytes, .. } = event {
+            reported.store(bytes, Ordering::Relaxed);
+        }
+    });
+    scene.run_watched(observer, CancellationToken::new()).await;
+    assert_eq!(bytes.load(Ordering::Relaxed), 160_000_000);
 }
