@@ -309,9 +309,13 @@ impl Pager {
         };
         let (first, last) = open.fetched.unwrap_or((at, at));
         open.fetched = Some((first.min(at), last.max(at)));
-        // All pages but the first begin with a record that is here already.
+        // All pages but the first begin with a record that is here already; a look at doubtful
+        // records brings none that is new.
         let seam = u64::from(answer.request.ask.offset > 0);
-        let rows = (page.records.num_rows() as u64).saturating_sub(seam);
+        let rows = match answer.request.ask.stretch {
+            Some(_) => (page.records.num_rows() as u64).saturating_sub(seam),
+            None => 0,
+        };
         let count = page.count;
         if !std::mem::replace(&mut open.is_counted, true) {
             (self.observer)(Event::Counted {

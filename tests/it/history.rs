@@ -134,6 +134,23 @@ async fn a_day_of_several_pages_is_listed_with_seams() {
     assert!(lists(&scene).iter().all(|seen| seen.limit == Some(500)));
 }
 
+#[tokio::test]
+async fn a_list_that_echoes_the_number_of_its_rows_as_its_limit_costs_one_request_more_a_day() {
+    let mut options = Options::sizes(&[]);
+    options.meetings = (0..3).map(|_| at("2026-10-30T17:00:00Z", 0)).collect();
+    let mut scene = scene(options, "2026-10-31")
+        .await
+        .fault(Fault::new(Effect::EchoRows).on(Endpoint::History));
+    scene.config.until = scene.config.since;
+    let report = run_at(&scene, "2026-11-01T00:00:00Z").await;
+    assert_eq!(report.meetings.empty, 3);
+    let offsets: Vec<_> = lists(&scene)
+        .iter()
+        .map(|seen| seen.offset.unwrap())
+        .collect();
+    assert_eq!(offsets, [0, 2]);
+}
+
 #[rstest]
 #[case::refused(Effect::Status(400))]
 #[case::count(Effect::CountOff(1))]
