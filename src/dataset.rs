@@ -36,6 +36,7 @@ use crate::delta::DeltaLog;
 use crate::error::Error;
 use crate::ledger::{Asked, Ledger};
 use crate::partition::Partitioning;
+use crate::report::LedgerHead;
 use crate::salt::DatasetSalt;
 use crate::store::Store;
 use crate::table::Table;
@@ -124,6 +125,11 @@ impl Dataset {
     /// Whether the store lets two runs at once take the same number in the ledger.
     pub fn is_single_writer(&self) -> bool {
         self.store.is_single_writer()
+    }
+
+    /// The last entry of the ledger that this run has seen.
+    pub(crate) fn head(&self) -> Option<LedgerHead> {
+        self.ledger.head()
     }
 
     /// What was repaired when the dataset was opened.

@@ -278,13 +278,14 @@ impl Export {
         }
         let mut error = outcome.err();
         let elapsed = begun.elapsed();
-        let report = account.close(
+        let mut report = account.close(
             &client,
             &throttle,
             elapsed,
             error.as_ref(),
             stop.is_cancelled(),
         );
+        report.ledger = destination.dataset().and_then(Dataset::head);
         if let Destination::Dataset(dataset) = destination
             && let Err(failed) = dataset.finish(&report).await
         {

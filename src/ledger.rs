@@ -5,6 +5,7 @@
 //! lost is retracted by a later one. Checkpoints sum them up, so that a long ledger is read at once;
 //! they decide nothing. The ledger does not touch parts.
 
+mod chain;
 pub(crate) mod checkpoint;
 mod columns;
 mod entry;
@@ -25,6 +26,7 @@ use crate::table::Table;
 use crate::table::versions::SchemaVersions;
 use crate::uuid::ConfUuid;
 
+pub(crate) use chain::sha256;
 #[cfg(test)]
 pub(crate) use entry::part_path;
 pub use entry::{Asked, CommittedMeeting};
@@ -54,6 +56,8 @@ pub(crate) struct Ledger {
     purged: HashSet<ConfUuid>,
     /// The object of each entry.
     seen: Vec<Seen>,
+    /// SHA-256 of the bytes of the last entry.
+    head: Option<String>,
     /// How many of the entries were read from a checkpoint, or are in one since.
     summed: usize,
     /// Why the store did not give the checkpoints, where it did not.
@@ -173,6 +177,7 @@ impl Ledger {
             retracted: BTreeMap::new(),
             purged: HashSet::new(),
             seen: Vec::new(),
+            head: None,
             summed: 0,
             checkpoint_fault: None,
         }

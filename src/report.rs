@@ -83,8 +83,22 @@ pub struct Report {
     pub failures: BTreeMap<FailureKind, u64>,
     /// Lone surrogates that were replaced by U+FFFD.
     pub replaced_surrogates: u64,
+    /// The last entry of the dataset's ledger at the end of the run: `verify` looks for it. Without
+    /// a dataset, or without an entry, there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerHead>,
     /// Each meeting that this run read or tried to, in the order asked for.
     pub per_meeting: Vec<MeetingReport>,
+}
+
+/// The last entry of a ledger. Each entry has the digest of the one before, so this one vouches for
+/// all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerHead {
+    /// Number of the entry.
+    pub sequence: u64,
+    /// SHA-256 of its bytes, in lower-case hexadecimal digits.
+    pub sha256: String,
 }
 
 /// How a run ended.

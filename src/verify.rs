@@ -8,6 +8,7 @@ mod census;
 mod columns;
 mod described;
 mod finding;
+mod heads;
 mod keys;
 mod part;
 mod placed;
@@ -151,6 +152,7 @@ async fn look_at_all(store: &Store, dest: &str, schemas: &Schemas) -> Result<Sur
     // and so is each entry that a checkpoint sums up.
     let names = Names::of(store).await?;
     let checkpoints = checkpoint::listed(store).await?;
+    let reports = heads::listed(store).await?;
     let ledger = match Ledger::read_entries(store, schemas.versions()).await {
         Ok(ledger) => ledger,
         Err(Error::Dataset { path, reason }) => {
@@ -198,6 +200,8 @@ async fn look_at_all(store: &Store, dest: &str, schemas: &Schemas) -> Result<Sur
             found.findings.push(Finding::Checkpoint { path, reason });
         }
     }
+
+    heads::compare(store, reports, &ledger, &mut found.findings).await?;
 
     projected::compare(store, &ledger, &mut found).await?;
 

@@ -193,6 +193,7 @@ pub(super) fn number(count: u64, what: &str) -> String {
 /// What to do about these findings.
 fn next_step(dataset: &str, findings: &[Finding]) -> String {
     let mut restore = false;
+    let mut head = false;
     let mut repair = false;
     let mut foreign = false;
     let mut checkpoint = false;
@@ -201,6 +202,7 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
     for finding in findings {
         match finding {
             Finding::Ledger { .. } => restore = true,
+            Finding::Head { .. } => head = true,
             // The next run does these by itself.
             Finding::Unpublished { .. }
             | Finding::Retracted { .. }
@@ -214,6 +216,11 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
     }
     let step = if restore {
         "restore the ledger from a backup, or export into another folder".to_owned()
+    } else if head {
+        "restore the named entries of the ledger and their parts from a backup; where there is \
+         none, move the named reports out of _rollbook/runs and run the same export again: it \
+         fetches what the ledger lacks"
+            .to_owned()
     } else if repair {
         format!(
             "rollbook verify --repair {} drops what is damaged, and the same export fetches it \
@@ -333,6 +340,20 @@ fn sentence(finding: &Finding) -> String {
         Finding::NotDescribed { conf_uuid, rows } => {
             format!("meeting {conf_uuid}: {rows} rows in the meetings table instead of 1")
         }
+        Finding::Head {
+            path,
+            report,
+            expected,
+            found: None,
+        } => format!("{path}: gone; {report} saw it, with SHA-256 {expected}"),
+        Finding::Head {
+            path,
+            report,
+            expected,
+            found: Some(found),
+        } => format!(
+            "{path}: changed since {report} saw it: its SHA-256 was {expected}, and is {found}"
+        ),
         Finding::Checkpoint { path, reason } => format!("{path}: a checkpoint that {reason}"),
         Finding::DeltaBehind { sequence, entries } => {
             format!("_delta_log: has {sequence} of the ledger's {entries} entries")

@@ -178,6 +178,7 @@ impl Dataset {
             sequence,
             run_id: self.run_id.clone(),
             committed_at: Utc::now(),
+            previous_sha256: None,
             parts,
             meetings: meetings.to_vec(),
             retracts: Vec::new(),

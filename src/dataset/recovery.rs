@@ -183,6 +183,7 @@ impl Dataset {
                 sequence: self.ledger.next_sequence(),
                 run_id: self.run_id.clone(),
                 committed_at: Utc::now(),
+                previous_sha256: None,
                 parts: Vec::new(),
                 meetings: Vec::new(),
                 retracts: lost.clone(),

@@ -183,6 +183,7 @@ fn report(run_id: &str) -> Report {
         anomalies: BTreeMap::new(),
         failures: [].into(),
         replaced_surrogates: 0,
+        ledger: None,
         per_meeting: Vec::new(),
     }
 }

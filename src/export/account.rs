@@ -94,6 +94,7 @@ impl Account {
             anomalies: [].into(),
             failures: [].into(),
             replaced_surrogates: 0,
+            ledger: None,
             per_meeting: vec![],
         };
         Self {

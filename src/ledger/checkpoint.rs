@@ -18,11 +18,15 @@ use sha2::{Digest, Sha256};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::columns::{self, BATCH_MEETINGS, VERSION, VERSION_KEY};
+use super::form::is_sha256;
 use super::{Entry, Ledger, Seen, entry_path, objects};
 use crate::crash::{Point, point};
 use crate::error::Result;
 use crate::hex::hex;
 use crate::store::{Object, Store};
+
+/// The end of the file has the SHA-256 of the last entry under this key.
+const HEAD_KEY: &str = "rollbook.last_entry_sha256";
 
 /// Where the checkpoints lie.
 pub(crate) const CHECKPOINTS: &str = "_rollbook/checkpoints";
@@ -64,11 +68,7 @@ impl Name {
             entries: entries.parse().ok()?,
             sha256: sha256.to_owned(),
         };
-        let is_digest = sha256.len() == 64
-            && sha256
-                .bytes()
-                .all(|digit| b"0123456789abcdef".contains(&digit));
-        (is_digest && name.path() == path).then_some(name)
+        (is_sha256(sha256) && name.path() == path).then_some(name)
     }
 
     pub(crate) fn path(&self) -> String {
@@ -115,7 +115,11 @@ pub(super) async fn believed(store: &Store, names: Vec<Name>, objects: &[Object]
 }
 
 async fn restored(name: &Name, bytes: Bytes, objects: &[Object]) -> Option<Ledger> {
-    let Form::Known { batches: count } = Form::told(name, &bytes).await else {
+    let Form::Known {
+        batches: count,
+        head,
+    } = Form::told(name, &bytes).await
+    else {
         return None;
     };
     let mut batches = stream::iter(0..count)
@@ -137,6 +141,7 @@ async fn restored(name: &Name, bytes: Bytes, objects: &[Object]) -> Option<Ledge
             ledger.accept(entry, seen).ok()?;
         }
     }
+    ledger.head = Some(head);
     ledger.summed = ledger.entries.len();
     (ledger.summed == name.entries).then_some(ledger)
 }
@@ -144,12 +149,11 @@ async fn restored(name: &Name, bytes: Bytes, objects: &[Object]) -> Option<Ledge
 /// What can be said of a checkpoint by itself.
 #[derive(Debug, PartialEq, Eq)]
 enum Form {
-    /// It is as it was written, in so many batches.
-    Known {
-        batches: usize,
-    },
+    /// It is as it was written, in so many batches, and has the SHA-256 of the last entry.
+    Known { batches: usize, head: String },
     /// It is as a newer rollbook wrote it.
     Newer,
+    /// It is neither.
     Damaged,
 }
 
@@ -158,11 +162,16 @@ impl Form {
         if Name::of(name.entries, &bytes) != *name {
             return Self::Damaged;
         }
-        match open(bytes) {
-            Some(reader) if reader.schema() == columns::schema() => Self::Known {
+        let Some(reader) = open(bytes) else {
+            return Self::Damaged;
+        };
+        let head = reader.custom_metadata().get(HEAD_KEY);
+        match head.filter(|head| is_sha256(head)) {
+            Some(head) if reader.schema() == columns::schema() => Self::Known {
                 batches: reader.num_batches(),
+                head: head.clone(),
             },
-            Some(reader) if is_newer(&reader.schema()) => Self::Newer,
+            _ if is_newer(&reader.schema()) => Self::Newer,
             _ => Self::Damaged,
         }
     }
@@ -198,8 +207,8 @@ pub(crate) async fn fault(store: &Store, name: &Name, ledger: &Ledger) -> Result
         return Ok(Some(fault));
     }
     let damaged = || Ok(Some("is damaged".to_owned()));
-    let batches = match Form::told(name, &bytes).await {
-        Form::Known { batches } => batches,
+    let (batches, head) = match Form::told(name, &bytes).await {
+        Form::Known { batches, head } => (batches, head),
         Form::Newer => return Ok(None),
         Form::Damaged => return damaged(),
     };
@@ -217,10 +226,13 @@ pub(crate) async fn fault(store: &Store, name: &Name, ledger: &Ledger) -> Result
             }
         }
     }
-    match entries.next() {
-        Some(left_out) => Ok(Some(format!("leaves out entry {}", left_out.sequence))),
-        None => Ok(None),
+    if let Some(left_out) = entries.next() {
+        return Ok(Some(format!("leaves out entry {}", left_out.sequence)));
     }
+    let last = ledger.sha256_of(name.entries as u64);
+    Ok(last
+        .is_some_and(|last| last != head)
+        .then(|| format!("has not the SHA-256 of entry {}", name.entries)))
 }
 
 fn is_newer(schema: &Schema) -> bool {
@@ -294,6 +306,7 @@ impl Ledger {
             // A batch takes a while.
             tokio::task::yield_now().await;
         }
+        writer.write_metadata(HEAD_KEY, self.head.clone()?);
         Some(writer.into_inner().ok()?.into())
     }
 }

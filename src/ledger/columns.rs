@@ -149,6 +149,7 @@ fn head(entry: &Entry) -> Option<String> {
         sequence: entry.sequence,
         run_id: entry.run_id.clone(),
         committed_at: entry.committed_at,
+        previous_sha256: entry.previous_sha256.clone(),
         parts: entry.parts.clone(),
         meetings: Vec::new(),
         retracts: entry.retracts.clone(),

@@ -44,6 +44,9 @@ pub(crate) struct Entry {
     pub(crate) run_id: String,
     /// When.
     pub(crate) committed_at: DateTime<Utc>,
+    /// SHA-256 of the bytes of the entry before it, see [`super::chain`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) previous_sha256: Option<String>,
     /// The parts of all tables, in the order of their names: whoever publishes them in this order
     /// never shows a record before the row of its meeting.
     pub(crate) parts: Vec<Part>,

@@ -46,6 +46,10 @@ impl Entry {
             let version = self.version;
             return Some(format!("ledger version {version} is not that of its parts"));
         }
+        let is_link = |previous: &String| self.sequence > 1 && is_sha256(previous);
+        if !self.previous_sha256.iter().all(is_link) {
+            return Some("has no SHA-256 of the entry before it".to_owned());
+        }
         // Without one it may purge alone.
         let is_purge = |rewrite: &Rewrite| !rewrite.purged.is_empty() && self.parts.is_empty();
         let mut rewrites = self.rewrite.iter();
@@ -99,11 +103,7 @@ impl Entry {
             && part.path == part_path_in(part.folder(), self.sequence, number, extension)
             && is_plain(&self.run_id)
             && staged.is_some_and(is_plain)
-            && part.sha256.len() == 64
-            && part
-                .sha256
-                .bytes()
-                .all(|digit| b"0123456789abcdef".contains(&digit))
+            && is_sha256(&part.sha256)
     }
 
     /// Whether a part lies where those of its table do.
@@ -115,6 +115,14 @@ impl Entry {
             (Table::Records, Some(of)) => of.partition(folder).is_some(),
         }
     }
+}
+
+/// Whether a text is a SHA-256 in lower-case hexadecimal digits.
+pub(super) fn is_sha256(text: &str) -> bool {
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|digit| b"0123456789abcdef".contains(&digit))
 }
 
 /// Whether a text may be one piece of a path.

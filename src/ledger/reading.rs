@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::store::{Object, Store};
 use crate::table::versions::SchemaVersions;
 
+use super::chain::{self, Read};
 use super::{Entry, FOLDER, Ledger, Seen, checkpoint, damaged, entry_path, sequence_of};
 
 /// Entries read at once: a cold disk or a bucket answers many questions in the time of one. Each is
@@ -31,7 +32,14 @@ impl Ledger {
                 ..Self::default()
             },
         };
-        ledger.read_on(store, objects).await
+        let is_summed = !ledger.entries.is_empty();
+        match ledger.read_on(store, objects).await {
+            // The entry behind a checkpoint may not be that of its entries: they decide.
+            Err(Error::Dataset { .. }) if is_summed => {
+                Self::read_entries(store, SchemaVersions::KNOWN).await
+            }
+            read => read,
+        }
     }
 
     /// Reads every entry from its own object, as a rollbook that knows these schema versions does.
@@ -53,10 +61,10 @@ impl Ledger {
                 // Tasks, so that they are parsed on all cores.
                 let read = async move {
                     let read = read_entry(&store, &object.path).await?;
-                    Ok(read.map(|(entry, seen)| {
+                    Ok(read.map(|mut read| {
                         // As it was before it was read.
-                        let modified = Some(object.modified);
-                        (entry, Seen { modified, ..seen })
+                        read.seen.modified = Some(object.modified);
+                        read
                     }))
                 };
                 AbortOnDropHandle::new(tokio::spawn(read))
@@ -68,8 +76,8 @@ impl Ledger {
             });
         while let Some(read) = entries.try_next().await? {
             // Where it is gone since, the next one tells.
-            if let Some((entry, seen)) = read {
-                self.accept(entry, seen)?;
+            if let Some(read) = read {
+                self.follow(read)?;
             }
         }
         Ok(self)
@@ -77,16 +85,16 @@ impl Ledger {
 
     /// Reads the entries that others put since.
     pub(crate) async fn catch_up(&mut self, store: &Store) -> Result<()> {
-        while let Some((entry, seen)) = read_entry(store, &entry_path(self.next_sequence())).await?
-        {
-            self.accept(entry, seen)?;
+        while let Some(read) = read_entry(store, &entry_path(self.next_sequence())).await? {
+            self.follow(read)?;
         }
         Ok(())
     }
 
-    /// Puts an entry under its number; says whether it stands there now. If it does not, somebody
-    /// else's does.
+    /// Puts an entry under its number, behind the last one; returns whether it stands there now. If
+    /// it does not, another run's does.
     pub(crate) async fn put(&mut self, store: &Store, entry: Entry) -> Result<bool> {
+        let entry = self.linked(entry);
         let path = entry_path(entry.sequence);
         let bytes = entry.to_bytes()?;
         let put = store.create(&path, bytes.clone()).await;
@@ -101,6 +109,7 @@ impl Ledger {
             }
         }
         self.apply(entry, Seen::unlisted(&bytes))?;
+        self.head = Some(chain::sha256(&bytes));
         Ok(true)
     }
 }
@@ -112,9 +121,13 @@ pub(super) async fn objects(store: &Store) -> Result<Vec<Object>> {
     Ok(objects)
 }
 
-async fn read_entry(store: &Store, path: &str) -> Result<Option<(Entry, Seen)>> {
-    match store.read(path).await? {
-        Some(bytes) => Ok(Some((Entry::parse(path, &bytes)?, Seen::unlisted(&bytes)))),
-        None => Ok(None),
-    }
+async fn read_entry(store: &Store, path: &str) -> Result<Option<Read>> {
+    let Some(bytes) = store.read(path).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Read {
+        entry: Entry::parse(path, &bytes)?,
+        seen: Seen::unlisted(&bytes),
+        sha256: chain::sha256(&bytes),
+    }))
 }

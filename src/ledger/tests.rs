@@ -1,5 +1,6 @@
 //! What entries and ledgers of them must be like; laws of them are beside this.
 
+mod chain;
 mod form;
 mod reading;
 mod rewrites;
@@ -33,6 +34,7 @@ pub(crate) fn entry(sequence: u64, meetings: &[&str]) -> Entry {
         sequence,
         run_id: "run".to_owned(),
         committed_at: "2026-01-02T03:04:05.678Z".parse().unwrap(),
+        previous_sha256: None,
         parts: vec![Part {
             path: part_path(sequence, 0, "parquet"),
             rows: 3 * meetings.len() as u64,

@@ -426,6 +426,7 @@ mod tests {
             },
             anomalies: BTreeMap::new(),
             failures: [].into(),
+            ledger: None,
             replaced_surrogates: 0,
             per_meeting: vec![
                 meeting("a1", Proof::SinglePage),

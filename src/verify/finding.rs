@@ -143,6 +143,18 @@ pub enum Finding {
         /// What is wrong with it.
         reason: String,
     },
+    /// A run's report names a last entry of the ledger that is gone, or that was changed since. No
+    /// repair accepts what is there in its place.
+    Head {
+        /// The entry.
+        path: String,
+        /// The report.
+        report: String,
+        /// SHA-256 of the entry, as the run saw it.
+        expected: String,
+        /// SHA-256 of what is there; nothing where the ledger ends before it.
+        found: Option<String>,
+    },
     /// The Delta log lacks the last entries of the ledger; the next run brings them.
     DeltaBehind {
         /// The last entry that is in the log; 0 is none.
@@ -192,6 +204,7 @@ impl Finding {
             | Self::RowsTwice { conf_uuid, .. } => ledger.holder(conf_uuid.as_str()),
             Self::Ledger { .. }
             | Self::Checkpoint { .. }
+            | Self::Head { .. }
             | Self::DeltaBehind { .. }
             | Self::DeltaFile { .. }
             | Self::DeltaLog { .. }

@@ -5,9 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
+use arrow::array::{Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::properties::WriterProperties;
+use rollbook::Column;
 use rstest::rstest;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::run::Scene;
 
@@ -208,6 +215,111 @@ async fn a_ledger_with_a_hole_is_not_repaired() {
     let before = history(&scene);
     let said = answer(1, &["verify", "--repair", out(&scene)]);
     assert!(said.contains("next: restore the ledger"), "{said}");
+    assert_eq!(history(&scene), before);
+}
+
+/// The entries of the ledger and the parts of each.
+fn commits(scene: &Scene) -> Vec<(PathBuf, Value)> {
+    let entries = history(scene).into_iter();
+    entries
+        .map(|(path, bytes)| (path, serde_json::from_slice(&bytes).unwrap()))
+        .collect()
+}
+
+fn parts_of(scene: &Scene, entry: &Value) -> Vec<PathBuf> {
+    let parts = entry["parts"].as_array().unwrap().iter();
+    parts
+        .map(|part| Path::new(out(scene)).join(part["path"].as_str().unwrap()))
+        .collect()
+}
+
+/// Writes a part again with other values, and its entry so that both agree.
+fn forge(scene: &Scene, path: &Path, entry: &Value) {
+    let part = parts_of(scene, entry).remove(0);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&part).unwrap()).unwrap();
+    let told = reader.metadata().file_metadata().key_value_metadata();
+    let options = WriterProperties::builder()
+        .set_key_value_metadata(told.cloned())
+        .build();
+    let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batches[0].schema(), Some(options)).unwrap();
+    for batch in &batches {
+        let mut columns = batch.columns().to_vec();
+        let names = columns[Column::DisplayName.index()].len();
+        columns[Column::DisplayName.index()] = Arc::new(StringArray::from(vec!["Mallory"; names]));
+        writer
+            .write(&RecordBatch::try_new(batch.schema(), columns).unwrap())
+            .unwrap();
+    }
+    let bytes = writer.into_inner().unwrap();
+    let mut forged = entry.clone();
+    forged["parts"][0]["bytes"] = bytes.len().into();
+    let digest = Sha256::digest(&bytes);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    forged["parts"][0]["sha256"] = digest.into();
+    fs::write(&part, bytes).unwrap();
+    fs::write(path, format!("{forged}\n")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_entry_that_is_removed_with_its_part_is_named_and_no_repair_forgets_it() {
+    let scene = scene().await;
+    let (last, entry) = commits(&scene).pop().unwrap();
+    for part in parts_of(&scene, &entry) {
+        fs::remove_file(part).unwrap();
+    }
+    fs::remove_file(&last).unwrap();
+    let name = last.file_name().unwrap().to_str().unwrap();
+    for args in [
+        &["verify", out(&scene)][..],
+        &["verify", "--repair", out(&scene)],
+        &["verify", out(&scene)],
+    ] {
+        let said = answer(1, args);
+        assert!(said.contains(&format!("{name}: gone; ")), "{said}");
+        assert!(
+            said.contains("next: restore the named entries of the ledger"),
+            "{said}"
+        );
+    }
+    // The way out that the message names.
+    let runs = Path::new(out(&scene)).join("_rollbook/runs");
+    fs::remove_dir_all(&runs).unwrap();
+    let lost = entry["meetings"].as_array().unwrap().len();
+    let run = scene.run().await;
+    run.is_complete(&scene);
+    assert_eq!(run.report.per_meeting.len(), lost);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_forged_with_its_part_is_named_and_not_repaired(
+    #[values(true, false)] is_last: bool,
+) {
+    let scene = scene().await;
+    let mut commits = commits(&scene);
+    assert!(commits.len() > 1);
+    let (path, entry) = if is_last {
+        commits.pop().unwrap()
+    } else {
+        commits.remove(0)
+    };
+    forge(&scene, &path, &entry);
+    let before = history(&scene);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let (word, next) = if is_last {
+        ("changed since", "next: restore the named entries")
+    } else {
+        ("was changed after entry 2", "next: restore the ledger")
+    };
+    for args in [
+        &["verify", out(&scene)][..],
+        &["verify", "--repair", out(&scene)],
+    ] {
+        let said = answer(1, args);
+        assert!(said.contains(&format!("{name}: {word}")), "{said}");
+        assert!(said.contains(next), "{said}");
+    }
     assert_eq!(history(&scene), before);
 }
 

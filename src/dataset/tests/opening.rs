@@ -72,6 +72,7 @@ async fn ten_thousand_entries_are_read_and_told() {
             sequence,
             run_id: "one".to_owned(),
             committed_at: Utc::now(),
+            previous_sha256: None,
             parts: vec![Part {
                 path: part,
                 rows: 30,

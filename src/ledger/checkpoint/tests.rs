@@ -1,6 +1,7 @@
 //! Whatever lies in the folder of the checkpoints, the ledger is that of its entries.
 
 mod believed;
+mod chained;
 mod form;
 mod written;
 
@@ -134,7 +135,11 @@ fn file(
 ) -> Vec<u8> {
     let schema = Arc::new(schema);
     let mut writer = FileWriter::try_new(Vec::new(), &schema).unwrap();
-    for batch in open(bytes.into()).unwrap() {
+    let reader = open(bytes.into()).unwrap();
+    for (key, value) in reader.custom_metadata() {
+        writer.write_metadata(key, value);
+    }
+    for batch in reader {
         let Some(batch) = change(batch.unwrap()) else {
             continue;
         };

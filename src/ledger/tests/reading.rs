@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::Store;
 
-async fn store() -> (tempfile::TempDir, Store) {
+pub(super) async fn store() -> (tempfile::TempDir, Store) {
     let home = tempfile::tempdir().unwrap();
     let store = Store::create_at(&home.path().to_str().unwrap().into())
         .await
@@ -11,7 +11,7 @@ async fn store() -> (tempfile::TempDir, Store) {
     (home, store)
 }
 
-async fn reason(store: &Store) -> String {
+pub(super) async fn reason(store: &Store) -> String {
     Ledger::read(store).await.unwrap_err().to_string()
 }
 
