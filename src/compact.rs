@@ -137,6 +137,7 @@ async fn merge(
         let rewrite = Rewrite {
             keep_until: keep_until.unwrap_or(DateTime::<Utc>::MAX_UTC),
             purged: Vec::new(),
+            replaced: Vec::new(),
         };
         let commits = rewriter.dataset.commits(&group.commits);
         let kept_until = Some(rewrite.keep_until);

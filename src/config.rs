@@ -62,6 +62,15 @@ pub struct Config {
     /// How far behind the window of the last run to look again for meetings that were listed late.
     #[serde(with = "humantime_serde")]
     pub lookback: Duration,
+    /// Meetings that were read less than this after their end are asked for again by later runs, and
+    /// replaced where they have changed; none, or no time, is never.
+    #[serde(with = "humantime_serde")]
+    pub recheck: Option<Duration>,
+    /// Time for which meetings of a window that have no record are asked for again; no time is never.
+    #[serde(with = "humantime_serde")]
+    pub recheck_empty: Duration,
+    /// Read the meetings of the list again that the dataset holds, and replace them.
+    pub again: bool,
     /// Write the meetings, as the history list tells them, into a table of their own. A dataset that
     /// has the table goes on with it in any case.
     pub with_meetings: bool,
@@ -192,6 +201,9 @@ impl Default for Config {
             query_all: false,
             settle: Duration::from_secs(30 * 60),
             lookback: Duration::from_secs(3 * 86_400),
+            recheck: None,
+            recheck_empty: Duration::from_secs(3 * 86_400),
+            again: false,
             with_meetings: false,
             out: None,
             store: StoreOptions::default(),
@@ -274,6 +286,15 @@ impl Config {
         self.compression
             .or(former)
             .unwrap_or(Compression::of(self.format))
+    }
+
+    /// How far behind the window of the last run to look again: as far as meetings are asked for
+    /// again, and by the longest meeting, since the list goes by when they began.
+    pub(crate) fn looks_back(&self) -> Duration {
+        const LONGEST_MEETING: Duration = Duration::from_secs(86_400);
+        let recheck = self.recheck.filter(|recheck| !recheck.is_zero());
+        let recheck = recheck.map(|recheck| recheck.saturating_add(LONGEST_MEETING));
+        self.lookback.max(recheck.unwrap_or_default())
     }
 
     /// Whether pages are kept for a run after this one: without a limit, asking again is cheaper

@@ -9,6 +9,7 @@ mod alike;
 mod committing;
 mod covered;
 mod ending;
+mod first_pages;
 mod held;
 mod layout;
 mod left;
@@ -18,6 +19,7 @@ mod publishing;
 mod pulse;
 mod purging;
 mod recovery;
+mod replacing;
 mod rewriting;
 mod room;
 mod rows;
@@ -52,6 +54,7 @@ pub(crate) use layout::{REPLACED, RUNS, SET_ASIDE, STAGING, is_ours};
 pub use left::Left;
 pub use recovery::Recovery;
 pub(crate) use recovery::fingerprint;
+pub(crate) use replacing::Replacement;
 pub(crate) use rows::Form;
 pub(crate) use shown::visible;
 pub(crate) use status::must_be_dataset;
@@ -82,6 +85,8 @@ pub struct Dataset {
     is_published: bool,
     /// So many entries are read one by one without harm.
     few_entries: usize,
+    /// Commits that this run wrote again for the sake of meetings that it replaced.
+    rewritten: u32,
 }
 
 impl Dataset {

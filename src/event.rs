@@ -189,6 +189,11 @@ pub enum Event {
         /// How that was proven.
         proof: Proof,
     },
+    /// A meeting that the dataset holds was asked for again and has not changed.
+    Unchanged {
+        /// The meeting.
+        meeting: ConfUuid,
+    },
     /// A meeting could not be had whole; nothing of it is in the dataset.
     Incomplete {
         /// The meeting.

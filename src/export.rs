@@ -10,9 +10,12 @@ mod described;
 mod destination;
 mod discovery;
 mod line;
+mod recheck;
+mod replacing;
 mod sink;
 mod spooling;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use self::described::Described;
 use self::destination::{Destination, Opening};
 use self::discovery::{Discovered, Discovery};
 use self::line::Line;
+use self::recheck::Recheck;
 use crate::auth::Credentials;
 use crate::client::{Client, ServerClock};
 use crate::config::{Config, PartitionBy};
@@ -39,7 +43,7 @@ use crate::history::{self, Meeting};
 use crate::ledger::Asked;
 use crate::pii::Pii;
 use crate::record_digest::DigestKey;
-use crate::report::Report;
+use crate::report::{MeetingStatus, Report};
 use crate::run_id::{new_run_id, run_id};
 use crate::table::Table;
 use crate::throttle::Throttle;
@@ -242,16 +246,23 @@ impl Export {
             mut outcome,
         } = found;
         let is_listed = discovered.as_ref().is_none_or(Discovered::is_listed);
+        let ends = discovered.as_ref().map(|found| &found.ends);
+        let now = client.clock().now();
+        let recheck = Recheck::plan(&config, destination.dataset(), &meetings, ends, now);
+        let named = discovered.is_none().then(|| meetings.clone());
         let pii = asked.pii;
         let mut account = Account::new(&config, run, &meetings, discovered, pii.clone());
         account.writes_to(destination);
         let work = account.wanting(meetings, destination);
+        account.rechecks(&recheck);
         (observer)(Event::Started {
             meetings: account.requested(),
             already: account.held(),
         });
         if let Some(spool) = &spool {
-            spooling::forget_unwanted(spool, &config, &work, is_listed, &observer);
+            spooling::outdate(spool, &recheck.held, now);
+            let wanted: Vec<_> = work.iter().chain(&recheck.meetings).cloned().collect();
+            spooling::forget_unwanted(spool, &config, &wanted, is_listed, &observer);
         }
         if destination.is_single_writer() {
             account.has_single_writer();
@@ -272,6 +283,9 @@ impl Export {
         if outcome.is_ok() {
             outcome = line.leave_readable(destination, &mut account).await;
         }
+        if outcome.is_ok() {
+            outcome = line.recheck(recheck, destination, &mut account).await;
+        }
         if account.overtaken() > 0 {
             let meetings = account.overtaken();
             (observer)(Event::Overtaken { meetings });
@@ -285,6 +299,7 @@ impl Export {
             error.as_ref(),
             stop.is_cancelled(),
         );
+        report.without_records = without_records(named.as_deref(), destination, &report);
         report.ledger = destination.dataset().and_then(Dataset::head);
         if let Destination::Dataset(dataset) = destination
             && let Err(failed) = dataset.finish(&report).await
@@ -345,6 +360,31 @@ impl Found {
         }
         found
     }
+}
+
+/// Of meetings that a list named, those that are there and have no record.
+fn without_records(
+    named: Option<&[ConfUuid]>,
+    destination: &Destination,
+    report: &Report,
+) -> Vec<ConfUuid> {
+    let named = named.unwrap_or_default();
+    let is_empty: HashSet<ConfUuid> = match destination.dataset() {
+        Some(dataset) => {
+            let held = dataset.committed(&named.iter().collect()).into_values();
+            let empty = held.filter(|meeting| meeting.rows == 0);
+            empty.map(|meeting| meeting.conf_uuid).collect()
+        }
+        None => {
+            let read = report.per_meeting.iter();
+            let empty = read.filter(|meeting| {
+                meeting.status == MeetingStatus::Complete && meeting.records == 0
+            });
+            empty.map(|meeting| meeting.conf_uuid.clone()).collect()
+        }
+    };
+    let empty = named.iter().filter(|meeting| is_empty.contains(*meeting));
+    empty.cloned().collect()
 }
 
 /// Whether what the list tells of meetings is written as well: where the run is told so, and where

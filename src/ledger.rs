@@ -27,6 +27,7 @@ use crate::table::versions::SchemaVersions;
 use crate::uuid::ConfUuid;
 
 pub(crate) use chain::sha256;
+pub(crate) use entry::Rechecked;
 #[cfg(test)]
 pub(crate) use entry::part_path;
 pub use entry::{Asked, CommittedMeeting};
@@ -54,6 +55,8 @@ pub(crate) struct Ledger {
     /// Entries that do not stand any more, with those that retract them.
     retracted: BTreeMap<u64, u64>,
     purged: HashSet<ConfUuid>,
+    /// When meetings were asked for again that had not changed.
+    rechecked: HashMap<ConfUuid, Vec<DateTime<Utc>>>,
     /// The object of each entry.
     seen: Vec<Seen>,
     /// SHA-256 of the bytes of the last entry.
@@ -163,6 +166,19 @@ impl Ledger {
         self.holder(meeting.as_str()).is_none() && void.any(|held| held.conf_uuid == *meeting)
     }
 
+    /// When a meeting was last seen as the dataset holds it, as far as that is before `now`: a
+    /// stored time in the future is of a wrong clock, and not believed.
+    pub(crate) fn last_look(
+        &self,
+        meeting: &CommittedMeeting,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let again = self.rechecked.get(&meeting.conf_uuid);
+        let again = again.into_iter().flatten().copied();
+        let looks = again.chain([meeting.last_fetch]);
+        looks.filter(|look| *look <= now).max()
+    }
+
     /// How many meetings were erased for good.
     pub(crate) fn purged(&self) -> u64 {
         self.purged.len() as u64
@@ -176,6 +192,7 @@ impl Ledger {
             held: HashMap::new(),
             retracted: BTreeMap::new(),
             purged: HashSet::new(),
+            rechecked: HashMap::new(),
             seen: Vec::new(),
             head: None,
             summed: 0,
@@ -249,6 +266,10 @@ impl Ledger {
                 let reason = format!("holds {}, and so does entry {holder}", meeting.conf_uuid);
                 return Err(damaged(&path, reason));
             }
+        }
+        for rechecked in &entry.rechecked {
+            let looks = self.rechecked.entry(rechecked.conf_uuid.clone());
+            looks.or_default().push(rechecked.at);
         }
         self.entries.push(entry);
         self.seen.push(seen);

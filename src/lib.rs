@@ -55,6 +55,7 @@ mod delta;
 mod error;
 mod event;
 mod export;
+mod first_page;
 mod folder;
 mod hex;
 mod history;
@@ -120,8 +121,8 @@ pub use rate::{InvalidRate, Rate};
 pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
 pub use record_digest::DigestKey;
 pub use report::{
-    FailureKind, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Owed, Proof, Quota,
-    REPORT_VERSION, Report, Requests, Unlisted, Window,
+    FailureKind, LedgerHead, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Owed, Proof,
+    Quota, REPORT_VERSION, Replaced, Report, Requests, Unlisted, Window,
 };
 pub use retry::{ErrorBody, Patience, Verdict};
 pub use run_id::new_run_id;

@@ -17,7 +17,7 @@ mod reading;
 mod stretch;
 mod walk;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,13 +27,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::open_meeting::{Loss, OpenMeeting};
-pub(crate) use self::output::{Absent, Output, Whole};
+pub(crate) use self::output::{Absent, Output, Unchanged, Whole};
 pub(crate) use self::reading::minimum_requests;
 use self::reading::{Policy, Progress, Request};
 use crate::client::{Client, Failure, Wanted};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
+use crate::first_page::FirstPage;
 use crate::report::{FailureKind, MeetingStatus};
 use crate::spool::Fetched;
 use crate::uuid::ConfUuid;
@@ -64,6 +65,8 @@ pub(crate) struct Pager {
     observer: Observer,
     cancel: CancellationToken,
     waiting: std::vec::IntoIter<ConfUuid>,
+    /// First pages as the dataset holds them: where a page is the same, nothing more is asked.
+    known: HashMap<ConfUuid, FirstPage>,
     /// The meetings at hand, in the order of the list.
     desk: VecDeque<OpenMeeting>,
     /// Number of the meeting at the front of the desk.
@@ -109,12 +112,18 @@ impl Pager {
             observer,
             cancel,
             waiting: meetings.into_iter(),
+            known: HashMap::new(),
             desk: VecDeque::new(),
             front: 0,
             tasks: JoinSet::new(),
             void: vec![],
             is_stopping: false,
         }
+    }
+
+    /// Reads on only where the first page of a meeting is not this one.
+    pub(crate) fn knowing(self, known: HashMap<ConfUuid, FirstPage>) -> Self {
+        Self { known, ..self }
     }
 
     /// Reads until every meeting is handed out, or the run stops; meetings that are not handed
@@ -208,7 +217,7 @@ impl Pager {
             }
             let must_wait = position > 0 && self.is_large(position);
             let open = &mut self.desk[position];
-            if must_wait || open.wakes.is_some() || open.absent.is_some() {
+            if must_wait || open.wakes.is_some() || open.is_settled() {
                 position += 1;
                 continue;
             }
@@ -276,7 +285,7 @@ impl Pager {
         let Some(open) = position.and_then(|position| self.desk.get_mut(position)) else {
             return Ok(());
         };
-        if open.absent.is_some() || !open.reading.expects(&answer.request) {
+        if open.is_settled() || !open.reading.expects(&answer.request) {
             return Ok(());
         }
         let Fetched {
@@ -309,6 +318,11 @@ impl Pager {
         };
         let (first, last) = open.fetched.unwrap_or((at, at));
         open.fetched = Some((first.min(at), last.max(at)));
+        let known = self.known.remove(&open.meeting);
+        if known.is_some_and(|known| answer.request.ask.offset == 0 && known.is(&page)) {
+            open.is_unchanged = true;
+            return Ok(());
+        }
         // All pages but the first begin with a record that is here already; a look at doubtful
         // records brings none that is new.
         let seam = u64::from(answer.request.ask.offset > 0);

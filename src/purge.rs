@@ -129,6 +129,7 @@ async fn erase(rewriter: &mut Rewriter, meetings: &[ConfUuid], done: &mut Purge)
         let rewrite = Rewrite {
             keep_until: Utc::now(),
             purged: purged.clone(),
+            replaced: Vec::new(),
         };
         if rewriter.rewrite(&commits, rewrite).await?.is_some() {
             for meeting in &purged {

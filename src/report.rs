@@ -87,7 +87,12 @@ pub struct Report {
     /// a dataset, or without an entry, there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerHead>,
-    /// Each meeting that this run read or tried to, in the order asked for.
+    /// Meetings of a list that have no record: the service may show their records later, or their
+    /// UUIDs may be wrong. Without a window they are not asked for again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_records: Vec<ConfUuid>,
+    /// Each meeting that this run read or tried to, in the order asked for; of those that earlier
+    /// runs had committed, the replaced ones and those that were asked for again in vain.
     pub per_meeting: Vec<MeetingReport>,
 }
 
@@ -132,6 +137,13 @@ pub struct MeetingCounts {
     pub complete: u64,
     /// Committed by this run, without any record.
     pub empty: u64,
+    /// Committed by this run in the place of what earlier runs had committed: they had changed, or
+    /// were to be read again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replaced: u64,
+    /// Of those committed by earlier runs, asked for again and unchanged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rechecked: u64,
     /// Absent: they could not be had whole.
     pub incomplete: u64,
     /// Absent: the run stopped before they were whole.
@@ -209,6 +221,12 @@ pub struct MeetingReport {
     /// Equal records that no single answer showed together, accepted since the settings said so.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub doubtful: u64,
+    /// The meeting as the dataset held it before this run replaced it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replaced: Option<Replaced>,
+    /// Whether the meeting could not be read again, so that the dataset keeps what it holds.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default, rename = "kept")]
+    pub is_kept: bool,
     /// When the day of the list began that it was found on, where it is absent: the next run asks
     /// for it, whether the list shows it then or not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -219,6 +237,17 @@ pub struct MeetingReport {
     /// The server's id of the request that showed it, where an answer had one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
+}
+
+/// A meeting as a dataset held it before it was replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// The API's `count` at that time.
+    pub count: u64,
+    /// The number of its records.
+    pub records: u64,
+    /// When they were fetched.
+    pub fetched: DateTime<Utc>,
 }
 
 /// What became of a meeting.

@@ -10,7 +10,7 @@ mod found;
 mod frame;
 mod records;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -172,6 +172,11 @@ impl Spool {
     /// Forgets the pages of all other meetings; says how many are left.
     pub(crate) fn only(&self, meetings: &[ConfUuid]) -> u64 {
         locked(&self.found).only(meetings)
+    }
+
+    /// Forgets pages of these meetings that are not newer than this: they are in the dataset.
+    pub(crate) fn outdate(&self, until: &HashMap<ConfUuid, DateTime<Utc>>) {
+        locked(&self.found).outdate(until);
     }
 
     /// Whether a page may be there.

@@ -252,6 +252,8 @@ fn figures(runs: &[Told]) -> Vec<Family> {
             ("already", m.already),
             ("complete", m.complete),
             ("empty", m.empty),
+            ("replaced", m.replaced),
+            ("rechecked", m.rechecked),
             ("incomplete", m.incomplete),
             ("unfinished", m.unfinished),
         ];

@@ -124,6 +124,26 @@ pub(crate) struct Settings {
     #[arg(value_parser = choice::<DuplicatePolicy>(), hide_possible_values = true)]
     #[arg(hide_short_help = true)]
     duplicates: Option<DuplicatePolicy>,
+    /// Ask again for meetings read so soon after their end [default: never]
+    ///
+    /// A later run asks again for the first page of meetings that were read less than this after their
+    /// end. If that page or the count has changed, the meeting is read again and replaced. Costs a
+    /// request for each such meeting and run, and all pages of those that have changed. With a list
+    /// of meetings, their first fetch stands for their end.
+    #[arg(long, value_name = "TIME", env = "ROLLBOOK_RECHECK", help_heading = PROOF)]
+    #[arg(value_parser = humantime::parse_duration)]
+    recheck: Option<Duration>,
+    /// The same for meetings of a window that have no record; 0s is never [default: 3d]
+    #[arg(long, value_name = "TIME", env = "ROLLBOOK_RECHECK_EMPTY", help_heading = PROOF)]
+    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(hide_short_help = true)]
+    recheck_empty: Option<Duration>,
+    /// Read the listed meetings again that are in the dataset, and replace them
+    #[arg(long, value_name = "BOOL", env = "ROLLBOOK_AGAIN", help_heading = PROOF)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    #[arg(hide_short_help = true)]
+    again: Option<bool>,
     /// Walks after the first, for a meeting that changes [default: 5]
     #[arg(long, value_name = "N", env = "ROLLBOOK_RESTARTS", help_heading = PROOF)]
     #[arg(hide_short_help = true)]
@@ -243,6 +263,9 @@ impl Settings {
             verify,
             count_policy,
             duplicates,
+            recheck,
+            recheck_empty,
+            again,
             restarts,
             restart_delay,
             fail_fast,
@@ -290,6 +313,9 @@ impl Settings {
         set(&mut config.verify, verify);
         set(&mut config.count_policy, count_policy);
         set(&mut config.duplicates, duplicates);
+        set_some(&mut config.recheck, recheck);
+        set(&mut config.recheck_empty, recheck_empty);
+        set(&mut config.again, again);
         set(&mut config.restarts, restarts);
         set(&mut config.restart_delay, restart_delay);
         set(&mut config.fail_fast, fail_fast);

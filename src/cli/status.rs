@@ -261,6 +261,8 @@ mod tests {
             seams: None,
             equal_records: None,
             doubtful: 0,
+            replaced: None,
+            is_kept: false,
             day: None,
             cause: Some("answered 500\u{1b}[2J, 9 times".to_owned()),
             request_id: None,

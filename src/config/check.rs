@@ -41,6 +41,13 @@ impl Config {
         if self.until.is_some() && self.since.is_none() {
             return refuse("until: it needs a since".to_owned());
         }
+        if self.again && self.since.is_some() {
+            return refuse(
+                "again: it is for meetings that are named; give a list of them, or recheck with a \
+                 since"
+                    .to_owned(),
+            );
+        }
         if self.spool == When::Always && self.state_dir.is_none() {
             return refuse("spool = always: it needs a state_dir".to_owned());
         }

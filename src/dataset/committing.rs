@@ -55,10 +55,7 @@ impl Dataset {
         meetings: Vec<CommittedMeeting>,
     ) -> Result<Commit> {
         self.check(&parts, &meetings)?;
-        if self.partitioning.is_some() {
-            let folders = parts.iter().map(|part| self.folder_of(part));
-            self.room_for(folders.collect()).await?;
-        }
+        self.room_for_parts(&parts).await?;
         let mut is_staged = !self.store.is_remote();
         loop {
             let already: Vec<_> = meetings
@@ -183,11 +180,21 @@ impl Dataset {
             meetings: meetings.to_vec(),
             retracts: Vec::new(),
             rewrite: None,
+            rechecked: Vec::new(),
             asked: self.asked.clone(),
             schema_versions,
             partitioning: self.partitioning,
         };
         Ok(entry.versioned())
+    }
+
+    /// Makes sure that parts in partitions can have their names.
+    pub(super) async fn room_for_parts(&self, parts: &[StagedPart]) -> Result<()> {
+        if self.partitioning.is_some() {
+            let folders = parts.iter().map(|part| self.folder_of(part));
+            self.room_for(folders.collect()).await?;
+        }
+        Ok(())
     }
 
     /// Where a part is to lie.

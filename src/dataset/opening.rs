@@ -105,6 +105,7 @@ impl Dataset {
             partitioning: None,
             is_published: true,
             few_entries: checkpoint::FEW,
+            rewritten: 0,
         }
     }
 

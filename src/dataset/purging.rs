@@ -35,6 +35,7 @@ impl Dataset {
             entry.rewrite = Some(Rewrite {
                 keep_until: Utc::now(),
                 purged: meetings.to_vec(),
+                replaced: Vec::new(),
             });
             point(Point::EntryReady);
             if self.put(&entry.versioned()).await? {

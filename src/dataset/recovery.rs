@@ -188,6 +188,7 @@ impl Dataset {
                 meetings: Vec::new(),
                 retracts: lost.clone(),
                 rewrite: None,
+                rechecked: Vec::new(),
                 asked: None,
                 schema_versions: SchemaVersions::FIRST,
                 partitioning: None,

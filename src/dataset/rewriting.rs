@@ -85,17 +85,23 @@ impl Dataset {
             let entry = entry.versioned();
             point(Point::EntryReady);
             if self.put(&entry).await? {
-                point(Point::EntryPut);
-                self.must_be_ready(&entry).await?;
-                let visible = visible(&self.store).await?;
-                self.remove_void(&visible, &[]).await?;
-                self.publish(&entry).await?;
-                self.remove_emptied().await?;
-                self.project().await?;
+                self.take_place(&entry).await?;
                 return Ok(true);
             }
             self.ledger.catch_up(&self.store).await?;
         }
+    }
+
+    /// Takes what an entry replaces out of the readers' sight and publishes the entry, which is in
+    /// the ledger.
+    pub(super) async fn take_place(&mut self, entry: &Entry) -> Result<()> {
+        point(Point::EntryPut);
+        self.must_be_ready(entry).await?;
+        let visible = visible(&self.store).await?;
+        self.remove_void(&visible, &[]).await?;
+        self.publish(entry).await?;
+        self.remove_emptied().await?;
+        self.project().await
     }
 
     /// What is replaced must not leave before what replaces it is known to be there; or to have been
@@ -167,6 +173,7 @@ impl Dataset {
             let rewrite = Rewrite {
                 keep_until: Utc::now(),
                 purged: Vec::new(),
+                replaced: Vec::new(),
             };
             if self.rewrite(parts, &entries, rewrite).await? {
                 self.recovery.restored.push(sequence);
@@ -287,7 +294,7 @@ impl Dataset {
 }
 
 /// Whether there were records to read in these commits, and there are none in these parts.
-fn is_last(parts: &[StagedPart], rewritten: &[Entry]) -> bool {
+pub(super) fn is_last(parts: &[StagedPart], rewritten: &[Entry]) -> bool {
     let mut entries = rewritten.iter();
     entries.any(Entry::has_records) && parts.iter().all(|part| part.table != Table::Records)
 }

@@ -46,11 +46,22 @@ pub(crate) struct Form {
     pub(crate) is_readable_without: bool,
 }
 
+/// Meetings whose rows are left out.
+#[derive(Clone, Debug, Default)]
+struct Leaving {
+    /// All their rows.
+    purged: HashSet<ConfUuid>,
+    /// Their records alone: what the meetings table has of them stays.
+    replaced: HashSet<ConfUuid>,
+}
+
 /// One part, where it is, and the meetings in it whose rows do not count.
 struct Source {
     part: Part,
     place: String,
     without: HashSet<ConfUuid>,
+    /// No row of it counts.
+    is_void: bool,
 }
 
 /// The parts of some commits.
@@ -71,10 +82,36 @@ impl Dataset {
         purged: &[ConfUuid],
         form: Form,
     ) -> Result<Vec<StagedPart>> {
-        let purged: HashSet<_> = purged.iter().cloned().collect();
+        let leaving = Leaving {
+            purged: purged.iter().cloned().collect(),
+            ..Leaving::default()
+        };
+        self.write_without(entries, &leaving, form).await
+    }
+
+    /// Stages what these commits hold, but for the records of these meetings, as few parts.
+    pub(super) async fn write_kept(
+        &self,
+        entries: &[Entry],
+        replaced: &[ConfUuid],
+        form: Form,
+    ) -> Result<Vec<StagedPart>> {
+        let leaving = Leaving {
+            replaced: replaced.iter().cloned().collect(),
+            ..Leaving::default()
+        };
+        self.write_without(entries, &leaving, form).await
+    }
+
+    async fn write_without(
+        &self,
+        entries: &[Entry],
+        leaving: &Leaving,
+        form: Form,
+    ) -> Result<Vec<StagedPart>> {
         let mut sources = Vec::new();
         for entry in entries {
-            match self.sources(entry, &purged, false).await? {
+            match self.sources(entry, leaving, false).await? {
                 Some(found) => sources.extend(found),
                 None => return Err(self.lacks_part_of(entry)),
             }
@@ -93,38 +130,42 @@ impl Dataset {
     /// Whether the rows of a commit whose parts are lost are all in parts that it replaced.
     pub(super) async fn can_be_restored(&self, entry: &Entry) -> Result<bool> {
         let sources = match entry.rewrite {
-            Some(_) => self.sources(entry, &HashSet::new(), true).await?,
+            Some(_) => self.sources(entry, &Leaving::default(), true).await?,
             None => None,
         };
         Ok(sources.is_some())
     }
 
-    /// Where the rows of a commit are, nothing where some are nowhere. Whoever `is_wary` goes by
-    /// the hash, and not by the size, of what lies there.
+    /// Returns where the rows of a commit are; nothing where some are nowhere. With `is_wary`, the hash and
+    /// not the size decides whether a part is there.
     async fn sources(
         &self,
         entry: &Entry,
-        without: &HashSet<ConfUuid>,
+        leaving: &Leaving,
         is_wary: bool,
     ) -> Result<Option<Vec<Source>>> {
         let mut found = Vec::new();
-        let mut left = vec![(entry, without.clone())];
-        while let Some((entry, mut without)) = left.pop() {
-            if let Some(own) = self.own_sources(entry, &without, is_wary).await? {
+        let mut left = vec![(entry, leaving.clone())];
+        while let Some((entry, mut leaving)) = left.pop() {
+            if let Some(own) = self.own_sources(entry, &leaving, is_wary).await? {
                 found.extend(own);
                 continue;
             }
-            let mut meetings = entry.meetings.iter();
-            if meetings.all(|meeting| without.contains(&meeting.conf_uuid)) {
+            if leaving.is_all_of(entry) {
                 continue;
             }
             let Some(rewrite) = &entry.rewrite else {
                 return Ok(None);
             };
-            without.extend(rewrite.purged.iter().cloned());
+            // The new records of a replaced meeting are nowhere else.
+            let mut replaced = rewrite.replaced.iter();
+            if !replaced.all(|meeting| leaving.has_records_of(meeting)) {
+                return Ok(None);
+            }
+            leaving.purged.extend(rewrite.purged.iter().cloned());
             let replaced = entry.retracts.iter().rev();
             let replaced = replaced.filter_map(|&sequence| self.ledger.entry(sequence));
-            left.extend(replaced.map(|entry| (entry, without.clone())));
+            left.extend(replaced.map(|entry| (entry, leaving.clone())));
         }
         Ok(Some(found))
     }
@@ -132,7 +173,7 @@ impl Dataset {
     async fn own_sources(
         &self,
         entry: &Entry,
-        without: &HashSet<ConfUuid>,
+        leaving: &Leaving,
         is_wary: bool,
     ) -> Result<Option<Vec<Source>>> {
         let mut sources = Vec::new();
@@ -159,7 +200,8 @@ impl Dataset {
             sources.push(Source {
                 part: part.clone(),
                 place,
-                without: without.clone(),
+                without: leaving.of(part.table()),
+                is_void: leaving.is_all_in(part.table(), entry),
             });
         }
         Ok(Some(sources))
@@ -188,7 +230,7 @@ impl Rows {
             .partitioned(self.partitioning);
         let mut staged = Vec::new();
         for (partition, sources) in self.by_partition() {
-            for source in sources {
+            for source in sources.into_iter().filter(|source| !source.is_void) {
                 for batch in self.rows(source)? {
                     // Where a row lies was decided when it was first written.
                     writer.within(partition, source.staying(batch?)?)?;
@@ -277,6 +319,35 @@ impl Rows {
     }
 }
 
+impl Leaving {
+    /// The meetings whose rows in the parts of a table are left out.
+    fn of(&self, table: Table) -> HashSet<ConfUuid> {
+        match table {
+            Table::Records => self.purged.union(&self.replaced).cloned().collect(),
+            Table::Meetings => self.purged.clone(),
+        }
+    }
+
+    fn has_records_of(&self, meeting: &ConfUuid) -> bool {
+        self.purged.contains(meeting) || self.replaced.contains(meeting)
+    }
+
+    /// Whether no row of a commit's parts of a table counts.
+    fn is_all_in(&self, table: Table, entry: &Entry) -> bool {
+        let mut meetings = entry.meetings.iter().map(|meeting| &meeting.conf_uuid);
+        match table {
+            Table::Records => meetings.all(|meeting| self.has_records_of(meeting)),
+            Table::Meetings => meetings.all(|meeting| self.purged.contains(meeting)),
+        }
+    }
+
+    fn is_all_of(&self, entry: &Entry) -> bool {
+        let has_table = entry.parts_of(Table::Meetings).next().is_some();
+        self.is_all_in(Table::Records, entry)
+            && (!has_table || self.is_all_in(Table::Meetings, entry))
+    }
+}
+
 impl Source {
     /// The rows that count.
     fn staying(&self, batch: RecordBatch) -> Result<RecordBatch> {
@@ -295,7 +366,7 @@ impl Source {
     }
 }
 
-fn damaged(store: &Store, path: &str, what: &str) -> Error {
+pub(super) fn damaged(store: &Store, path: &str, what: &str) -> Error {
     Error::Dataset {
         path: store.shown(path),
         reason: format!(

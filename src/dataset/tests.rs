@@ -4,6 +4,7 @@ mod ending;
 mod faults;
 mod opening;
 mod recovery;
+mod replacing;
 mod rewriting;
 mod salt;
 mod signs;
@@ -184,6 +185,7 @@ fn report(run_id: &str) -> Report {
         failures: [].into(),
         replaced_surrogates: 0,
         ledger: None,
+        without_records: vec![],
         per_meeting: Vec::new(),
     }
 }

@@ -63,9 +63,26 @@ impl<'a> Change<'a> {
         Self {
             add: entry.parts_of(Table::Records).collect(),
             leave,
-            may_rearrange: entry.rewrite.is_some(),
+            may_rearrange: entry.rewrite.is_some() && !has_replaced(ledger, entry),
         }
     }
+}
+
+/// Whether an entry, or one whose place it took, has other records than the one before it.
+#[cfg(feature = "delta")]
+fn has_replaced(ledger: &Ledger, entry: &Entry) -> bool {
+    let mut left = vec![entry];
+    while let Some(entry) = left.pop() {
+        let Some(rewrite) = &entry.rewrite else {
+            continue;
+        };
+        if !rewrite.replaced.is_empty() {
+            return true;
+        }
+        let before = entry.retracts.iter();
+        left.extend(before.filter_map(|&sequence| ledger.entry(sequence)));
+    }
+    false
 }
 
 /// The parts that the table is to hold, by path.

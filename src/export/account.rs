@@ -9,16 +9,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Run;
 use super::destination::Destination;
 use super::discovery::Discovered;
+use super::recheck::Recheck;
 use super::sink::Batch;
 use crate::client::Client;
 use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::ledger::CommittedMeeting;
-use crate::pager::{Absent, Whole, minimum_requests};
+use crate::ledger::{CommittedMeeting, Rechecked};
+use crate::pager::{Absent, Unchanged, Whole, minimum_requests};
 use crate::partition::Partition;
 use crate::report::{
-    MeetingCounts, MeetingReport, MeetingStatus, Outcome, Quota, REPORT_VERSION, Report, Requests,
+    MeetingCounts, MeetingReport, MeetingStatus, Outcome, Quota, REPORT_VERSION, Replaced, Report,
+    Requests,
 };
 use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
@@ -36,6 +38,11 @@ pub(super) struct Account {
     burst: u32,
     page_size: u64,
     overtaken: u64,
+    /// Meetings that are asked for again, as the dataset holds them.
+    held: HashMap<ConfUuid, CommittedMeeting>,
+    /// Meetings among these that have not changed.
+    unchanged: HashSet<ConfUuid>,
+    rechecked: Vec<Rechecked>,
     /// Those that records were written to.
     partitions: BTreeSet<Partition>,
     /// How far the time that the run was given is ahead of our clock.
@@ -95,6 +102,7 @@ impl Account {
             failures: [].into(),
             replaced_surrogates: 0,
             ledger: None,
+            without_records: vec![],
             per_meeting: vec![],
         };
         Self {
@@ -106,6 +114,9 @@ impl Account {
             burst: config.burst.get(),
             page_size: config.page_size.get().into(),
             overtaken: 0,
+            held: HashMap::new(),
+            unchanged: HashSet::new(),
+            rechecked: vec![],
             partitions: BTreeSet::new(),
             ahead,
         }
@@ -129,6 +140,33 @@ impl Account {
         let meetings = &mut self.report.meetings;
         meetings.already = meetings.requested - meetings.purged - work.len() as u64;
         self.work = work.to_vec();
+    }
+
+    /// Meetings that earlier runs committed are asked for again, behind the others.
+    pub(super) fn rechecks(&mut self, recheck: &Recheck) {
+        self.report.meetings.already -= recheck.meetings.len() as u64;
+        self.held.clone_from(&recheck.held);
+        self.work.extend_from_slice(&recheck.meetings);
+        // They are there: no later run owes them.
+        for meeting in &recheck.meetings {
+            self.days.remove(meeting);
+        }
+    }
+
+    /// A meeting is as the dataset holds it.
+    pub(super) fn unchanged(&mut self, unchanged: Unchanged) {
+        let Unchanged { meeting, at } = unchanged;
+        self.report.meetings.already += 1;
+        self.report.meetings.rechecked += 1;
+        self.report.requests.minimum += 1;
+        self.unchanged.insert(meeting.clone());
+        let conf_uuid = meeting;
+        self.rechecked.push(Rechecked { conf_uuid, at });
+    }
+
+    /// Takes the looks at unchanged meetings, which the ledger is to keep.
+    pub(super) fn take_rechecked(&mut self) -> Vec<Rechecked> {
+        std::mem::take(&mut self.rechecked)
     }
 
     /// The store refuses no second writer.
@@ -181,11 +219,19 @@ impl Account {
             self.report.requests.minimum += whole.minimum;
             self.report.requests.restarts += whole.restarts;
             let counts = &mut self.report.meetings;
-            *(if whole.records == 0 {
+            let before = self.held.get(&whole.meeting);
+            *(if before.is_some() {
+                &mut counts.replaced
+            } else if whole.records == 0 {
                 &mut counts.empty
             } else {
                 &mut counts.complete
             }) += 1;
+            let replaced = before.map(|before| Replaced {
+                count: before.count,
+                records: before.rows,
+                fetched: before.last_fetch,
+            });
             self.settle(MeetingReport {
                 conf_uuid: whole.meeting,
                 status: MeetingStatus::Complete,
@@ -197,6 +243,8 @@ impl Account {
                 seams: Some(whole.seams),
                 equal_records: Some(whole.equal_records),
                 doubtful: whole.doubtful,
+                replaced,
+                is_kept: false,
                 day: None,
                 cause: None,
                 request_id: None,
@@ -217,6 +265,7 @@ impl Account {
                 absent.cause
             );
         }
+        let held = self.held.get(&absent.meeting).map(|held| held.rows);
         let counts = &mut self.report.meetings;
         *(match absent.status {
             MeetingStatus::Unfinished => &mut counts.unfinished,
@@ -230,13 +279,15 @@ impl Account {
             conf_uuid: absent.meeting,
             status: absent.status,
             count: absent.count,
-            records: 0,
+            records: held.unwrap_or(0),
             requests: absent.requests,
             proof: None,
             pages: None,
             seams: None,
             equal_records: None,
             doubtful: 0,
+            replaced: None,
+            is_kept: held.is_some(),
             day: None,
             cause: Some(absent.cause),
             request_id: absent.request_id,
@@ -277,6 +328,10 @@ impl Account {
     fn settle_all(&mut self, cause: &str) {
         let report = &mut self.report;
         for meeting in std::mem::take(&mut self.work) {
+            if self.unchanged.contains(&meeting) {
+                continue;
+            }
+            let held = self.held.get(&meeting).map(|held| held.rows);
             let is_held = self
                 .settled
                 .get(&meeting)
@@ -292,13 +347,15 @@ impl Account {
                     conf_uuid: meeting,
                     status: MeetingStatus::Unfinished,
                     count: None,
-                    records: 0,
+                    records: held.unwrap_or(0),
                     requests: 0,
                     proof: None,
                     pages: None,
                     seams: None,
                     equal_records: None,
                     doubtful: 0,
+                    replaced: None,
+                    is_kept: held.is_some(),
                     day: None,
                     cause: Some(cause.to_owned()),
                     request_id: None,

@@ -69,6 +69,8 @@ pub(super) struct Discovered {
     pub(super) window: Window,
     /// When the days began on which they were found.
     pub(super) days: HashMap<ConfUuid, DateTime<Utc>>,
+    /// When those ended that the list shows, as it tells.
+    pub(super) ends: HashMap<ConfUuid, DateTime<Utc>>,
     /// Of them, those without which their whole day was listed now.
     pub(super) delisted: HashSet<ConfUuid>,
 }
@@ -129,7 +131,7 @@ impl Discovery {
         let mut days = history::days(config, since, until)?;
         if let Some(earlier) = &earlier {
             let look = since.min(resume(
-                before(earlier.seen_until, config.lookback),
+                before(earlier.seen_until, config.looks_back()),
                 earlier,
                 now,
             ));
@@ -232,6 +234,7 @@ impl Discovery {
         let settled_by = before(now, settle);
         let (mut meetings, mut told) = (vec![], vec![]);
         let (mut days, mut delisted) = (HashMap::new(), HashSet::new());
+        let mut ends = HashMap::new();
         window.discovered = listings.found.len() as u64;
         for found in listings.found {
             // The list finds a meeting by when it began in truth, and may tell another time.
@@ -240,6 +243,7 @@ impl Discovery {
             owed.remove(&meeting);
             if over <= settled_by {
                 days.insert(meeting.clone(), day);
+                ends.insert(meeting.clone(), over);
                 meetings.push(meeting);
                 told.push(found.meeting);
             } else {
@@ -274,6 +278,7 @@ impl Discovery {
             window: Discovered {
                 window,
                 days,
+                ends,
                 delisted,
             },
             listed: listings.outcome,

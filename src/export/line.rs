@@ -1,5 +1,6 @@
 //! The line from the pager to the commit, pass after pass.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -15,6 +16,8 @@ use crate::config::Config;
 use crate::dataset::Commit;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
+use crate::first_page::FirstPage;
+use crate::ledger::CommittedMeeting;
 use crate::pager::Pager;
 use crate::record::Provenance;
 use crate::table::Table;
@@ -28,7 +31,7 @@ const PAGES_AHEAD: usize = 64;
 const BATCHES_AHEAD: usize = 2;
 
 /// Passes over meetings that another run of the same dataset got in the way of.
-const PASSES: u32 = 3;
+pub(super) const PASSES: u32 = 3;
 
 /// The line from the pager to the commit.
 pub(super) struct Line<'a> {
@@ -41,6 +44,17 @@ pub(super) struct Line<'a> {
     pub(super) stop: &'a CancellationToken,
 }
 
+/// Work of one pass.
+pub(super) struct Round<'a> {
+    /// Number of the staged files; one that no other writer of the run has.
+    pub(super) series: u32,
+    pub(super) meetings: Vec<ConfUuid>,
+    /// First pages as the dataset holds them: where a page is the same, no more is read.
+    pub(super) known: HashMap<ConfUuid, FirstPage>,
+    /// Committed meetings that these take the place of.
+    pub(super) before: Option<&'a HashMap<ConfUuid, CommittedMeeting>>,
+}
+
 impl Line<'_> {
     /// Reads and commits the meetings; those of batches that another run of the same dataset got
     /// in the way of are read again, unless that run has them.
@@ -51,7 +65,13 @@ impl Line<'_> {
         account: &mut Account,
     ) -> Result<()> {
         for number in 0..PASSES {
-            let dropped = self.pass(number, work, destination, account).await?;
+            let round = Round {
+                series: number,
+                meetings: work,
+                known: HashMap::new(),
+                before: None,
+            };
+            let dropped = self.pass(round, destination, account).await?;
             let (held, missing): (Vec<_>, _) = dropped
                 .into_iter()
                 .partition(|meeting| destination.holds(meeting));
@@ -68,19 +88,21 @@ impl Line<'_> {
     /// in the way of.
     pub(super) async fn pass(
         &self,
-        number: u32,
-        meetings: Vec<ConfUuid>,
+        round: Round<'_>,
         destination: &mut Destination,
         account: &mut Account,
     ) -> Result<Vec<ConfUuid>> {
         let pager = Pager::new(
             self.config,
             Arc::clone(self.client),
-            meetings,
+            round.meetings,
             Arc::clone(self.observer),
             self.stop.clone(),
-        );
-        let sink = self.sink(number, destination)?;
+        )
+        .knowing(round.known);
+        // What the meetings table has of a meeting that is replaced stays.
+        let described = self.described.clone().filter(|_| round.before.is_none());
+        let sink = self.sink(round.series, destination, described)?;
         let (outputs, taken) = mpsc::channel(PAGES_AHEAD);
         let (words, mut heard) = mpsc::channel(BATCHES_AHEAD);
         let mut reading = JoinSet::new();
@@ -91,13 +113,19 @@ impl Line<'_> {
         while let Some(word) = heard.recv().await {
             match word {
                 Word::Absent(absent) => account.absent(absent),
-                Word::Batch(batch) => match self.commit(destination, account, batch).await {
-                    Ok(conflicting) => dropped.extend(conflicting),
-                    Err(error) => {
-                        failed = Some(error);
-                        break;
+                Word::Unchanged(unchanged) => {
+                    self.client.settle(vec![unchanged.meeting.clone()]).await;
+                    account.unchanged(unchanged);
+                }
+                Word::Batch(batch) => {
+                    match self.commit(destination, account, batch, round.before).await {
+                        Ok(conflicting) => dropped.extend(conflicting),
+                        Err(error) => {
+                            failed = Some(error);
+                            break;
+                        }
                     }
-                },
+                }
             }
         }
         // Where the end comes from this side, nobody needs more pages.
@@ -126,7 +154,12 @@ impl Line<'_> {
         reading.abort_all();
     }
 
-    pub(super) fn sink(&self, series: u32, destination: &mut Destination) -> Result<Sink> {
+    pub(super) fn sink(
+        &self,
+        series: u32,
+        destination: &mut Destination,
+        described: Option<Arc<Described>>,
+    ) -> Result<Sink> {
         let options = PartOptions {
             format: self.config.format,
             compression: self.config.compression(),
@@ -145,7 +178,7 @@ impl Line<'_> {
                     .partitioned(dataset.partitioning()),
                 self.config.commit_every,
                 dataset.has_parts(),
-                self.described.clone(),
+                described,
             ),
             Destination::Pipe(pipe) => {
                 let used = || Error::Config("the pipe is used up".to_owned());
@@ -155,17 +188,22 @@ impl Line<'_> {
         })
     }
 
-    /// Commits a batch; returns its meetings if another run holds some of them.
+    /// Commits a batch, in the place of what was held before where its meetings are replaced; returns
+    /// its meetings if another run holds or changed some of them.
     pub(super) async fn commit(
         &self,
         destination: &mut Destination,
         account: &mut Account,
         batch: Batch,
+        before: Option<&HashMap<ConfUuid, CommittedMeeting>>,
     ) -> Result<Vec<ConfUuid>> {
         let Destination::Dataset(dataset) = destination else {
             account.piped(batch);
             return Ok(vec![]);
         };
+        if let Some(before) = before {
+            return self.replace(dataset, account, batch, before).await;
+        }
         let meetings = batch.meetings.iter().map(account::committed).collect();
         match dataset.commit(batch.parts.clone(), meetings).await? {
             Commit::Done {
@@ -212,14 +250,14 @@ impl Line<'_> {
             Destination::Pipe(_) => true,
         };
         if !is_readable {
-            let sink = self.sink(PASSES, destination)?;
+            let sink = self.sink(PASSES, destination, self.described.clone())?;
             let batch = tokio::task::spawn_blocking(move || sink.empty())
                 .await
                 .map_err(|source| Error::Task {
                     what: "the encoder",
                     source,
                 })??;
-            self.commit(destination, account, batch).await?;
+            self.commit(destination, account, batch, None).await?;
         }
         Ok(())
     }

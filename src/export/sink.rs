@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::described::Described;
 use crate::error::Result;
-use crate::pager::{Absent, Output, Whole};
+use crate::pager::{Absent, Output, Unchanged, Whole};
 use crate::record::Column;
 use crate::writer::{BatchWriter, PipeWriter, StagedPart};
 
@@ -41,6 +41,8 @@ pub(super) enum Word {
     Batch(Batch),
     /// A meeting cannot be had whole.
     Absent(Absent),
+    /// A meeting is as the dataset holds it.
+    Unchanged(Unchanged),
 }
 
 /// Encodes meetings and closes batches.
@@ -124,6 +126,11 @@ impl Sink {
                 Some(Output::Whole(whole)) => {
                     let batch = self.whole(whole)?;
                     if batch.is_some_and(|batch| words.blocking_send(Word::Batch(batch)).is_err()) {
+                        return Ok(());
+                    }
+                }
+                Some(Output::Unchanged(unchanged)) => {
+                    if words.blocking_send(Word::Unchanged(unchanged)).is_err() {
                         return Ok(());
                     }
                 }

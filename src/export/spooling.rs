@@ -1,12 +1,16 @@
 //! The spool of a run: opened where there is a place for it, and never a reason to fail.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::{Config, When};
 use crate::error::Result;
 use crate::event::{Event, Observer};
 use crate::folder;
+use crate::ledger::CommittedMeeting;
 use crate::spool::{Question, Spool};
 use crate::uuid::ConfUuid;
 
@@ -39,6 +43,25 @@ pub(super) async fn open(
             Ok(None)
         }
     }
+}
+
+/// The spool goes by this machine's clock and the ledger by the server's: pages that may be this much
+/// older than a commit are taken for older.
+const MARGIN: TimeDelta = TimeDelta::minutes(5);
+
+/// Drops the pages that came before the last commit of these meetings: they tell nothing of how the
+/// meetings are now. `now` is the server's time.
+pub(super) fn outdate(
+    spool: &Spool,
+    held: &HashMap<ConfUuid, CommittedMeeting>,
+    now: DateTime<Utc>,
+) {
+    let ahead = Utc::now() - now + MARGIN;
+    let until = held.iter().map(|(meeting, held)| {
+        let until = held.last_fetch.checked_add_signed(ahead);
+        (meeting.clone(), until.unwrap_or(held.last_fetch))
+    });
+    spool.outdate(&until.collect());
 }
 
 /// Drops the pages that this run does not need; tells how many are left.

@@ -54,7 +54,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// Those of [`Ledger::accept`]; an entry that was put behind other bytes.
+    /// The errors of [`Ledger::accept`]; an entry that was put behind other bytes.
     pub(super) fn follow(&mut self, read: Read) -> Result<()> {
         let Read {
             entry,

@@ -149,11 +149,11 @@ async fn restored(name: &Name, bytes: Bytes, objects: &[Object]) -> Option<Ledge
 /// What can be said of a checkpoint by itself.
 #[derive(Debug, PartialEq, Eq)]
 enum Form {
-    /// It is as it was written, in so many batches, and has the SHA-256 of the last entry.
+    /// A checkpoint as it was written, in so many batches, with the SHA-256 of the last entry.
     Known { batches: usize, head: String },
-    /// It is as a newer rollbook wrote it.
+    /// A checkpoint of a newer rollbook.
     Newer,
-    /// It is neither.
+    /// Anything else.
     Damaged,
 }
 

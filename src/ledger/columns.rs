@@ -154,6 +154,7 @@ fn head(entry: &Entry) -> Option<String> {
         meetings: Vec::new(),
         retracts: entry.retracts.clone(),
         rewrite: entry.rewrite.clone(),
+        rechecked: entry.rechecked.clone(),
         asked: entry.asked.clone(),
         schema_versions: entry.schema_versions,
         partitioning: entry.partitioning,

@@ -59,6 +59,9 @@ pub(crate) struct Entry {
     /// Where those commits were not lost: what they held is here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rewrite: Option<Rewrite>,
+    /// Meetings that were asked for again and had not changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rechecked: Vec<Rechecked>,
     /// What was asked of each meeting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asked: Option<Asked>,
@@ -114,6 +117,16 @@ impl Asked {
             pii: None,
         }
     }
+}
+
+/// A meeting that the service still shows as the dataset holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rechecked {
+    /// The meeting.
+    pub(crate) conf_uuid: ConfUuid,
+    /// When its first page was fetched again.
+    #[serde(deserialize_with = "instant::deserialize")]
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// One part of a commit.

@@ -230,6 +230,7 @@ proptest! {
                     let rewrite = Rewrite {
                         keep_until: DateTime::UNIX_EPOCH,
                         purged: vec![name.parse().unwrap()],
+                        replaced: vec![],
                     };
                     let entry = Entry { parts: vec![], rewrite: Some(rewrite), ..entry(*number, &[]) };
                     entry.versioned().to_bytes().unwrap()

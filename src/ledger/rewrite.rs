@@ -1,9 +1,10 @@
 //! A commit that brings nothing new: it holds what earlier ones held, in other parts.
 //!
 //! So small parts become large ones, and so a meeting is erased. The earlier commits are void from
-//! then on, as those whose parts were lost are; but nothing of them is to be fetched again.
+//! then on, as those whose parts were lost are; but nothing of them is to be fetched again. A meeting
+//! that was read again is replaced in the same way: the entry holds it with its new records.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -20,12 +21,16 @@ pub(crate) struct Rewrite {
     /// entry that holds one is not believed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) purged: Vec<ConfUuid>,
+    /// Meetings that were read again: the entry holds them with other records than the retracted
+    /// entries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replaced: Vec<ConfUuid>,
 }
 
 impl Rewrite {
     /// What is wrong with an entry that rewrites these, if anything: it must hold each of their
-    /// meetings as they do, but for those that it purges. Beside these it may purge what a void
-    /// entry held and none holds any more, as `is_left` tells: rows of it may be kept.
+    /// meetings as they do, but for those that it purges or replaces. Beside these it may purge what
+    /// a void entry held and none holds any more, as `is_left` tells: rows of it may be kept.
     pub(super) fn fault(
         &self,
         entry: &Entry,
@@ -44,8 +49,18 @@ impl Rewrite {
                 ));
             }
         }
+        let replaced: HashSet<_> = self.replaced.iter().collect();
+        if let Some(unknown) = replaced
+            .iter()
+            .filter(|replaced| !before.contains_key(*replaced))
+            .min()
+        {
+            return Some(format!("replaces {unknown}, which it does not rewrite"));
+        }
         for meeting in &entry.meetings {
-            if before.remove(&meeting.conf_uuid) != Some(meeting) {
+            let held = before.remove(&meeting.conf_uuid);
+            let is_replaced = held.is_some() && replaced.contains(&meeting.conf_uuid);
+            if held != Some(meeting) && !is_replaced {
                 let meeting = &meeting.conf_uuid;
                 return Some(format!("holds {meeting} otherwise than what it rewrites"));
             }

@@ -45,6 +45,7 @@ pub(crate) fn entry(sequence: u64, meetings: &[&str]) -> Entry {
         meetings: meetings.iter().map(|name| meeting(name, 3)).collect(),
         retracts: Vec::new(),
         rewrite: None,
+        rechecked: Vec::new(),
         asked: None,
         schema_versions: SchemaVersions::FIRST,
         partitioning: None,

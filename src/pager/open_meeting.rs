@@ -31,6 +31,8 @@ pub(super) struct OpenMeeting {
     /// When its first and its last page so far were fetched.
     pub(super) fetched: Option<(DateTime<Utc>, DateTime<Utc>)>,
     pub(super) absent: Option<Loss>,
+    /// Whether the first page is as it was when the meeting was read before.
+    pub(super) is_unchanged: bool,
 }
 
 /// Why a meeting cannot be had whole.
@@ -59,7 +61,13 @@ impl OpenMeeting {
             wakes: None,
             fetched: None,
             absent: None,
+            is_unchanged: false,
         }
+    }
+
+    /// Whether nothing more is to be asked of it, whatever its reading says.
+    pub(super) fn is_settled(&self) -> bool {
+        self.absent.is_some() || self.is_unchanged
     }
 
     pub(super) fn held(&self) -> u64 {

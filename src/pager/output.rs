@@ -23,6 +23,15 @@ pub(crate) enum Output {
     Whole(Whole),
     /// The meeting at hand cannot be had whole; its slices are void.
     Absent(Absent),
+    /// The meeting at hand is as it was when it was read before; nothing was handed out of it.
+    Unchanged(Unchanged),
+}
+
+/// A meeting whose first page is as it was.
+#[derive(Clone, Debug)]
+pub(crate) struct Unchanged {
+    pub(crate) meeting: ConfUuid,
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// A meeting that is whole.
@@ -72,7 +81,7 @@ impl Pager {
                     return false;
                 }
             }
-            let is_settled = front.absent.is_some() || front.reading.proof().is_some();
+            let is_settled = front.is_settled() || front.reading.proof().is_some();
             if is_settled {
                 self.front += 1;
                 let Some(open) = self.desk.pop_front() else {
@@ -111,6 +120,14 @@ impl Pager {
     }
 
     fn end_of(&self, open: OpenMeeting) -> Output {
+        if open.is_unchanged {
+            let meeting = open.meeting;
+            (self.observer)(Event::Unchanged {
+                meeting: meeting.clone(),
+            });
+            let at = open.fetched.map_or_else(Utc::now, |(_, last)| last);
+            return Output::Unchanged(Unchanged { meeting, at });
+        }
         let requests = open.sent();
         let restarts = open.reading.restarts().into();
         match (open.absent, open.reading.proof()) {

@@ -102,6 +102,15 @@ impl Found {
         pages.sum::<usize>() as u64
     }
 
+    /// Forgets pages of these meetings that are not newer than this.
+    pub(super) fn outdate(&mut self, until: &HashMap<ConfUuid, DateTime<Utc>>) {
+        for (meeting, until) in until {
+            if let Some(known) = self.meetings.get_mut(meeting) {
+                known.pages.retain(|_, (head, ..)| head.fetched_at > *until);
+            }
+        }
+    }
+
     /// The walks of dead runs that came to nothing count as walks before this run's first.
     pub(super) fn first(&self, meeting: &ConfUuid) -> u32 {
         self.meetings.get(meeting).map_or(0, |known| known.first)

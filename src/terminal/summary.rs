@@ -22,6 +22,9 @@ pub(super) fn log(report: &Report) {
         already = report.meetings.already,
         complete = report.meetings.complete,
         empty = report.meetings.empty,
+        replaced = report.meetings.replaced,
+        rechecked = report.meetings.rechecked,
+        without_records = report.without_records.len(),
         incomplete = report.meetings.incomplete,
         unfinished = report.meetings.unfinished,
         records = report.records,
@@ -67,6 +70,11 @@ pub(super) fn render(report: &Report, is_coloured: bool) -> String {
             )
         })
         .collect();
+    let (kept, absent): (Vec<_>, Vec<_>) = absent.into_iter().partition(|one| one.is_kept);
+    if !kept.is_empty() {
+        text.push_str("\nin the dataset as before, since they could not be read again:\n");
+        text.push_str(&causes(&kept));
+    }
     if !absent.is_empty() {
         let place = if is_piped(report) {
             "not written"
@@ -76,10 +84,62 @@ pub(super) fn render(report: &Report, is_coloured: bool) -> String {
         text.extend(["\n", place, ", since they could not be had whole:\n"]);
         text.push_str(&causes(&absent));
     }
+    text.push_str(&replaced(report));
+    text.push_str(&without_records(report));
     text.push('\n');
     text.push_str(&next_step(report));
     text.push('\n');
     text
+}
+
+/// The meetings that were replaced, with their records before and now.
+fn replaced(report: &Report) -> String {
+    let mut table = Table::new(&[Align::Left, Align::Right, Align::Right]);
+    let replaced = report.per_meeting.iter().filter_map(|meeting| {
+        let before = meeting.replaced?;
+        Some((meeting, before))
+    });
+    let count = |count: u64| HumanCount(count).to_string();
+    for (meeting, before) in replaced.take(NAMED) {
+        table.row([
+            meeting.conf_uuid.to_string(),
+            count(before.records),
+            format!("-> {}", count(meeting.records)),
+        ]);
+    }
+    match report.meetings.replaced {
+        0 => String::new(),
+        all => format!(
+            "\nread again and replaced, records before and now:\n{}{}",
+            table.render(),
+            and_more(all, NAMED)
+        ),
+    }
+}
+
+/// The meetings of a list that have no record.
+fn without_records(report: &Report) -> String {
+    let meetings = &report.without_records;
+    if meetings.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&[Align::Left]);
+    for meeting in meetings.iter().take(NAMED) {
+        table.row([meeting.to_string()]);
+    }
+    format!(
+        "\nwarning: without any record, and not asked for again without --again; is the UUID right, \
+         has the meeting ended?\n{}{}",
+        table.render(),
+        and_more(meetings.len() as u64, NAMED)
+    )
+}
+
+fn and_more(all: u64, named: usize) -> String {
+    match all.saturating_sub(named as u64) {
+        0 => String::new(),
+        more => format!("  and {more} more; the report names them all\n"),
+    }
 }
 
 fn headline(report: &Report, is_coloured: bool) -> String {
@@ -89,7 +149,8 @@ fn headline(report: &Report, is_coloured: bool) -> String {
         Outcome::Incomplete | Outcome::Interrupted | Outcome::Skipped => style.yellow(),
         Outcome::Failed => style.red(),
     };
-    let held = report.meetings.already + report.meetings.complete + report.meetings.empty;
+    let meetings = &report.meetings;
+    let held = meetings.already + meetings.complete + meetings.empty + meetings.replaced;
     let (held, asked) = (HumanCount(held), HumanCount(report.meetings.requested));
     let place = match report.out.as_str() {
         "-" => "written to standard output".to_owned(),
@@ -121,7 +182,11 @@ fn figures(report: &Report) -> Table {
             ]);
         }
     };
-    meeting_row("already there", meetings.already, "not asked again");
+    let unchanged = match meetings.rechecked {
+        0 => "not asked again".to_owned(),
+        rechecked => format!("{} asked again, and unchanged", HumanCount(rechecked)),
+    };
+    meeting_row("already there", meetings.already, &unchanged);
     meeting_row(
         "purged",
         meetings.purged,
@@ -129,6 +194,7 @@ fn figures(report: &Report) -> Table {
     );
     meeting_row("complete", meetings.complete, &proofs(report));
     meeting_row("empty", meetings.empty, "complete, without any record");
+    meeting_row("replaced", meetings.replaced, "read again, see below");
     meeting_row("incomplete", meetings.incomplete, "see below");
     meeting_row("unfinished", meetings.unfinished, &remaining(report));
     if let Some(window) = &report.window {
@@ -379,6 +445,8 @@ mod tests {
             seams: Some(0),
             equal_records: None,
             doubtful: 0,
+            replaced: None,
+            is_kept: false,
             day: None,
             cause: None,
             request_id: None,
@@ -427,6 +495,7 @@ mod tests {
             anomalies: BTreeMap::new(),
             failures: [].into(),
             ledger: None,
+            without_records: vec![],
             replaced_surrogates: 0,
             per_meeting: vec![
                 meeting("a1", Proof::SinglePage),
@@ -472,6 +541,8 @@ mod tests {
                 seams: None,
                 equal_records: None,
                 doubtful: 0,
+                replaced: None,
+                is_kept: false,
                 day: None,
                 cause: Some("answered 500\u{1b}[2J, 9 times".to_owned()),
                 request_id: Some("914a39d6\u{1b}".to_owned()),

@@ -1,4 +1,4 @@
-//! What the reports of earlier runs know of the ledger: the last entry that each run saw.
+//! Compares the ledger with the reports of earlier runs, which have the last entry that each run saw.
 //!
 //! The chain proves each entry but the last. The reports prove the last one too, and that none
 //! behind it was removed.

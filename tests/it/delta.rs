@@ -402,6 +402,29 @@ fn merged_purged_and_lost_rows_leave_the_table_as_they_leave_the_dataset() {
     stage.verified().with(0);
 }
 
+#[test]
+fn a_meeting_that_is_read_again_is_replaced_by_one_commit_that_changes_data() {
+    let stage = Stage::of(&SIZES);
+    night(&stage, 0..SIZES.len(), &DELTA);
+    let before = Log::of(&stage, "out").version();
+    // As many rows as before: nothing but the word of the ledger tells that they are others.
+    night(&stage, 0..SIZES.len(), &["--again"]);
+    let log = Log::of(&stage, "out");
+    log.assert_level();
+    assert_eq!(log.version(), before + 1);
+    let actions = log.versions.last().unwrap();
+    let changes = actions.iter().filter_map(|action| {
+        let change = action.get("add").or_else(|| action.get("remove"))?;
+        change["dataChange"].as_bool()
+    });
+    let changes: Vec<_> = changes.collect();
+    assert!(
+        changes.len() >= 2 && changes.iter().all(|change| *change),
+        "{actions:?}"
+    );
+    stage.verified().with(0);
+}
+
 /// A command that dies at each point of interest, each time from the same dataset; tells the points.
 fn die_everywhere(
     stage: &Stage,

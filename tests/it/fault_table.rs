@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Fault, and the tests that show what becomes of it.
-const TABLE: [(&str, &[&str]); 43] = [
+const TABLE: [(&str, &[&str]); 45] = [
     (
         "1 429 with Retry-After",
         &[
@@ -224,6 +224,22 @@ const TABLE: [(&str, &[&str]); 43] = [
             "a_header_with_a_token_is_marked_and_not_shown",
             "the_token_is_shown_nowhere",
             "no_log_and_no_file_tells_a_secret_or_whom_was_searched_for",
+        ],
+    ),
+    (
+        "33 records that come late",
+        &[
+            "records_that_come_late_are_found_by_the_first_page_and_their_meetings_replaced",
+            "what_is_filled_in_later_is_found_though_the_count_is_the_same",
+            "empty_meetings_that_the_list_shows_are_asked_for_again_for_three_days",
+            "a_replacement_that_dies_at_any_step_leaves_the_old_or_the_new_and_the_rerun_finishes",
+        ],
+    ),
+    (
+        "44 a ledger that was cut or forged",
+        &[
+            "the_last_entry_that_is_removed_with_its_part_is_named_and_no_repair_forgets_it",
+            "an_entry_that_is_forged_with_its_part_is_named_and_not_repaired",
         ],
     ),
     (

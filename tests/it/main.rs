@@ -34,6 +34,7 @@ mod fault_table;
 mod faults;
 mod history;
 mod hostile;
+mod late;
 #[cfg(unix)]
 mod limits;
 #[cfg(unix)]

@@ -80,6 +80,7 @@ async fn merge(dataset: &mut Dataset, keep: TimeDelta) -> bool {
     let rewrite = Rewrite {
         keep_until: Utc::now() + keep,
         purged: vec![],
+        replaced: vec![],
     };
     dataset.rewrite(parts, &entries, rewrite).await.unwrap()
 }
@@ -185,6 +186,7 @@ async fn a_dropped_meeting_that_another_run_brings_again_is_not_purged_unseen() 
     let rewrite = Rewrite {
         keep_until: Utc::now(),
         purged,
+        replaced: vec![],
     };
     assert!(!erasing.rewrite(parts, &entries, rewrite).await.unwrap());
     assert_eq!(seen(&home), rows(&[("m1", 3), ("m3", 3)]));
@@ -200,7 +202,11 @@ async fn erase(dataset: &mut Dataset, meeting: &str) -> bool {
         .await
         .unwrap();
     let keep_until = Utc::now();
-    let rewrite = Rewrite { keep_until, purged };
+    let rewrite = Rewrite {
+        keep_until,
+        purged,
+        replaced: vec![],
+    };
     dataset.rewrite(parts, &entries, rewrite).await.unwrap()
 }
 
@@ -252,6 +258,7 @@ async fn put_merger(three: &mut Dataset) -> ledger::Entry {
     entry.rewrite = Some(Rewrite {
         keep_until: Utc::now() + TimeDelta::days(7),
         purged: vec![],
+        replaced: vec![],
     });
     let entry = entry.versioned();
     assert!(three.put(&entry).await.unwrap());

@@ -77,6 +77,8 @@ async fn the_last_report_tells_what_is_left_unless_the_dataset_has_it_by_now() {
         seams: None,
         equal_records: None,
         doubtful: 0,
+        replaced: None,
+        is_kept: false,
         day: None,
         cause: Some(cause.to_owned()),
         request_id: None,

@@ -85,6 +85,7 @@ async fn ten_thousand_entries_are_read_and_told() {
                 .collect(),
             retracts: Vec::new(),
             rewrite: None,
+            rechecked: Vec::new(),
             asked: None,
             schema_versions: SchemaVersions::FIRST,
             partitioning: None,

@@ -9,6 +9,7 @@ fn rewriting() -> Entry {
     entry.rewrite = Some(Rewrite {
         keep_until: DateTime::UNIX_EPOCH,
         purged: vec![],
+        replaced: vec![],
     });
     entry.versioned()
 }
@@ -91,6 +92,30 @@ fn an_entry_that_rewrites_others_and_holds_something_else_is_not_believed() {
     );
 }
 
+#[test]
+fn an_entry_holds_a_meeting_that_it_replaces_otherwise_and_no_other() {
+    let replacing = |name: &str, damage: Damage| {
+        let mut entry = rewriting();
+        damage(&mut entry);
+        entry.rewrite.as_mut().unwrap().replaced.push(uuid(name));
+        third(&entry)
+    };
+    let other: Damage = |entry| entry.meetings[0].requests += 1;
+    let lost: Damage = |entry| {
+        entry.meetings.pop();
+        entry.parts[0].rows = 3;
+    };
+    assert_eq!(replacing("m1", other).unwrap().holder("m1"), Some(3));
+    for (name, damage, expected) in [
+        ("m2", other, "holds m1 otherwise than"),
+        ("m9", other, "replaces m9, which it does not rewrite"),
+        ("m2", lost, "rewrites m2 and does not hold it"),
+    ] {
+        let error = replacing(name, damage).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
+
 /// The fifth entry, which purges this meeting alone; of the first two commits one was merged into
 /// the third, which is lost, the second stands.
 fn purging_alone(meeting: &str, damage: Damage) -> Result<Ledger> {
@@ -116,6 +141,7 @@ fn purging_alone(meeting: &str, damage: Damage) -> Result<Ledger> {
         rewrite: Some(Rewrite {
             keep_until: DateTime::UNIX_EPOCH,
             purged: vec![uuid(meeting)],
+            replaced: vec![],
         }),
         ..entry(5, &[])
     };

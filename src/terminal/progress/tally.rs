@@ -117,6 +117,13 @@ impl Tally {
                     self.expected += 1;
                 }
             }
+            Event::Unchanged { .. } => {
+                self.complete += 1;
+                self.counted += 1;
+                self.expected += 1;
+                self.pages += 1;
+                self.pages_ever += 1;
+            }
             Event::Incomplete { meeting, rows, .. } => {
                 self.incomplete += 1;
                 self.drop_rows(*rows);
