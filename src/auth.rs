@@ -13,14 +13,13 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use secrecy::SecretString;
-use sha2::{Digest, Sha256};
 
 pub use self::account::Account;
 pub use self::app::App;
 pub(crate) use self::grant::{Description, Grant, User};
 pub(crate) use self::hint::{Asking, Kind};
 use crate::error::Result;
-use crate::hex::hex;
+use crate::salt::DatasetSalt;
 
 /// Where a token is given back.
 pub(crate) const TOKEN_PATH: &str = "/v1/usg/acs/token";
@@ -58,10 +57,10 @@ impl Credentials {
         }
     }
 
-    /// The same as a name that tells nobody who it is.
-    pub(crate) fn who_digest(&self) -> Option<String> {
+    /// The same, keyed for the dataset with this salt: an account can be guessed.
+    pub(crate) fn who_digest(&self, salt: &DatasetSalt) -> Option<String> {
         let who = self.who()?.join("\0");
-        Some(hex(&Sha256::digest(who)))
+        Some(salt.digest("who asks", who.as_bytes()))
     }
 }
 
@@ -110,7 +109,26 @@ impl Credentials {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
+    use crate::hex::hex;
+    use crate::salt::tests::salt;
+
+    #[test]
+    fn who_asks_cannot_be_guessed_without_the_salt() {
+        let account = Credentials::Account(Account {
+            name: "alice".into(),
+            password: "passw0rd".into(),
+        });
+        let ours = account.who_digest(&salt()).unwrap();
+        assert_eq!(account.who_digest(&salt()).unwrap(), ours);
+        let other = DatasetSalt::random().unwrap();
+        assert_ne!(account.who_digest(&other).unwrap(), ours);
+        for plain in ["alice", "alice\0\0"] {
+            assert_ne!(hex(&Sha256::digest(plain)), ours);
+        }
+    }
 
     #[test]
     fn credentials_hide_their_secrets() {

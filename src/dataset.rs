@@ -50,7 +50,7 @@ use staging::Staging;
 pub use committing::Commit;
 pub(crate) use held::Held;
 pub use held::SetAside;
-pub(crate) use layout::{REPLACED, RUNS, SET_ASIDE, STAGING, is_ours};
+pub(crate) use layout::{REPLACED, RUNS, SALT, SET_ASIDE, STAGING, is_ours};
 pub use left::Left;
 pub use recovery::Recovery;
 pub(crate) use recovery::fingerprint;

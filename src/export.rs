@@ -40,7 +40,6 @@ use crate::decode::PageDecoder;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::history::{self, Meeting};
-use crate::ledger::Asked;
 use crate::pii::Pii;
 use crate::record_digest::DigestKey;
 use crate::report::{MeetingStatus, Report};
@@ -167,9 +166,9 @@ impl Export {
         let pipe = self.pipe.take();
         let deadline = Deadline::begin(self.config.deadline, &cancel);
         let stop = deadline.stop.clone();
-        let asked = Asked::of(&self.config, self.pii()?.as_ref());
-        let pii = asked.pii.clone();
-        match destination::open(&self.config, &run.id, pipe, asked, &observer, &stop).await? {
+        let pii = self.pii()?;
+        let pii = pii.as_ref();
+        match destination::open(&self.config, &run.id, pipe, pii, &observer, &stop).await? {
             Opening::Open(mut destination) => {
                 let into = &mut destination;
                 let done = Box::pin(self.run_into(into, run, window, observer, stop)).await;
@@ -179,6 +178,7 @@ impl Export {
                 done
             }
             Opening::Taken(runs) => {
+                let pii = pii.map(Pii::note);
                 let account = Account::new(&self.config, run, &self.meetings, None, pii);
                 let report = account.turned_away(&self.meetings, &runs, stop.is_cancelled());
                 let error = None;
@@ -206,13 +206,13 @@ impl Export {
         observer: Observer,
         stop: CancellationToken,
     ) -> Result<Finished> {
-        let (who, dataset) = (self.credentials.who_digest(), destination.dataset());
+        let who = self.credentials.who_digest(&destination.salt()?);
+        let dataset = destination.dataset();
         let discovery = Discovery::plan(&self.config, run.started, window, dataset, who).await?;
         let decoder = self.page_decoder(destination)?;
-        let asked = Asked::of(&self.config, decoder.pii.as_ref());
         let pii = decoder.pii.clone();
         let who = self.credentials.who();
-        let question = destination.question(&self.config, &asked, who)?;
+        let question = destination.question(&self.config, pii.as_ref(), who)?;
         let Self {
             config,
             credentials,
@@ -250,7 +250,7 @@ impl Export {
         let now = client.clock().now();
         let recheck = Recheck::plan(&config, destination.dataset(), &meetings, ends, now);
         let named = discovered.is_none().then(|| meetings.clone());
-        let pii = asked.pii;
+        let pii = pii.as_ref().map(Pii::note);
         let mut account = Account::new(&config, run, &meetings, discovered, pii.clone());
         account.writes_to(destination);
         let work = account.wanting(meetings, destination);

@@ -30,7 +30,7 @@ pub(crate) use chain::sha256;
 pub(crate) use entry::Rechecked;
 #[cfg(test)]
 pub(crate) use entry::part_path;
-pub use entry::{Asked, CommittedMeeting};
+pub use entry::{Asked, CommittedMeeting, KeyedSearchKey};
 pub(crate) use entry::{
     Entry, FOLDER, LEDGER_VERSION, Part, entry_path, part_path_in, sequence_of,
 };

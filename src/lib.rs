@@ -109,7 +109,7 @@ pub use history::{History, Listed, Meeting};
 pub use identity::{Administrator, IDENTITY_VERSION, Identity, LoginKind, login_check};
 #[cfg(fuzzing)]
 pub use ledger::fuzz_entry;
-pub use ledger::{Asked, CommittedMeeting};
+pub use ledger::{Asked, CommittedMeeting, KeyedSearchKey};
 pub use meetings::MeetingList;
 pub use mode::Mode;
 pub use moment::Moment;

@@ -89,6 +89,11 @@ impl DatasetSalt {
         format!("{{\"version\":{SALT_VERSION},\"salt\":\"{salt}\"}}\n").into()
     }
 
+    /// A name of the salt that tells nothing of it: what was keyed with a lost salt is known by it.
+    pub(crate) fn id(&self) -> String {
+        hex(&self.derive("name of the salt")[..4])
+    }
+
     /// The key for one purpose: HMAC-SHA256 of its name with the salt. Keys of different purposes
     /// tell nothing of each other, or of the salt.
     pub(crate) fn derive(&self, purpose: &str) -> [u8; LENGTH] {

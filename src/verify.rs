@@ -14,6 +14,7 @@ mod part;
 mod placed;
 mod projected;
 mod repair;
+mod salt;
 mod statement;
 mod strangers;
 
@@ -203,6 +204,7 @@ async fn look_at_all(store: &Store, dest: &str, schemas: &Schemas) -> Result<Sur
 
     heads::compare(store, reports, &ledger, &mut found.findings).await?;
 
+    found.findings.extend(salt::check(store, &ledger).await?);
     projected::compare(store, &ledger, &mut found).await?;
 
     let mut damaged = BTreeSet::new();

@@ -199,6 +199,7 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
     let mut checkpoint = false;
     let mut table = false;
     let mut place = false;
+    let mut salt = false;
     for finding in findings {
         match finding {
             Finding::Ledger { .. } => restore = true,
@@ -211,6 +212,7 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
             Finding::Foreign { .. } => foreign = true,
             Finding::Misplaced { .. } => place = true,
             Finding::Checkpoint { .. } => checkpoint = true,
+            Finding::Salt { .. } => salt = true,
             _ => repair = true,
         }
     }
@@ -238,6 +240,8 @@ fn next_step(dataset: &str, findings: &[Finding]) -> String {
             "rollbook verify --repair {} removes the checkpoint; no record is lost with it",
             plain(dataset)
         )
+    } else if salt {
+        "restore the salt from a backup; the records are sound without it".to_owned()
     } else if foreign {
         "move what is not rollbook's out of the folder".to_owned()
     } else if place {
@@ -297,7 +301,9 @@ fn describe_repair(dataset: &str, repair: &Repair, meetings: bool) -> String {
 
 fn sentence(finding: &Finding) -> String {
     let sentence = match finding {
-        Finding::Ledger { path, reason } | Finding::DeltaLog { path, reason } => {
+        Finding::Ledger { path, reason }
+        | Finding::Salt { path, reason }
+        | Finding::DeltaLog { path, reason } => {
             format!("{path}: {reason}")
         }
         Finding::Unpublished { path, .. } => format!("{path}: committed, not published yet"),

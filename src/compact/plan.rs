@@ -176,7 +176,11 @@ mod tests {
         use crate::record::Language;
         let mut entries = ledger(&[10, 10, 10, 10]);
         for at in [1, 3] {
-            entries[at].asked = Some(Asked::new(Language::ZhCn, None));
+            entries[at].asked = Some(Asked {
+                language: Language::ZhCn,
+                search_key: None,
+                pii: None,
+            });
         }
         let groups = plan(entries.iter(), 100).into_iter();
         let groups: Vec<_> = groups.map(|group| group.commits).collect();

@@ -9,6 +9,7 @@ use crate::table::Table;
 use crate::zone::Zone;
 
 use super::Dataset;
+use super::layout::SALT;
 
 impl Dataset {
     /// Says what this run asks of each meeting.
@@ -28,9 +29,21 @@ impl Dataset {
         let of_meetings = described.find_map(|entry| entry.asked.as_ref());
         let of_meetings = of_meetings.filter(|before| **before != asked);
         if let Some(before) = of_records.or(of_meetings) {
+            let of_salt = |asked: &Asked| asked.search_key.as_ref().map(|key| key.salt.clone());
+            if let (Some(old), Some(new)) = (of_salt(before), of_salt(&asked))
+                && old != new
+            {
+                return Err(Error::Dataset {
+                    path: self.store.shown(SALT),
+                    reason: "is not the salt that the dataset's search key was kept with, so that the \
+                             two keys cannot be compared: restore the file from a backup, or choose \
+                             another destination"
+                        .to_owned(),
+                });
+            }
             let what = if before.language != asked.language {
                 format!("labels in {}", before.language)
-            } else if before.search_key_sha256 != asked.search_key_sha256 {
+            } else if before.search_key != asked.search_key {
                 "another search key, or none".to_owned()
             } else {
                 let pii = before.pii.as_deref().unwrap_or("all columns kept");

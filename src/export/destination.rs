@@ -10,6 +10,7 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::ledger::Asked;
+use crate::pii::Pii;
 use crate::place;
 use crate::salt::DatasetSalt;
 use crate::spool::Question;
@@ -34,14 +35,16 @@ impl Destination {
     pub(super) fn question(
         &self,
         config: &Config,
-        asked: &Asked,
+        pii: Option<&Pii>,
         who: Option<[&str; 3]>,
     ) -> Result<Option<Question>> {
         let Some(dataset) = self.dataset() else {
             return Ok(None);
         };
+        let salt = dataset.salt();
+        let asked = Asked::of(config, pii, salt);
         let of = (dataset.place(), config.base_url.as_str(), asked, who);
-        Question::new(&self.salt()?, &of).map(Some)
+        Question::new(salt, &of).map(Some)
     }
 
     /// The salt of the dataset; a pipe leaves nothing that a later run could compare, so that a
@@ -119,7 +122,7 @@ pub(super) async fn open(
     config: &Config,
     run_id: &str,
     pipe: Option<Box<dyn Write + Send>>,
-    asked: Asked,
+    pii: Option<&Pii>,
     observer: &Observer,
     stop: &CancellationToken,
 ) -> Result<Opening> {
@@ -165,7 +168,7 @@ pub(super) async fn open(
             () = tokio::time::sleep(pause) => {}
         }
     };
-    match agree(&mut dataset, config, asked).await {
+    match agree(&mut dataset, config, pii).await {
         Ok(()) => Ok(Opening::Open(Destination::Dataset(Box::new(dataset)))),
         Err(error) => {
             dataset.abandon().await;
@@ -175,8 +178,8 @@ pub(super) async fn open(
 }
 
 /// Makes sure that what the run brings is like what is there.
-async fn agree(dataset: &mut Dataset, config: &Config, asked: Asked) -> Result<()> {
-    dataset.ask(asked)?;
+async fn agree(dataset: &mut Dataset, config: &Config, pii: Option<&Pii>) -> Result<()> {
+    dataset.ask(Asked::of(config, pii, dataset.salt()))?;
     if let Some(by) = config.partition_by {
         dataset.partition(by, config.timezone)?;
     }

@@ -3,15 +3,14 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::config::{Config, SearchKey};
 use crate::error::{Error, Result};
-use crate::hex::hex;
 use crate::partition::Partitioning;
 use crate::pii::{self, Pii};
 use crate::record::Language;
 use crate::report::{MeetingStatus, Proof};
+use crate::salt::DatasetSalt;
 use crate::table::Table;
 use crate::table::versions::SchemaVersions;
 use crate::uuid::ConfUuid;
@@ -80,22 +79,41 @@ pub(crate) struct Entry {
 pub struct Asked {
     /// The language of the labels.
     pub language: Language,
-    /// SHA-256 of the search key, where only records that match it are asked for: the key itself
-    /// may be a phone number.
+    /// The search key, where only records that match it are asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub search_key_sha256: Option<String>,
+    pub search_key: Option<KeyedSearchKey>,
     /// What became of personal columns, and with which key, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pii: Option<String>,
 }
 
+/// A search key as the ledger has it: it may be a phone number, which a plain hash does not hide.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KeyedSearchKey {
+    /// Name of the salt that the digest's key is derived from.
+    pub salt: String,
+    /// HMAC-SHA256 of the search key, in lower-case hexadecimal digits.
+    pub hmac_sha256: String,
+}
+
+impl KeyedSearchKey {
+    /// The search key, keyed for the dataset with this salt.
+    pub(crate) fn new(salt: &DatasetSalt, search_key: &str) -> Self {
+        Self {
+            salt: salt.id(),
+            hmac_sha256: salt.digest("search key", search_key.as_bytes()),
+        }
+    }
+}
+
 impl Asked {
-    /// The question that a run with these settings asks.
-    pub(crate) fn of(config: &Config, pii: Option<&Pii>) -> Self {
+    /// The question that a run with these settings asks of a dataset with this salt.
+    pub(crate) fn of(config: &Config, pii: Option<&Pii>, salt: &DatasetSalt) -> Self {
         let search_key = config.search_key.as_ref().map(SearchKey::as_str);
         Self {
+            language: config.language,
+            search_key: search_key.map(|key| KeyedSearchKey::new(salt, key)),
             pii: pii.map(Pii::note),
-            ..Self::new(config.language, search_key)
         }
     }
 
@@ -106,16 +124,6 @@ impl Asked {
             ..asked.clone()
         };
         of_records(self) == of_records(other)
-    }
-
-    /// The question with this search key, or without one.
-    pub fn new(language: Language, search_key: Option<&str>) -> Self {
-        let digest = |key: &str| hex(&Sha256::digest(key));
-        Self {
-            language,
-            search_key_sha256: search_key.map(digest),
-            pii: None,
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::tests::{entry, meeting, parse};
 use super::*;
 use crate::record::Language;
 use crate::report::Proof;
+use crate::salt::tests::salt;
 use crate::store::Store;
 use crate::table::MEETINGS;
 
@@ -54,7 +55,11 @@ pub(super) fn committed_as(sequence: u64) -> impl Strategy<Value = Entry> {
                 parts,
                 meetings,
                 retracts: (1..sequence).take(retracts).collect(),
-                asked: is_asked.then(|| Asked::new(Language::ZhCn, Some("key"))),
+                asked: is_asked.then(|| Asked {
+                    language: Language::ZhCn,
+                    search_key: Some(KeyedSearchKey::new(&salt(), "key")),
+                    pii: None,
+                }),
                 partitioning: None,
                 ..model
             }

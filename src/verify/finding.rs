@@ -155,6 +155,14 @@ pub enum Finding {
         /// SHA-256 of what is there; nothing where the ledger ends before it.
         found: Option<String>,
     },
+    /// The salt of the dataset is damaged, or is not the one that its ledger was written with. No
+    /// record is touched by it, but exports with a search key are refused.
+    Salt {
+        /// The salt.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The Delta log lacks the last entries of the ledger; the next run brings them.
     DeltaBehind {
         /// The last entry that is in the log; 0 is none.
@@ -205,6 +213,7 @@ impl Finding {
             Self::Ledger { .. }
             | Self::Checkpoint { .. }
             | Self::Head { .. }
+            | Self::Salt { .. }
             | Self::DeltaBehind { .. }
             | Self::DeltaFile { .. }
             | Self::DeltaLog { .. }
