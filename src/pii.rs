@@ -1,17 +1,17 @@
-//! What becomes of personal columns before anything is written: kept, masked, hashed or dropped.
+//! Personal columns are kept, masked, hashed or dropped before anything is written.
 //!
-//! Applied to each page as soon as it is decoded, so that neither a part nor the spool ever holds
-//! what was not to be kept, and to the meetings as soon as they are listed. Texts only; times and
-//! counts stay. A hash is keyed and the same in every run with the same key, so that hashed columns
-//! still join. A column is treated by its name, in whichever table it stands.
+//! Each page is treated as soon as it is decoded and digested, so that neither a part nor the spool
+//! ever holds what was not to be kept; meetings are treated as soon as they are listed. Texts only;
+//! times and counts stay. A hash is keyed and the same in every run with the same key, so that
+//! hashed columns still join. A column is treated by its name, in either table.
+
+mod extra;
+mod rows;
+mod spelling;
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, StringArray, new_null_array};
-use arrow::error::ArrowError;
-use arrow::record_batch::RecordBatch;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -25,17 +25,21 @@ use crate::table::MeetingColumn;
 /// Shortest key: below it, hashes of telephone numbers could be reversed by trying keys.
 const SHORTEST_KEY: usize = 16;
 
-/// What stands for the part of a text that is not shown, whatever its length.
-const MASK: &str = "***";
+/// Version of the rule that makes pseudonyms and finds texts that show another column; kept in the
+/// metadata. Rule 1: HMAC-SHA256 over the text in NFC, and of numbers without blanks; a text that
+/// shows a number or a name of its row is treated as strictly as that, see `rows` and `spelling`.
+const RULE_VERSION: u32 = 1;
 
-/// What becomes of a column's texts. Null stays null, and an empty text stays empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Treatment of a column's texts, from the least strict on. Null stays null, and an empty text stays
+/// empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Treatment {
     /// As the API gives it.
     Keep,
     /// The first character, and asterisks; of a number the last two.
     Mask,
-    /// HMAC-SHA256 with the key, in lower-case hexadecimal digits.
+    /// HMAC-SHA256 with the key, in lower-case hexadecimal digits: over the text in NFC, and of a
+    /// number without blanks.
     Hash,
     /// Null.
     Drop,
@@ -68,9 +72,7 @@ impl PiiPolicy {
                 .and_then(|place| Some((place, *TEXTS.get(place)?)))
                 .ok_or_else(|| format!("{name}: expected one of {}", TEXTS.join(", ")))?;
             // It promises a JSON object.
-            if column == Column::Extra.name()
-                && matches!(treatment, Treatment::Mask | Treatment::Hash)
-            {
+            if column == EXTRA && matches!(treatment, Treatment::Mask | Treatment::Hash) {
                 return Err("extra: it can be kept or dropped".to_owned());
             }
             if policy.iter().any(|(other, ..)| *other == place) {
@@ -82,7 +84,7 @@ impl PiiPolicy {
         let is_treated = |(.., treatment): &(_, _, Treatment)| *treatment != Treatment::Keep;
         let has_treated_names = policy
             .iter()
-            .any(|said| said.1 == Column::DisplayName.name() && is_treated(said));
+            .any(|said| said.1 == DISPLAY_NAME && is_treated(said));
         // Kept is what is not named; but a scheduler who is not goes the way of the names.
         policy.retain(|said| is_treated(said) || has_treated_names && said.1 == SCHEDULER);
         let policy = policy.into_iter();
@@ -99,11 +101,8 @@ impl PiiPolicy {
             let said = self.0.iter().find(|(column, _)| *column == name);
             said.map(|(_, treatment)| *treatment)
         };
-        let treatment = said(column).or_else(|| {
-            (column == SCHEDULER)
-                .then(|| said(Column::DisplayName.name()))
-                .flatten()
-        });
+        let treatment =
+            said(column).or_else(|| (column == SCHEDULER).then(|| said(DISPLAY_NAME)).flatten());
         treatment.unwrap_or(Treatment::Keep)
     }
 
@@ -116,16 +115,22 @@ impl PiiPolicy {
 
 /// The columns that can be treated: those of records, then those that meetings alone have.
 const TEXTS: [&str; 9] = [
-    Column::DisplayName.name(),
-    Column::CallNumber.name(),
+    DISPLAY_NAME,
+    CALL_NUMBER,
     Column::DeviceType.name(),
     Column::MediaType.name(),
-    Column::DeptName.name(),
-    Column::Extra.name(),
-    MeetingColumn::Subject.name(),
+    DEPT_NAME,
+    EXTRA,
+    SUBJECT,
     SCHEDULER,
     CONFERENCE_ID,
 ];
+
+const DISPLAY_NAME: &str = Column::DisplayName.name();
+const CALL_NUMBER: &str = Column::CallNumber.name();
+const DEPT_NAME: &str = Column::DeptName.name();
+const EXTRA: &str = Column::Extra.name();
+const SUBJECT: &str = MeetingColumn::Subject.name();
 
 /// A person's name as well: where nothing is said of it, it is treated as `display_name` is.
 const SCHEDULER: &str = MeetingColumn::Scheduler.name();
@@ -225,81 +230,37 @@ impl Pii {
         }))
     }
 
-    /// The policy in words, with the name of the key but not the key: two datasets with the same
-    /// note join.
+    /// The policy in words, with the version of the rule and the name of the key, but not the key:
+    /// two datasets with the same note join.
     pub(crate) fn note(&self) -> String {
+        let policy = &self.policy;
         match &self.mac {
             Some(mac) => {
                 let id = &digest(mac, "rollbook pii key")[..8];
-                format!("{};key={id}", self.policy)
+                format!("{policy};rule={RULE_VERSION};key={id}")
             }
-            None => self.policy.to_string(),
-        }
-    }
-
-    /// The rows of a table as they may be written.
-    pub(crate) fn apply(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-        let schema = rows.schema();
-        let columns = schema.fields().iter().zip(rows.columns());
-        let columns = columns.map(|(field, column)| {
-            let name = field.name();
-            self.treated(column, name, self.policy.treatment(name))
-        });
-        RecordBatch::try_new(rows.schema(), columns.collect())
-    }
-
-    fn treated(&self, texts: &ArrayRef, column: &str, treatment: Treatment) -> ArrayRef {
-        let each = |text: &dyn Fn(&str) -> String| -> ArrayRef {
-            let texts = texts.as_string::<i32>().iter();
-            let treated = texts.map(|known| {
-                known.map(|known| {
-                    if known.is_empty() {
-                        String::new()
-                    } else {
-                        text(known)
-                    }
-                })
-            });
-            Arc::new(treated.collect::<StringArray>())
-        };
-        match (treatment, &self.mac) {
-            (Treatment::Keep, _) => Arc::clone(texts),
-            (Treatment::Mask, _)
-                if [Column::CallNumber.name(), CONFERENCE_ID].contains(&column) =>
-            {
-                each(&|text| {
-                    let from = text.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
-                    format!("{MASK}{}", &text[from..])
-                })
-            }
-            (Treatment::Mask, _) => each(&|text| {
-                let first = text.chars().next().unwrap_or_default();
-                format!("{first}{MASK}")
-            }),
-            (Treatment::Hash, Some(mac)) => each(&|text| digest(mac, text)),
-            // Without a key there is nothing to hash with, and nothing gets through.
-            (Treatment::Drop | Treatment::Hash, _) => {
-                new_null_array(texts.data_type(), texts.len())
-            }
+            None => format!("{policy};rule={RULE_VERSION}"),
         }
     }
 }
 
-/// What a note says of the columns of records; nothing where they are all kept.
+/// The part of a note that is about the columns of records; nothing where they are all kept.
 pub(crate) fn note_of_records(note: &str) -> Option<String> {
-    let (policy, key) = note.split_once(';').unwrap_or((note, ""));
+    let (policy, rest) = note.split_once(';').unwrap_or((note, ""));
     let is_of_records = |pair: &&str| {
         let name = pair.split('=').next();
         Column::ALL.iter().any(|column| name == Some(column.name()))
     };
-    let kept: Vec<_> = policy.split(',').filter(is_of_records).collect();
+    let mut kept: Vec<_> = policy.split(',').filter(is_of_records).collect();
+    if kept.is_empty() {
+        return None;
+    }
     let is_hashed = kept.iter().any(|pair| pair.ends_with("=hash"));
     let policy = kept.join(",");
-    match (policy.is_empty(), is_hashed) {
-        (true, _) => None,
-        (false, true) => Some(format!("{policy};{key}")),
-        (false, false) => Some(policy),
-    }
+    kept = rest.split(';').filter(|part| !part.is_empty()).collect();
+    kept.retain(|part| is_hashed || !part.starts_with("key="));
+    kept.insert(0, &policy);
+    Some(kept.join(";"))
 }
 
 fn digest(mac: &Hmac<Sha256>, text: &str) -> String {
@@ -310,6 +271,10 @@ fn digest(mac: &Hmac<Sha256>, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+
     use super::*;
     use crate::writer::tests::page;
 
@@ -325,12 +290,28 @@ mod tests {
         texts.iter().map(|text| text.map(str::to_owned)).collect()
     }
 
+    /// One record whose other texts are null.
+    fn record(known: &[(Column, &str)]) -> RecordBatch {
+        let before = page("m1", 0, 1);
+        let columns = Column::ALL.map(|column| -> ArrayRef {
+            let text = known.iter().find(|(of, _)| *of == column);
+            let is_text = column.data_type() == arrow::datatypes::DataType::Utf8;
+            if column == Column::ConfUuid || !is_text {
+                return Arc::clone(before.column(column.index()));
+            }
+            Arc::new(StringArray::from(vec![text.map(|(_, text)| *text)]))
+        });
+        RecordBatch::try_new(before.schema(), columns.to_vec()).unwrap()
+    }
+
+    /// What becomes of a column of this record.
+    fn becomes(policy: &str, known: &[(Column, &str)], column: Column) -> Option<String> {
+        let treated = pii(policy).apply(&record(known)).unwrap();
+        texts(&treated, column).remove(0)
+    }
+
     fn treated(policy: &str, column: Column, text: &str) -> String {
-        let texts: ArrayRef = Arc::new(StringArray::from(vec![text]));
-        let pii = pii(policy);
-        let treatment = pii.policy.treatment(column.name());
-        let treated = pii.treated(&texts, column.name(), treatment);
-        treated.as_string::<i32>().value(0).to_owned()
+        becomes(policy, &[(column, text)], column).unwrap()
     }
 
     #[test]
@@ -339,6 +320,165 @@ mod tests {
         let expected = "41efbdfc22723ed5";
         let found = treated("call_number=hash", Column::CallNumber, "+991116004380");
         assert_eq!((&found[..16], found.len()), (expected, 64));
+    }
+
+    #[test]
+    fn spellings_of_one_name_or_number_have_one_hash() {
+        let hash = |column: Column, text| treated(&format!("{}=hash", column.name()), column, text);
+        let name = |text| hash(Column::DisplayName, text);
+        assert_eq!(name("Ame\u{301}lie"), name("Am\u{e9}lie"));
+        assert_ne!(name("Am\u{e9}lie"), name("Amelie"));
+        // A blank in a name tells people apart; in a number it does not.
+        assert_ne!(name("An Na"), name("Anna"));
+        let number = |text| hash(Column::CallNumber, text);
+        for spelling in ["+99 1116 004380", "+99\u{a0}1116004380 ", "\t+991116004380"] {
+            assert_eq!(number(spelling), number("+991116004380"), "{spelling:?}");
+        }
+        assert_ne!(number("991116004380"), number("+991116004380"));
+    }
+
+    #[test]
+    fn a_name_that_is_the_number_is_treated_as_strictly_as_the_number() {
+        use Column::{CallNumber, DeptName, DisplayName};
+        let number = "+991116004380";
+        let hashed = Some(treated("call_number=hash", CallNumber, number));
+        let masked = Some("***80".to_owned());
+        for name in [
+            number,
+            "991116004380",
+            "+99 1116 004380",
+            "(+99) 1116-004380",
+        ] {
+            let becomes = |policy| {
+                becomes(
+                    policy,
+                    &[(DisplayName, name), (CallNumber, number)],
+                    DisplayName,
+                )
+            };
+            assert_eq!(becomes("call_number=hash"), hashed, "{name}");
+            assert_eq!(becomes("call_number=mask"), masked, "{name}");
+            assert_eq!(becomes("call_number=drop"), None, "{name}");
+            assert_eq!(
+                becomes("call_number=hash,display_name=mask"),
+                hashed,
+                "{name}"
+            );
+            assert_eq!(
+                becomes("call_number=mask,display_name=hash"),
+                hashed,
+                "{name}"
+            );
+            assert_eq!(
+                becomes("call_number=mask,display_name=drop"),
+                None,
+                "{name}"
+            );
+            assert_eq!(becomes("display_name=mask"), masked.clone(), "{name}");
+            assert_eq!(becomes("dept_name=drop"), Some(name.to_owned()), "{name}");
+        }
+        // With more around it, or in a record without a number.
+        for (name, known) in [("Desk +991116004380", number), ("+49 30 1234567", "")] {
+            let row = [(DisplayName, name), (CallNumber, known), (DeptName, name)];
+            let became = becomes("call_number=hash", &row, DisplayName).unwrap();
+            assert_eq!(became.len(), 64, "{name}: {became}");
+            assert_eq!(
+                becomes("call_number=drop", &row, DisplayName),
+                None,
+                "{name}"
+            );
+        }
+        let row = [
+            (DisplayName, "Alice"),
+            (CallNumber, number),
+            (DeptName, "Room 4380"),
+        ];
+        assert_eq!(
+            becomes("call_number=drop", &row, DisplayName).unwrap(),
+            "Alice"
+        );
+        assert_eq!(
+            becomes("call_number=drop", &row, DeptName).unwrap(),
+            "Room 4380"
+        );
+        let row = [(CallNumber, number), (DeptName, "ext. +99 1116004380")];
+        assert_eq!(becomes("call_number=drop", &row, DeptName), None);
+    }
+
+    #[test]
+    fn what_a_row_hides_is_not_told_by_members_that_nobody_knows() {
+        use Column::{CallNumber, DisplayName, Extra};
+        let extra = r#"{"a":1.50,"phone":991116004380,"who":[{"nick":"\u0041lice","x":1e5}]}"#;
+        let row = [
+            (DisplayName, "Alice"),
+            (CallNumber, "+991116004380"),
+            (Extra, extra),
+        ];
+        let becomes = |policy| becomes(policy, &row, Extra);
+        assert_eq!(
+            becomes("call_number=mask,display_name=drop").unwrap(),
+            r#"{"a":1.50,"phone":"***80","who":[{"nick":null,"x":100000.0}]}"#
+        );
+        assert_eq!(
+            becomes("call_number=drop").unwrap(),
+            r#"{"a":1.50,"phone":null,"who":[{"nick":"\u0041lice","x":1e5}]}"#
+        );
+        assert_eq!(becomes("dept_name=drop").unwrap(), extra);
+        assert_eq!(becomes("extra=drop"), None);
+        let named = [(DisplayName, "Alice"), (Extra, r#"{"Alice":1,"b":2}"#)];
+        let became = super::tests::becomes("display_name=hash", &named, Extra);
+        assert_eq!(became.unwrap(), r#"{"b":2}"#);
+        let broken = [(DisplayName, "Alice"), (Extra, r#"{"x":"Alice""#)];
+        assert_eq!(
+            super::tests::becomes("display_name=hash", &broken, Extra),
+            None
+        );
+    }
+
+    #[test]
+    fn a_subject_does_not_tell_who_scheduled_the_meeting() {
+        let schema = crate::table::Table::Meetings.schema();
+        let becomes = |policy: &str, known: [&str; 3]| {
+            let before = crate::writer::tests::meetings(&["m1"]);
+            let columns = schema.fields().iter().zip(before.columns());
+            let columns = columns.map(|(field, column)| -> ArrayRef {
+                let text = |text: &str| Arc::new(StringArray::from(vec![text.to_owned()]));
+                match field.name().as_str() {
+                    SUBJECT => text(known[0]),
+                    SCHEDULER => text(known[1]),
+                    CONFERENCE_ID => text(known[2]),
+                    _ => Arc::clone(column),
+                }
+            });
+            let before = RecordBatch::try_new(schema.clone(), columns.collect()).unwrap();
+            let after = pii(policy).apply(&before).unwrap();
+            [SUBJECT, SCHEDULER, CONFERENCE_ID].map(|name| {
+                let column = after.column_by_name(name).unwrap().as_string::<i32>();
+                column.is_valid(0).then(|| column.value(0).to_owned())
+            })
+        };
+        let known = |texts: [&str; 3]| texts.map(|text| Some(text.to_owned()));
+        let [subject, alice, room] = ["ALICE's meeting", "Alice", "980 123 456"];
+        assert_eq!(
+            becomes("display_name=mask", [subject, alice, room]),
+            known(["A***", "A***", room])
+        );
+        assert_eq!(
+            becomes("scheduler=drop", ["Budget", alice, room]),
+            [Some("Budget".to_owned()), None, Some(room.to_owned())]
+        );
+        assert_eq!(
+            becomes("scheduler=drop", [subject, alice, room])[..2],
+            [None, None]
+        );
+        assert_eq!(
+            becomes("conference_id=mask", ["Room 980123456", alice, room]),
+            known(["R***", alice, "***56"])
+        );
+        assert_eq!(
+            becomes("call_number=drop", [subject, "+99 1116 004380", room])[1],
+            None
+        );
     }
 
     #[test]
@@ -378,7 +518,7 @@ mod tests {
     fn the_note_names_the_key_and_does_not_tell_it() {
         let note = pii("extra=drop,display_name=hash").note();
         assert!(
-            note.starts_with("display_name=hash,extra=drop;key="),
+            note.starts_with("display_name=hash,extra=drop;rule=1;key="),
             "{note}"
         );
         assert!(!note.contains("0123") && format!("{:?}", pii("extra=drop")).contains("extra"));
@@ -414,18 +554,18 @@ mod tests {
     #[test]
     fn what_a_note_says_of_records_is_told_from_the_rest() {
         for (note, of_records) in [
-            ("subject=drop,scheduler=keep", None),
+            ("subject=drop,scheduler=keep;rule=1", None),
             (
-                "display_name=mask,subject=hash;key=1",
-                Some("display_name=mask"),
+                "display_name=mask,subject=hash;rule=1;key=1",
+                Some("display_name=mask;rule=1"),
             ),
             (
-                "display_name=hash,subject=hash;key=1",
-                Some("display_name=hash;key=1"),
+                "display_name=hash,subject=hash;rule=1;key=1",
+                Some("display_name=hash;rule=1;key=1"),
             ),
             (
-                "display_name=mask,extra=drop",
-                Some("display_name=mask,extra=drop"),
+                "display_name=mask,extra=drop;rule=1",
+                Some("display_name=mask,extra=drop;rule=1"),
             ),
         ] {
             assert_eq!(note_of_records(note).as_deref(), of_records, "{note}");

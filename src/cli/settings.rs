@@ -176,7 +176,8 @@ pub(crate) struct Settings {
     ///
     /// Of records: display_name, call_number, device_type, media_type, dept_name, extra. Of the
     /// meetings table: subject, scheduler, conference_id, dept_name; a scheduler who is not named
-    /// here is treated as display_name is, and a subject stays in clear.
+    /// here is treated as display_name is. A text that shows what another column of its row hides
+    /// is treated as strictly as that: a number shown as a name, a scheduler's name in a subject.
     #[arg(long, value_name = "COLUMN=HOW", env = "ROLLBOOK_PII", help_heading = PERSONAL)]
     pii: Option<PiiPolicy>,
     /// File that holds the key for hashed columns

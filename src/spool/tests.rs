@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::decode::PageDecoder;
+use crate::pii::Pii;
 use crate::record_digest::DigestKey;
 use crate::salt::tests::salt;
 use crate::writer::tests::page as records;
@@ -367,4 +369,48 @@ fn a_question_cannot_be_told_without_the_salt() {
     assert_eq!(question("alice"), question("alice"));
     assert_ne!(question("alice"), question("bob"));
     assert_ne!(Question::new(&other, &"alice").unwrap(), question("alice"));
+}
+
+/// Names and numbers are not in a spool under a policy, and its digests cannot be made without the
+/// salt: whoever tries all names finds none.
+#[test]
+fn nothing_in_a_spool_can_be_guessed_without_the_salt() {
+    let home = tempfile::tempdir().unwrap();
+    let body = br#"{"data":[{"displayName":"Alice Liddell","callNumber":"+991116004380",
+        "deptName":"Wonder","joinTime":1574119917872}],"offset":0,"limit":500,"count":1}"#;
+    let fetched = |salt: &DatasetSalt| {
+        let policy = "display_name=drop,call_number=hash,dept_name=mask"
+            .parse()
+            .unwrap();
+        let key = "0123456789abcdef0123456789abcdef".into();
+        let decoder = PageDecoder {
+            digest_key: DigestKey::of(salt),
+            pii: Pii::new(&policy, Some(&key)).unwrap(),
+        };
+        let page = decoder.decode(body, &"m1".parse().unwrap(), 0).unwrap();
+        Fetched {
+            page,
+            at: Utc::now(),
+            request_id: None,
+        }
+    };
+    let spool = open(&home, "one");
+    let kept = fetched(&salt());
+    spool.keep(key("m1", 0, 0), &kept).unwrap();
+    let (_, mut bytes) = file(&spool);
+    let frame = bytes
+        .windows(4)
+        .rposition(|four| *four == *b"\x28\xb5\x2f\xfd");
+    let frame = zstd::Decoder::new(&bytes[frame.unwrap()..]).unwrap();
+    let mut records = Vec::new();
+    std::io::Read::read_to_end(&mut frame.single_frame(), &mut records).unwrap();
+    bytes.extend(records);
+    let tells = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    for text in ["Alice", "Liddell", "991116004380", "Wonder"] {
+        assert!(!tells(text.as_bytes()), "{text}");
+    }
+    assert!(tells(b"W***"), "the page was not read");
+    let digest = |fetched: &Fetched| fetched.page.digests[0].to_le_bytes();
+    assert!(tells(&digest(&kept)));
+    assert!(!tells(&digest(&fetched(&DatasetSalt::random().unwrap()))));
 }
