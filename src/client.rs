@@ -11,15 +11,18 @@ mod clock;
 mod failure;
 mod identity;
 mod judge;
+mod known;
 mod listed;
+mod outage;
 mod patience;
 mod records;
 mod session;
 mod spooled;
+mod trial;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as BlockingMutex};
+use std::sync::{Arc, Mutex as BlockingMutex, OnceLock};
 
 use reqwest::header::HeaderValue;
 use tokio::sync::{Mutex, Semaphore};
@@ -31,11 +34,14 @@ use self::allowance::Allowance;
 use self::answer::Answer;
 pub(crate) use self::clock::ServerClock;
 pub(crate) use self::failure::Failure;
-pub(crate) use self::identity::Identified;
+pub(crate) use self::identity::{ALONE, Identified};
+use self::known::Known;
 pub(crate) use self::listed::Listing;
+use self::outage::{Outage, Subject};
 use self::patience::Naps;
 use self::records::Records;
 use self::session::{Access, Token};
+use self::trial::Trial;
 use crate::auth::Credentials;
 use crate::config::{Config, SearchKey};
 use crate::decode::PageDecoder;
@@ -69,6 +75,11 @@ pub(crate) struct Client {
     logins: Mutex<JoinSet<Result<Answer, Failure>>>,
     /// The generation of the latest token that brought a page.
     accepted: AtomicU64,
+    trial: Trial,
+    outage: Outage,
+    /// The first meeting and the first day that were answered.
+    known_meeting: OnceLock<Known>,
+    known_day: OnceLock<Known>,
     throttle: Arc<Throttle>,
     patience: Patience,
     slots: Semaphore,
@@ -170,12 +181,12 @@ impl Client {
             retired: BlockingMutex::default(),
             logins: Mutex::default(),
             accepted: AtomicU64::new(0),
+            trial: Trial::default(),
+            outage: Outage::default(),
+            known_meeting: OnceLock::new(),
+            known_day: OnceLock::new(),
             throttle,
-            patience: Patience {
-                retries: config.retries,
-                first_delay: config.retry_delay,
-                ..Patience::default()
-            },
+            patience: Patience::of(config.retries, config.retry_delay),
             slots: Semaphore::new(concurrency),
             allowance: Allowance::new(config.max_requests),
             spool: BlockingMutex::new(spool),
@@ -245,28 +256,9 @@ impl Client {
     }
 
     async fn attempt(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
-        let _slot = self.unless_stopped(self.slots.acquire()).await?;
         let client = self;
-        let fetched = self.granted(&Records { client, wanted }).await?;
+        let fetched = self.ask(&Records { client, wanted }).await?;
         Ok(self.spool_page(wanted, fetched).await)
-    }
-
-    /// Sends a request, and a second one where the token is refused.
-    async fn granted<Q: Question>(&self, question: &Q) -> Result<Q::Answer, Failure> {
-        let (token, outcome) = self.send(question, None).await?;
-        let refused = match outcome {
-            Err(failure) if failure.is_about_the_token() => failure,
-            outcome => return outcome,
-        };
-        if !self.may_renew(&token, &refused) {
-            return Err(refused.without_renewal(self.asking()));
-        }
-        if self.is_used_up() {
-            return Err(Failure::UsedUp);
-        }
-        self.tally.retried.fetch_add(1, Ordering::Relaxed);
-        let (_, outcome) = self.send(question, Some(token.generation)).await?;
-        outcome.map_err(|failure| failure.without_renewal(self.asking()))
     }
 
     /// Sends one request, with another token than the `refused` one, and judges its answer.
@@ -342,4 +334,13 @@ trait Question {
 
     /// Reads and judges an answer.
     fn read(&self, answer: &Answer) -> Result<Self::Answer, Failure>;
+
+    /// Returns the meeting or the day that the question is for.
+    fn subject(&self) -> Subject;
+
+    /// Remembers that it was answered.
+    fn succeeded(&self);
+
+    /// Returns a question that the same API answered before.
+    fn known(&self) -> Option<&Known>;
 }

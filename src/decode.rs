@@ -18,7 +18,9 @@ use arrow::record_batch::RecordBatch;
 use self::columns::Columns;
 pub(crate) use self::page_decoder::PageDecoder;
 use self::scan::scan;
+pub(crate) use self::value::whole_number;
 use self::visit::visit;
+use crate::record::TimeRange;
 use crate::record_digest::DigestKey;
 use crate::uuid::ConfUuid;
 
@@ -93,14 +95,29 @@ impl Page {
         offset: u64,
         key: &DigestKey,
     ) -> Result<Self, DecodeError> {
+        Self::decode_within(TimeRange::OPEN, body, meeting, offset, key)
+    }
+
+    /// Decodes like [`Page::decode`], where records can only have these times.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Page::decode`].
+    pub fn decode_within(
+        times: TimeRange,
+        body: &[u8],
+        meeting: &ConfUuid,
+        offset: u64,
+        key: &DigestKey,
+    ) -> Result<Self, DecodeError> {
         if body.len() > LONGEST {
             return Err(DecodeError::NotAPage("it is too long".to_owned()));
         }
         let text = simdutf8::basic::from_utf8(body)
             .map_err(|error| DecodeError::NotAPage(error.to_string()))?;
-        let envelope = match scan(text) {
+        let envelope = match scan(text, times) {
             Some(envelope) => envelope,
-            None => visit(text, offset)?,
+            None => visit(text, offset, times)?,
         };
         envelope.page(meeting, offset, key)
     }
@@ -108,9 +125,9 @@ impl Page {
 
 impl Envelope {
     /// Nothing yet of an answer of `bytes` bytes.
-    fn new(bytes: usize) -> Self {
+    fn new(bytes: usize, times: TimeRange) -> Self {
         Self {
-            columns: Columns::new(bytes),
+            columns: Columns::new(bytes, times),
             replaced: vec![],
             offset: None,
             limit: None,
@@ -146,6 +163,8 @@ impl Envelope {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use arrow::array::AsArray;
     use arrow::datatypes::{Int64Type, TimestampMillisecondType};
     use proptest::prelude::*;
@@ -266,14 +285,37 @@ mod tests {
     #[test]
     fn numbers_given_as_texts_are_numbers() {
         let page = decode(
-            r#"{"count":"1","offset":"0","limit":"500","data":[{"joinTime":"10","leftTime":" 15 "}]}"#,
+            r#"{"count":"1","offset":"0","limit":"500",
+                "data":[{"joinTime":"1574119917872","leftTime":" 1574119917875 "}]}"#,
         )
         .unwrap();
         assert_eq!(
             (page.offset, page.limit, page.count),
             (Some(0), Some(500), 1)
         );
-        assert_eq!(times(&page, Column::LeftTime), [Some(15)]);
+        assert_eq!(times(&page, Column::LeftTime), [Some(1_574_119_917_875)]);
+    }
+
+    #[test]
+    fn whole_numbers_written_as_floats_are_numbers() {
+        let page = decode(
+            r#"{"count":1.0,"offset":"0.0","limit":5E2,
+                "data":[{"joinTime":1.574119917872E12,"leftTime":"1574119917875.0"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (page.offset, page.limit, page.count),
+            (Some(0), Some(500), 1)
+        );
+        assert_eq!(times(&page, Column::JoinTime), [Some(1_574_119_917_872)]);
+        assert_eq!(times(&page, Column::LeftTime), [Some(1_574_119_917_875)]);
+        let missing = page_of(r#"{"joinTime":0.0,"leftTime":"0.0"}"#).unwrap();
+        assert_eq!(
+            text(&missing, Column::Anomaly).as_deref(),
+            Some("missing_join")
+        );
+        assert_eq!(text(&missing, Column::Extra), None);
+        assert!(decode(r#"{"count":1.5,"offset":0,"data":[]}"#).is_err());
     }
 
     #[test]
@@ -297,6 +339,59 @@ mod tests {
         assert_eq!(
             text(&page, Column::Extra).as_deref(),
             Some(r#"{"joinTime":-5,"leftTime":18446744073709551615}"#)
+        );
+    }
+
+    #[test]
+    fn a_time_in_seconds_is_out_of_range_and_no_day_of_1970() {
+        for seconds in [
+            "1574119917",
+            "\"1574119917\"",
+            "1.574119917E9",
+            "\"1574119917.0\"",
+        ] {
+            let page = page_of(&format!(
+                r#"{{"joinTime":{seconds},"leftTime":1574119956881}}"#
+            ))
+            .unwrap();
+            assert_eq!(times(&page, Column::JoinTime), [None], "{seconds}");
+            assert_eq!(times(&page, Column::LeftTime), [Some(1_574_119_956_881)]);
+            assert_eq!(
+                text(&page, Column::Anomaly).as_deref(),
+                Some("out_of_range_time")
+            );
+            assert_eq!(
+                text(&page, Column::Extra).as_deref(),
+                Some(r#"{"joinTime":1574119917}"#)
+            );
+        }
+    }
+
+    #[test]
+    fn a_time_long_after_its_answer_is_out_of_range() {
+        let answer = SystemTime::UNIX_EPOCH + Duration::from_secs(1_574_121_000);
+        let body = r#"{"data":[{"joinTime":1574119917872,"leftTime":1574207400000},
+            {"joinTime":1574119917872,"leftTime":1574207400001}],"offset":0,"count":2}"#;
+        let times_of_answer = TimeRange::of_answer(answer);
+        let key = DigestKey::default();
+        let page = Page::decode_within(times_of_answer, body.as_bytes(), &meeting(), 0, &key);
+        let page = page.unwrap();
+        assert_eq!(
+            times(&page, Column::LeftTime),
+            [Some(1_574_207_400_000), None]
+        );
+        assert_eq!(
+            texts(&page, Column::Extra)[1].as_deref(),
+            Some(r#"{"leftTime":1574207400001}"#)
+        );
+    }
+
+    #[test]
+    fn a_time_not_given_beside_one_out_of_range_is_not_kept() {
+        let page = page_of(r#"{"joinTime":0,"leftTime":7}"#).unwrap();
+        assert_eq!(
+            text(&page, Column::Extra).as_deref(),
+            Some(r#"{"leftTime":7}"#)
         );
     }
 

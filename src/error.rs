@@ -100,6 +100,16 @@ pub enum Error {
         /// How.
         source: tokio::task::JoinError,
     },
+    /// No request had an answer that can be used, for longer than a run waits.
+    #[error("the API gives no answer that can be used, for {}: {cause}; run again later", humantime::format_duration(Duration::from_secs(lasted.as_secs())))]
+    Outage {
+        /// How long none came.
+        lasted: Duration,
+        /// Cause of the last failure.
+        cause: String,
+        /// Kind of the last failure.
+        kind: FailureKind,
+    },
     /// The server asks for a silence that no run should wait for.
     #[error("the quota is used up: the server asks to wait {}; run again after that", humantime::format_duration(*wait))]
     Quota {
@@ -130,6 +140,7 @@ impl Error {
             Self::Credentials { .. } | Self::Login { .. } => FailureKind::Token,
             Self::Task { .. } => FailureKind::Internal,
             Self::Quota { .. } => FailureKind::Throttled,
+            Self::Outage { kind, .. } => *kind,
         }
     }
 

@@ -50,6 +50,13 @@ pub enum Event {
         /// Why, in words.
         cause: String,
     },
+    /// Rows of a day's history list cannot be read; the other meetings of the day are exported.
+    UnreadableRow {
+        /// The beginning of the day.
+        day: DateTime<Utc>,
+        /// Which, and why, in words.
+        cause: String,
+    },
     /// Meetings that ended too recently are left to the next run.
     Settling {
         /// How many.
@@ -169,6 +176,29 @@ pub enum Event {
     QuotaLearned {
         /// The new rate.
         rate: Rate,
+    },
+    /// The server refused a request for its quota and told none: the rate is halved, and recovers
+    /// slowly.
+    RateHalved {
+        /// The new rate.
+        rate: Rate,
+    },
+    /// No request of several meetings in a row had an answer that can be used: from now on, one
+    /// request at a time is sent.
+    Outage {
+        /// Why, in words.
+        cause: String,
+    },
+    /// Answers come again.
+    OutageOver {
+        /// How long none came.
+        lasted: Duration,
+    },
+    /// All meetings of the enterprise are asked for, and the site does not tell whether this user
+    /// is an administrator, who alone gets them.
+    AdministratorUnknown {
+        /// Why, in words.
+        cause: String,
     },
     /// A login was made.
     LoggedIn {

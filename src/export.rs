@@ -171,7 +171,8 @@ impl Export {
         match destination::open(&self.config, &run.id, pipe, pii, &observer, &stop).await? {
             Opening::Open(mut destination) => {
                 let into = &mut destination;
-                let done = Box::pin(self.run_into(into, run, window, observer, stop)).await;
+                let stops = (stop, cancel);
+                let done = Box::pin(self.run_into(into, run, window, observer, stops)).await;
                 if done.is_err() {
                     destination.abandon().await;
                 }
@@ -204,7 +205,7 @@ impl Export {
         mut run: Run,
         window: Option<(DateTime<Utc>, DateTime<Utc>)>,
         observer: Observer,
-        stop: CancellationToken,
+        (stop, signal): (CancellationToken, CancellationToken),
     ) -> Result<Finished> {
         let who = self.credentials.who_digest(&destination.salt()?);
         let dataset = destination.dataset();
@@ -285,6 +286,12 @@ impl Export {
         }
         if outcome.is_ok() {
             outcome = line.recheck(recheck, destination, &mut account).await;
+        }
+        // A deadline may have ended it; who is asked to stop by hand is told that instead.
+        if !signal.is_cancelled()
+            && let Some(outage) = client.outage()
+        {
+            outcome = outcome.and(Err(outage));
         }
         if account.overtaken() > 0 {
             let meetings = account.overtaken();

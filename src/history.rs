@@ -18,10 +18,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::meeting::Meeting;
-pub(crate) use self::page::HistoryPage;
+pub(crate) use self::page::{HistoryPage, Row};
 use self::walk::HistoryWalk;
 use crate::auth::Credentials;
-use crate::client::{Client, Failure, Listing};
+use crate::client::{ALONE, Client, Failure, Listing};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::decode::PageDecoder;
@@ -55,7 +55,8 @@ pub struct History {
 pub struct Listed {
     /// Each once, as the API orders them: by their start.
     pub meetings: Vec<Meeting>,
-    /// Days whose list could not be had whole; none of their meetings are told.
+    /// Days whose list could not be had whole; none of their meetings are told, but where single rows
+    /// cannot be read.
     pub unlisted: Vec<Unlisted>,
 }
 
@@ -173,7 +174,17 @@ pub(crate) async fn list(
     days: Vec<Span>,
 ) -> Listings {
     let mut tasks = JoinSet::new();
-    for (number, span) in days.iter().copied().enumerate() {
+    let mut outcome = Ok(());
+    let may_ask = if config.query_all && !days.is_empty() {
+        client.may_query_all().await
+    } else {
+        Ok(())
+    };
+    if let Err(Failure::Run(error)) = may_ask {
+        outcome = Err(error);
+    }
+    let asked = if outcome.is_ok() { &days[..] } else { &[] };
+    for (number, span) in asked.iter().copied().enumerate() {
         let day = Day {
             client: Arc::clone(client),
             observer: Arc::clone(observer),
@@ -184,8 +195,7 @@ pub(crate) async fn list(
         };
         tasks.spawn(async move { (number, day.list().await) });
     }
-    let mut outcome = Ok(());
-    let mut found: Vec<Option<Result<Vec<Meeting>, Loss>>> = days.iter().map(|_| None).collect();
+    let mut found: Vec<Option<Result<Rows, Loss>>> = days.iter().map(|_| None).collect();
     while let Some(done) = tasks.join_next().await {
         let (number, listed) = match done {
             Ok(done) => done,
@@ -198,7 +208,7 @@ pub(crate) async fn list(
             }
         };
         let listed = match listed {
-            Ok(meetings) => Ok(meetings),
+            Ok(rows) => Ok(rows),
             Err(End::Loss(loss)) => Err(loss),
             Err(End::Run(error)) => {
                 outcome = outcome.and(Err(error));
@@ -208,6 +218,14 @@ pub(crate) async fn list(
         };
         found[number] = Some(listed);
     }
+    if let Some(error) = client.take_untold() {
+        outcome = outcome.and(Err(error));
+    }
+    if config.query_all
+        && let Some(error) = all_forbidden(&found)
+    {
+        outcome = outcome.and(Err(error));
+    }
     let mut listings = Listings {
         found: vec![],
         unlisted: vec![],
@@ -216,8 +234,10 @@ pub(crate) async fn list(
     let mut known = HashSet::new();
     for (day, listed) in days.into_iter().zip(found) {
         match listed.unwrap_or_else(|| Err(Loss::stopped())) {
-            Ok(meetings) => {
-                let fresh = meetings
+            Ok(rows) => {
+                listings.unlisted.extend(rows.unlisted(day));
+                let fresh = rows
+                    .meetings
                     .into_iter()
                     .filter(|meeting| known.insert(meeting.conf_uuid.clone()));
                 let found = fresh.map(|meeting| Found { day, meeting });
@@ -228,10 +248,28 @@ pub(crate) async fn list(
                 until: day.until,
                 cause: loss.cause,
                 request_id: loss.request_id,
+                rows: vec![],
             }),
         }
     }
     listings
+}
+
+/// The end of a run to which the list of all users' meetings is closed: each day was refused so.
+fn all_forbidden(found: &[Option<Result<Rows, Loss>>]) -> Option<Error> {
+    let mut losses = found.iter().map(|day| {
+        day.as_ref()?
+            .as_ref()
+            .err()
+            .filter(|loss| loss.is_forbidden)
+    });
+    let first = losses.next()??;
+    losses.all(|loss| loss.is_some()).then(|| {
+        let cause = &first.cause;
+        let reason =
+            format!("query_all is refused: {cause}; if this user is not an administrator, {ALONE}");
+        Error::Credentials { reason }
+    })
 }
 
 /// One day while it is listed.
@@ -252,9 +290,65 @@ enum End {
     Run(Error),
 }
 
+/// The rows of a day's list.
+struct Rows {
+    meetings: Vec<Meeting>,
+    /// Offsets of the rows that cannot be read.
+    unreadable: Vec<u64>,
+    /// Fault of the first of them.
+    what: &'static str,
+    /// The server's id of the last request that brought one of them.
+    request_id: Option<String>,
+}
+
+impl Rows {
+    fn new(rows: Vec<Row>, request_id: Option<String>) -> Self {
+        let (mut meetings, mut unreadable, mut first) = (vec![], vec![], None);
+        for (offset, row) in (0..).zip(rows) {
+            match row {
+                Row::Meeting(meeting) => meetings.push(*meeting),
+                Row::Unreadable(what, _) => {
+                    first.get_or_insert(what);
+                    unreadable.push(offset);
+                }
+            }
+        }
+        Self {
+            meetings,
+            unreadable,
+            what: first.unwrap_or_default(),
+            request_id,
+        }
+    }
+
+    /// Returns the entry of the report for a day with rows that cannot be read.
+    fn unlisted(&self, day: Span) -> Option<Unlisted> {
+        let first = self.unreadable.first()?;
+        let more = match self.unreadable.len() {
+            1 => String::new(),
+            rows => format!(", and {} rows more", rows - 1),
+        };
+        let what = self.what;
+        let mut cause =
+            format!("row at offset {first}: {what}{more}; the other meetings are there");
+        if let Some(id) = &self.request_id {
+            cause += &format!(" (request id {id})");
+        }
+        Some(Unlisted {
+            since: day.since,
+            until: day.until,
+            cause,
+            request_id: self.request_id.clone(),
+            rows: self.unreadable.clone(),
+        })
+    }
+}
+
 struct Loss {
     cause: String,
     request_id: Option<String>,
+    /// The server refused it for lack of a permission.
+    is_forbidden: bool,
 }
 
 impl Loss {
@@ -262,19 +356,25 @@ impl Loss {
         Self {
             cause: "the run stopped first".to_owned(),
             request_id: None,
+            is_forbidden: false,
         }
     }
 }
 
 impl Day {
-    async fn list(self) -> Result<Vec<Meeting>, End> {
+    async fn list(self) -> Result<Rows, End> {
         let listed = self.walks().await;
         let day = self.span.since;
         match &listed {
-            Ok(meetings) => (self.observer)(Event::Listed {
-                day,
-                meetings: meetings.len() as u64,
-            }),
+            Ok(rows) => {
+                (self.observer)(Event::Listed {
+                    day,
+                    meetings: rows.meetings.len() as u64,
+                });
+                if let Some(Unlisted { cause, .. }) = rows.unlisted(self.span) {
+                    (self.observer)(Event::UnreadableRow { day, cause });
+                }
+            }
             Err(End::Loss(loss)) => (self.observer)(Event::Unlisted {
                 day,
                 cause: loss.cause.clone(),
@@ -285,18 +385,22 @@ impl Day {
     }
 
     /// Walks until a walk comes to its end, or patience does.
-    async fn walks(&self) -> Result<Vec<Meeting>, End> {
+    async fn walks(&self) -> Result<Rows, End> {
         let mut delay = self.restart_delay;
         let mut restarts = 0;
         loop {
             let (cause, request_id) = match self.walk().await? {
-                Ok(meetings) => return Ok(meetings),
+                Ok(rows) => return Ok(rows),
                 Err(drift) => drift,
             };
             if restarts == self.restarts {
                 let walks = restarts + 1;
                 let cause = format!("the list was not the same through {walks} walks: {cause}");
-                return Err(End::Loss(Loss { cause, request_id }));
+                return Err(End::Loss(Loss {
+                    cause,
+                    request_id,
+                    is_forbidden: false,
+                }));
             }
             restarts += 1;
             let wait = delay.mul_f64(0.75 + fastrand::f64() / 2.0);
@@ -314,8 +418,9 @@ impl Day {
     }
 
     /// One walk; the inner error is what showed that the list moved.
-    async fn walk(&self) -> Result<Result<Vec<Meeting>, (String, Option<String>)>, End> {
+    async fn walk(&self) -> Result<Result<Rows, (String, Option<String>)>, End> {
         let mut walk = HistoryWalk::new(LIMIT);
+        let mut unreadable = None;
         while let Some((offset, limit)) = walk.next() {
             let listing = Listing {
                 span: self.span,
@@ -330,6 +435,7 @@ impl Day {
                     return Err(End::Loss(Loss {
                         cause: failure.to_string(),
                         request_id: None,
+                        is_forbidden: false,
                     }));
                 }
                 Err(Failure::Run(error)) => return Err(End::Run(error)),
@@ -337,13 +443,17 @@ impl Day {
                     return Err(End::Loss(Loss {
                         cause: format!("at offset {offset}: {failure}"),
                         request_id: failure.request_id().map(str::to_owned),
+                        is_forbidden: failure.is_forbidden(),
                     }));
                 }
             };
+            if page.rows.iter().any(|row| row.conf_uuid().is_none()) {
+                unreadable.clone_from(&request_id);
+            }
             if let Err(drift) = walk.answer((offset, limit), page) {
                 return Ok(Err((drift, request_id)));
             }
         }
-        Ok(Ok(walk.into_meetings()))
+        Ok(Ok(Rows::new(walk.into_rows(), unreadable)))
     }
 }

@@ -118,7 +118,9 @@ pub use pii::{PiiPolicy, Treatment};
 pub use place::{Place, StoreOptions};
 pub use purge::{PURGE_VERSION, Purge, purge};
 pub use rate::{InvalidRate, Rate};
-pub use record::{Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, schema};
+pub use record::{
+    Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, TimeRange, schema,
+};
 pub use record_digest::DigestKey;
 pub use report::{
     FailureKind, LedgerHead, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Owed, Proof,

@@ -174,6 +174,9 @@ impl Pager {
                 }
             }
         }
+        if let Some(error) = self.client.take_untold() {
+            outcome = outcome.and(Err(error));
+        }
         // What became whole behind a meeting that did not is not lost.
         while let Some(open) = self.desk.pop_front() {
             let is_void = open.is_void || open.has_slices && open.reading.proof().is_none();

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,12 @@ pub const TIME_ZONE: &str = "UTC";
 /// Milliseconds of 9999-12-31T23:59:59.999Z: the last instant that RFC 3339, Python and the
 /// warehouses can all write.
 const LAST_TIME_MS: i64 = 253_402_300_799_999;
+
+/// 2010-01-01: before the service was there. A time in seconds, taken for milliseconds, lies in 1970.
+const EARLIEST_MS: i64 = 1_262_304_000_000;
+
+/// How much later than its answer a time may be, in milliseconds: clocks differ.
+const AHEAD_MS: i64 = 86_400_000;
 
 /// The columns of a record, in their order in every format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,10 +133,10 @@ impl Column {
                 "left_time - join_time in milliseconds; null unless both are known and in order"
             }
             Self::Anomaly => {
-                "null when clean, else missing_join, missing_left, negative_duration or out_of_range_time"
+                "null when clean, else missing_join, missing_left, negative_duration or out_of_range_time (before 2010, or a day after the answer)"
             }
             Self::Extra => {
-                "JSON object of the members that this version does not know, kept verbatim"
+                "JSON object of the members that this version does not know, kept verbatim, and of times out of range"
             }
         }
     }
@@ -224,7 +231,7 @@ impl Provenance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Anomaly {
-    /// A time lies before 1970 or after the year 9999; it is written as null and kept in `extra`.
+    /// A time lies outside the [`TimeRange`]; it is written as null and kept in `extra`.
     OutOfRangeTime,
     /// The API gives no join time, null or 0.
     MissingJoin,
@@ -254,6 +261,37 @@ impl Anomaly {
     }
 }
 
+/// The times that records of one answer can have, in milliseconds since 1970-01-01 UTC: from 2010 on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    latest: i64,
+}
+
+impl TimeRange {
+    /// Up to the last instant that every format can write.
+    pub const OPEN: Self = Self {
+        latest: LAST_TIME_MS,
+    };
+
+    /// Up to a day after an answer, by the clock of its server: so the same answer is read alike at
+    /// any time. A clock that shows a time before 2010 is not believed.
+    pub fn of_answer(at: SystemTime) -> Self {
+        let at = at.duration_since(SystemTime::UNIX_EPOCH).ok();
+        let at = at.and_then(|at| i64::try_from(at.as_millis()).ok());
+        let at = at.filter(|&at| at >= EARLIEST_MS);
+        let latest = at.map_or(LAST_TIME_MS, |at| at.saturating_add(AHEAD_MS));
+        Self {
+            latest: latest.min(LAST_TIME_MS),
+        }
+    }
+
+    /// Whether a time is one of them.
+    #[inline]
+    pub const fn contains(self, ms: i64) -> bool {
+        EARLIEST_MS <= ms && ms <= self.latest
+    }
+}
+
 /// The time columns of one record, in milliseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stay {
@@ -268,25 +306,32 @@ pub struct Stay {
 }
 
 impl Stay {
-    /// Normalises the API's two times: 0 is a time not given, and what no calendar can write is
-    /// no time either.
+    /// Normalises the API's two times, where they can be any from 2010 on.
     ///
     /// ```
     /// # use rollbook::{Anomaly, Stay};
-    /// let stay = Stay::new(Some(1_574_119_917_872), Some(1_574_119_956_881));
-    /// assert_eq!(stay.duration, Some(39_009));
-    /// assert_eq!(Stay::new(Some(1_574_119_917_872), Some(0)).anomaly, Some(Anomaly::MissingLeft));
+    /// let stay = |join, left| Stay::new(Some(join), Some(left));
+    /// assert_eq!(stay(1_574_119_917_872, 1_574_119_956_881).duration, Some(39_009));
+    /// assert_eq!(stay(1_574_119_917_872, 0).anomaly, Some(Anomaly::MissingLeft));
+    /// // Seconds instead of milliseconds.
+    /// assert_eq!(stay(1_574_119_917, 1_574_119_956).anomaly, Some(Anomaly::OutOfRangeTime));
     /// ```
     pub fn new(join: Option<i64>, left: Option<i64>) -> Self {
+        Self::within(TimeRange::OPEN, join, left)
+    }
+
+    /// Normalises the API's two times: 0 is a time not given, and one out of range is no time either.
+    #[inline]
+    pub fn within(times: TimeRange, join: Option<i64>, left: Option<i64>) -> Self {
         let given = |time: Option<i64>| time.filter(|&ms| ms != 0);
         let (join, left) = (given(join), given(left));
         let odd = [join, left]
             .into_iter()
             .flatten()
-            .any(|ms| !is_in_range(ms));
+            .any(|ms| !times.contains(ms));
         let (join, left) = (
-            join.filter(|&ms| is_in_range(ms)),
-            left.filter(|&ms| is_in_range(ms)),
+            join.filter(|&ms| times.contains(ms)),
+            left.filter(|&ms| times.contains(ms)),
         );
         let difference = join.zip(left).map(|(join, left)| left - join);
         let anomaly = if odd {
@@ -309,13 +354,15 @@ impl Stay {
     }
 }
 
-/// Whether a time given by the API can be written as a timestamp everywhere.
+/// Whether a time can be written as a timestamp everywhere.
 pub(crate) fn is_in_range(ms: i64) -> bool {
     (0..=LAST_TIME_MS).contains(&ms)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -326,39 +373,70 @@ mod tests {
         }
     }
 
+    const NOON: i64 = 1_574_164_800_000;
+
+    fn stay(join: Option<i64>, left: Option<i64>) -> Stay {
+        let answer = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+        Stay::within(TimeRange::of_answer(answer), join, left)
+    }
+
     #[test]
     fn a_time_that_is_missing_null_or_zero_is_unknown() {
-        assert_eq!(Stay::new(None, Some(5)).anomaly, Some(Anomaly::MissingJoin));
-        assert_eq!(Stay::new(Some(0), Some(5)), Stay::new(None, Some(5)));
-        assert_eq!(Stay::new(Some(5), Some(0)), Stay::new(Some(5), None));
-        assert_eq!(Stay::new(None, None).anomaly, Some(Anomaly::MissingJoin));
+        let some = Some(NOON);
+        assert_eq!(stay(None, some).anomaly, Some(Anomaly::MissingJoin));
+        assert_eq!(stay(Some(0), some), stay(None, some));
+        assert_eq!(stay(some, Some(0)), stay(some, None));
+        assert_eq!(stay(None, None).anomaly, Some(Anomaly::MissingJoin));
     }
 
     #[test]
     fn leaving_before_joining_has_no_duration_but_keeps_both_times() {
-        let stay = Stay::new(Some(10), Some(5));
+        let stay = stay(Some(NOON + 5), Some(NOON));
         assert_eq!(
             (stay.join, stay.left, stay.duration),
-            (Some(10), Some(5), None)
+            (Some(NOON + 5), Some(NOON), None)
         );
         assert_eq!(stay.anomaly, Some(Anomaly::NegativeDuration));
     }
 
     #[test]
     fn a_stay_of_no_time_is_clean() {
-        let stay = Stay::new(Some(5), Some(5));
+        let stay = stay(Some(NOON), Some(NOON));
         assert_eq!((stay.duration, stay.anomaly), (Some(0), None));
     }
 
     #[test]
-    fn what_no_calendar_can_write_is_out_of_range() {
-        for odd in [-1, LAST_TIME_MS + 1, i64::MAX, i64::MIN] {
-            assert_eq!(
-                Stay::new(Some(odd), Some(5)).anomaly,
-                Some(Anomaly::OutOfRangeTime)
-            );
-            assert_eq!(Stay::new(Some(5), Some(odd)).left, None);
+    fn a_time_before_2010_or_long_after_its_answer_is_out_of_range() {
+        let latest = 1_600_000_000_000 + AHEAD_MS;
+        for odd in [
+            -1,
+            1,
+            NOON / 1_000,
+            EARLIEST_MS - 1,
+            latest + 1,
+            i64::MAX,
+            i64::MIN,
+        ] {
+            let odd_join = stay(Some(odd), Some(NOON));
+            assert_eq!(odd_join.anomaly, Some(Anomaly::OutOfRangeTime), "{odd}");
+            assert_eq!((odd_join.join, odd_join.left), (None, Some(NOON)));
+            assert_eq!(stay(Some(NOON), Some(odd)).left, None);
         }
-        assert_eq!(Stay::new(Some(5), Some(LAST_TIME_MS)).anomaly, None);
+        for at in [EARLIEST_MS, NOON, latest] {
+            assert_eq!(stay(Some(at), Some(at)).anomaly, None, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_cannot_be_right_sets_no_end_to_the_times() {
+        for clock in [
+            SystemTime::UNIX_EPOCH,
+            SystemTime::UNIX_EPOCH - Duration::from_secs(1),
+            SystemTime::UNIX_EPOCH + Duration::from_secs(1_262_303_999),
+        ] {
+            assert_eq!(TimeRange::of_answer(clock), TimeRange::OPEN);
+        }
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert_eq!(TimeRange::of_answer(far), TimeRange::OPEN);
     }
 }

@@ -77,6 +77,15 @@ pub(crate) fn is_no_meeting(code: &str) -> bool {
     matches!(number, "111070005" | "112010004" | "115021002")
 }
 
+/// Whether an answer says that the user lacks a permission.
+pub(crate) fn is_forbidden(status: Option<u16>, code: Option<&str>) -> bool {
+    let number = code.map(|code| code.rsplit_once('.').map_or(code, |(_, number)| number));
+    match number {
+        Some("111070002" | "111070010") => true,
+        _ => status == Some(403),
+    }
+}
+
 fn of_status(status: u16) -> Verdict {
     match status {
         401 => Verdict::Renew,
@@ -145,24 +154,43 @@ impl ErrorBody {
 
     /// The quota that the gateway's text tells: `limit:5,time:1 minute`.
     pub fn quota(&self) -> Option<Rate> {
-        let (_, text) = self.message.as_deref()?.split_once("limit:")?;
-        let (limit, text) = text.split_once(",time:")?;
-        let mut words = text.split_whitespace();
-        let times: u32 = words.next()?.parse().ok()?;
-        let unit = words
-            .next()?
-            .trim_end_matches(|c: char| !c.is_ascii_alphabetic());
-        let seconds = match unit.trim_end_matches('s') {
-            "second" => 1,
-            "minute" => 60,
-            "hour" => 3600,
-            "day" => 86_400,
-            _ => return None,
-        };
-        let window = Duration::from_secs(seconds).checked_mul(times)?;
-        let requests = limit.trim().parse().ok()?;
-        (!window.is_zero()).then_some(Rate::Limited { requests, window })
+        self.message.as_deref().and_then(quota_in)
     }
+}
+
+/// Reads a quota in the gateway's grammar: `limit:5,time:1 minute`, in any case, with blanks or
+/// without, the unit in full or short.
+pub(crate) fn quota_in(text: &str) -> Option<Rate> {
+    let text = text.to_ascii_lowercase();
+    let (limit, rest) = number_behind(&text, "limit")?;
+    let (times, rest) = number_behind(rest, "time")?;
+    let rest = rest.trim_start();
+    let unit = rest.split(|c: char| !c.is_ascii_alphabetic()).next()?;
+    let seconds = match unit {
+        "s" | "sec" | "secs" | "second" | "seconds" => 1,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60,
+        "h" | "hour" | "hours" => 3600,
+        "d" | "day" | "days" => 86_400,
+        _ => return None,
+    };
+    let window = Duration::from_secs(seconds).checked_mul(times)?;
+    let requests = limit.try_into().ok()?;
+    (!window.is_zero()).then_some(Rate::Limited { requests, window })
+}
+
+/// Whether a header of the gateway tells that nothing is left of its quota: `remain:0,limit:5,...`.
+pub(crate) fn is_used_up(header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    number_behind(&header, "remain").is_some_and(|(remain, _)| remain == 0)
+}
+
+/// The number that follows a name and a colon, and the text behind that.
+fn number_behind<'a>(text: &'a str, name: &str) -> Option<(u32, &'a str)> {
+    text.match_indices(name).find_map(|(at, _)| {
+        let rest = text[at + name.len()..].trim_start_matches([' ', ':', '=']);
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        Some((rest[..digits].parse().ok()?, &rest[digits..]))
+    })
 }
 
 /// The wait that a `Retry-After` header asks for: seconds, or an HTTP date.
@@ -186,8 +214,25 @@ pub struct Patience {
     pub longest_delay: Duration,
     /// The longest time between attempts, all waits for one page together.
     pub longest_wait: Duration,
-    /// The longest that the server may ask to wait; beyond it the run ends and says so.
+    /// The longest that the server may ask to wait for its quota; beyond it the run ends and says so.
     pub longest_pause: Duration,
+    /// The longest time without any answer of the API, after which the run ends and says so.
+    pub longest_outage: Duration,
+}
+
+/// Delays before a second attempt that an outage may take.
+const OUTAGE_DELAYS: u32 = 1_200;
+
+impl Patience {
+    /// The patience of a run that tries a page so often, with this delay before the second attempt.
+    pub(crate) fn of(retries: u32, first_delay: Duration) -> Self {
+        Self {
+            retries,
+            first_delay,
+            longest_outage: first_delay.saturating_mul(OUTAGE_DELAYS),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Patience {
@@ -198,6 +243,7 @@ impl Default for Patience {
             longest_delay: Duration::from_secs(30),
             longest_wait: Duration::from_secs(600),
             longest_pause: Duration::from_secs(3600),
+            longest_outage: Duration::from_secs(600),
         }
     }
 }
@@ -324,14 +370,47 @@ mod tests {
                 .to_string(),
             "100/2s"
         );
+        for alike in [
+            "policy ip over ratelimit,limit:5, time:1 minute",
+            "policy ip over ratelimit,limit:5,time:1 Minute",
+            "Limit: 5, Time: 1 Minutes",
+            "LIMIT:5,TIME:60 S",
+            "limit = 5, time = 1min.",
+        ] {
+            let interval = text(alike).quota().and_then(Rate::interval);
+            assert_eq!(interval, Some(Duration::from_secs(12)), "{alike}");
+        }
         for odd in [
             "",
+            "limit:,time:1 minute",
+            "limit:5",
+            "limit:5,time:99999999999 days",
             "limit:0,time:1 minute",
             "limit:5,time:0 second",
             "limit:5,time:1 fortnight",
         ] {
             assert_eq!(text(odd).quota(), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn a_header_with_nothing_left_is_told_from_others() {
+        assert!(is_used_up("remain:0,limit:100,time:1 minute"));
+        assert!(is_used_up("Remain: 0, limit: 100, time: 1 minute"));
+        for other in [
+            "remain:10,limit:100,time:1 minute",
+            "limit:0",
+            "remain:",
+            "",
+        ] {
+            assert!(!is_used_up(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_outage_is_borne_for_ten_minutes_by_default() {
+        let patience = Patience::default();
+        assert_eq!(Patience::of(8, patience.first_delay), patience);
     }
 
     #[test]

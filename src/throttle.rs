@@ -1,8 +1,11 @@
 //! The quota of requests, and the silence that a server asks for.
 //!
 //! One throttle is shared by everything that draws on one quota. Each attempt takes a permit
-//! before it is sent; a 429 pauses everybody. Permits are handed out in the order in which they
-//! were asked for, on tokio's clock, so that tests can run it on virtual time.
+//! before it is sent; a 429 pauses everybody. A 429 that tells no quota halves the rate, which then
+//! grows back slowly. Permits are handed out in the order in which they were asked for, on tokio's
+//! clock, so that tests can run it on virtual time.
+
+mod pace;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -17,6 +20,7 @@ use governor::{Quota, RateLimiter};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
+use self::pace::Pace;
 use crate::event::{Event, Observer};
 use crate::rate::Rate;
 
@@ -41,7 +45,7 @@ pub struct Throttle {
 }
 
 struct State {
-    rate: Rate,
+    pace: Pace,
     limiter: Option<Limiter>,
     silent_until: Option<Instant>,
     paused: Duration,
@@ -61,7 +65,7 @@ impl Throttle {
         let clock = Slate::new();
         let limiter = limiter(rate, burst, &clock);
         let state = State {
-            rate,
+            pace: Pace::new(rate),
             limiter,
             silent_until: None,
             paused: Duration::ZERO,
@@ -76,9 +80,9 @@ impl Throttle {
         }
     }
 
-    /// The rate at present: the one asked for, or a slower one that the server told.
+    /// The rate at present: the one asked for, or a slower one that the server told or showed.
     pub fn rate(&self) -> Rate {
-        self.state().rate
+        self.state().pace.rate()
     }
 
     /// Time spent so far in silence that the server had asked for.
@@ -128,12 +132,16 @@ impl Throttle {
     }
 
     fn try_permit(&self, due: Option<Instant>) -> Result<(), Wait> {
-        let state = self.state();
+        let mut state = self.state();
         let now = Instant::now();
         if let Some(until) = state.silent_until.filter(|&until| until > now) {
             return Err(Wait::Silence(until));
         }
+        if state.pace.grow(now) {
+            state.limiter = self.limiter_from(state.pace.rate(), now);
+        }
         let Some(limiter) = &state.limiter else {
+            state.pace.count(now);
             return Ok(());
         };
         // The permit counts from when it was due, not from when the timer got round to it:
@@ -166,13 +174,35 @@ impl Throttle {
     /// Takes over the quota that the server told, if it is slower than the rate so far.
     pub fn learn(&self, rate: Rate) {
         let mut state = self.state();
-        if rate.interval() <= state.rate.interval() {
+        if !state.pace.learn(rate) {
             return;
         }
-        state.rate = rate;
         state.limiter = limiter(rate, NonZeroU32::MIN, &self.clock);
         drop(state);
         (self.observer)(Event::QuotaLearned { rate });
+    }
+
+    /// Halves the rate, since the server refused a request for a quota that it did not tell. What
+    /// was on its way at the same time, and is refused as well, halves it no further.
+    pub fn slow_down(&self) {
+        let mut state = self.state();
+        let now = Instant::now();
+        if state.silent_until.is_some_and(|until| until > now) || !state.pace.halve(now) {
+            return;
+        }
+        let rate = state.pace.rate();
+        state.limiter = limiter(rate, NonZeroU32::MIN, &self.clock);
+        drop(state);
+        (self.observer)(Event::RateHalved { rate });
+    }
+
+    /// A limiter whose first permit was given out just now.
+    fn limiter_from(&self, rate: Rate, now: Instant) -> Option<Limiter> {
+        let limiter = limiter(rate, NonZeroU32::MIN, &self.clock)?;
+        self.clock.set(now);
+        // The first check of a new limiter always passes.
+        limiter.check().ok();
+        Some(limiter)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -344,6 +374,82 @@ mod tests {
             times[1] >= Duration::from_secs(12) && times[2] >= Duration::from_secs(24),
             "{times:?}"
         );
+    }
+
+    /// Permits in the minute from now on.
+    async fn in_a_minute(throttle: &Throttle) -> usize {
+        let end = Instant::now() + Duration::from_secs(60);
+        let mut permits = 0;
+        while tokio::time::timeout_at(end, throttle.permit())
+            .await
+            .is_ok()
+        {
+            permits += 1;
+        }
+        permits
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_without_a_hint_halves_the_rate_which_recovers_slowly() {
+        let throttle = throttle("100/min", 1);
+        throttle.permit().await;
+        throttle.slow_down();
+        assert_eq!(throttle.rate().to_string(), "50/min");
+        let mut permits = vec![];
+        for _ in 0..7 {
+            permits.push(in_a_minute(&throttle).await);
+        }
+        assert!((49..=51).contains(&permits[0]), "{permits:?}");
+        assert!(
+            permits.is_sorted_by(|one, next| *one <= next + 1),
+            "{permits:?}"
+        );
+        assert!((55..=65).contains(&permits[1]), "{permits:?}");
+        assert!(permits[6] >= 99, "{permits:?}");
+        assert_eq!(throttle.rate().to_string(), "100/min");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_of_one_moment_halve_the_rate_once() {
+        let throttle = throttle("100/min", 1);
+        for _ in 0..16 {
+            throttle.slow_down();
+            throttle.pause(Duration::from_millis(1), "429");
+        }
+        assert_eq!(throttle.rate().to_string(), "50/min");
+        tokio::time::advance(Duration::from_secs(5)).await;
+        throttle.slow_down();
+        assert_eq!(throttle.rate().to_string(), "25/min");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_without_a_limit_is_halved_to_half_of_what_was_sent() {
+        let throttle = throttle("unlimited", 1);
+        for _ in 0..40 {
+            throttle.permit().await;
+            tokio::time::advance(Duration::from_millis(25)).await;
+        }
+        throttle.slow_down();
+        assert_eq!(throttle.rate().to_string(), "20/s");
+        // Ever faster again, until there is no limit.
+        for _ in 0..60 {
+            tokio::time::advance(Duration::from_secs(61)).await;
+            throttle.permit().await;
+        }
+        assert_eq!(throttle.rate(), Rate::Unlimited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_told_quota_stays_the_limit_of_a_rate_that_recovers() {
+        let throttle = throttle("100/min", 1);
+        throttle.slow_down();
+        throttle.learn("80/min".parse().unwrap());
+        assert_eq!(throttle.rate().to_string(), "50/min");
+        for _ in 0..20 {
+            tokio::time::advance(Duration::from_secs(61)).await;
+            throttle.permit().await;
+        }
+        assert_eq!(throttle.rate().to_string(), "80/min");
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,7 +69,7 @@ Examples:
 
 Exit codes:
   0    every meeting asked for is in the dataset, whole
-  1    internal or I/O failure
+  1    internal or I/O failure, or no answer from the API for long
   2    usage, or a meeting list that cannot be read
   3    configuration or credentials
   4    some meetings are incomplete, or unfinished at --deadline or --max-requests; see the report

@@ -2,11 +2,12 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::time::Duration;
 
 use crate::auth::Asking;
 use crate::error::Error;
 use crate::report::FailureKind;
-use crate::retry::{ErrorBody, Verdict, is_no_meeting};
+use crate::retry::{ErrorBody, Verdict, is_forbidden, is_no_meeting};
 
 /// Longest text of the server that is told on, in characters.
 const LONGEST_TEXT: usize = 200;
@@ -40,6 +41,8 @@ pub(crate) struct Refusal {
     code: Option<String>,
     /// The request was sent, and the time for its answer is over.
     is_late: bool,
+    /// How long the server asks to wait before the next attempt.
+    wait: Option<Duration>,
     /// The server's name for the request.
     request_id: Option<String>,
 }
@@ -106,10 +109,7 @@ impl Failure {
         let kind = match (verdict, status) {
             (Verdict::Throttled, _) => FailureKind::Throttled,
             (Verdict::Renew | Verdict::Run, _) => FailureKind::Token,
-            (_, 300..=399) => FailureKind::Http3xx,
-            (_, 400..=499) => FailureKind::Http4xx,
-            (_, 500..) => FailureKind::Http5xx,
-            (_, _) => FailureKind::Api,
+            _ => kind_of(status),
         };
         Self::Refused(Refusal {
             verdict,
@@ -118,6 +118,7 @@ impl Failure {
             status: Some(status),
             code: error.code.clone(),
             is_late: false,
+            wait: None,
             request_id: None,
         })
     }
@@ -130,8 +131,37 @@ impl Failure {
             status: None,
             code: None,
             is_late: false,
+            wait: None,
             request_id: None,
         })
+    }
+
+    /// Adds how long the server asks to wait before the next attempt.
+    pub(super) fn with_wait(mut self, wait: Option<Duration>) -> Self {
+        if let Self::Refused(refusal) = &mut self {
+            refusal.wait = wait;
+        }
+        self
+    }
+
+    /// How long the server asks to wait before the next attempt; for its quota it silences everybody
+    /// instead.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.wait,
+            Self::Cancelled | Self::UsedUp | Self::Run(_) => None,
+        }
+    }
+
+    /// Whether the whole service is away, by its own word.
+    pub(super) fn is_unavailable(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(Refusal {
+                status: Some(503),
+                ..
+            })
+        )
     }
 
     /// Adds the server's name for the request.
@@ -188,6 +218,19 @@ impl Failure {
         self.verdict() == Some(Verdict::Renew)
     }
 
+    /// Whether the server refuses the credentials or the site, by its own word: it may mean this one
+    /// request all the same.
+    pub(super) fn is_about_the_run(&self) -> bool {
+        matches!(self.verdict(), Some(Verdict::Renew | Verdict::Run))
+    }
+
+    /// Whether no answer came, or none that can be used: all requests may end so for a while.
+    pub(super) fn is_outage(&self) -> bool {
+        let is_of_a_service_away = [Verdict::Retry, Verdict::RetrySlowly];
+        self.verdict()
+            .is_some_and(|verdict| is_of_a_service_away.contains(&verdict))
+    }
+
     /// Whether the server refuses this one request and no other.
     pub(super) fn is_refusal_of_one(&self) -> bool {
         self.verdict() == Some(Verdict::Meeting)
@@ -198,6 +241,11 @@ impl Failure {
         matches!(self, Self::Refused(Refusal { code: Some(code), .. }) if code.ends_with(MEETING_REFUSED))
     }
 
+    /// Whether the server refuses it for lack of a permission.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if is_forbidden(refusal.status, refusal.code.as_deref()))
+    }
+
     /// Whether the service says that there is no such meeting.
     pub(crate) fn is_no_meeting(&self) -> bool {
         matches!(self, Self::Refused(Refusal { code: Some(code), .. }) if is_no_meeting(code))
@@ -206,34 +254,41 @@ impl Failure {
     /// The failure where no other token can be had: the end of the run, unless the server may
     /// mean the meeting.
     pub(super) fn without_renewal(self, asking: Asking) -> Self {
-        match self {
-            Self::Refused(refusal) if refusal.verdict == Verdict::Renew => {
-                let failure = Self::Refused(refusal);
-                if failure.may_mean_the_meeting() {
-                    failure.with_verdict(Verdict::Meeting)
-                } else {
-                    failure.into_end_of_run(asking)
-                }
-            }
-            other => other,
+        if !self.is_about_the_run() {
+            self
+        } else if self.may_mean_the_meeting() {
+            self.of_this_one()
+        } else {
+            self.into_end_of_run(asking)
         }
     }
 
-    fn with_verdict(mut self, verdict: Verdict) -> Self {
+    /// The failure where others succeed with the same token: this one request is refused.
+    pub(super) fn of_this_one(mut self) -> Self {
         if let Self::Refused(refusal) = &mut self {
-            refusal.verdict = verdict;
+            refusal.verdict = Verdict::Meeting;
+            refusal.kind = refusal.status.map_or(FailureKind::Api, kind_of);
+            refusal.cause += ", though the token is not refused elsewhere";
         }
         self
     }
 
     /// The failure where it concerns every request.
     pub(super) fn into_end_of_run(self, asking: Asking) -> Self {
-        let Self::Refused(refusal) = &self else {
+        if !matches!(self, Self::Refused(_)) {
             return self;
-        };
-        let hint = asking.hint(refusal.status, refusal.code.as_deref());
-        let reason = format!("the credentials were refused: {self}; {hint}");
+        }
+        let reason = self.end_of_run(asking);
         Self::Run(Error::Credentials { reason })
+    }
+
+    /// Why nothing can be had, and what to do about it.
+    pub(super) fn end_of_run(&self, asking: Asking) -> String {
+        let hint = match self {
+            Self::Refused(refusal) => asking.hint(refusal.status, refusal.code.as_deref()),
+            Self::Cancelled | Self::UsedUp | Self::Run(_) => String::new(),
+        };
+        format!("the credentials were refused: {self}; {hint}")
     }
 }
 
@@ -252,6 +307,16 @@ impl fmt::Display for Failure {
             }
             Self::Refused(Refusal { cause, .. }) => f.write_str(cause),
         }
+    }
+}
+
+/// Kind of failure of an answer with this status.
+const fn kind_of(status: u16) -> FailureKind {
+    match status {
+        300..=399 => FailureKind::Http3xx,
+        400..=499 => FailureKind::Http4xx,
+        500.. => FailureKind::Http5xx,
+        _ => FailureKind::Api,
     }
 }
 

@@ -8,8 +8,17 @@ use super::listed::{Listing, NO_MEETING};
 use super::session::{Granted, Token};
 use super::{Client, Failure, endpoint};
 use crate::auth::{Description, VALIDATE_PATH};
+use crate::error::Error;
+use crate::event::Event;
 use crate::retry::ErrorBody;
 use crate::zone::Span;
+
+/// Attempts to have a token looked at before a list.
+const VALIDATIONS: u32 = 3;
+
+/// Reason for the refusal of `query_all`, and the next step.
+pub(crate) const ALONE: &str = "the list of all meetings would have this user's alone; log in as an \
+    administrator, or leave query_all out";
 
 /// Whose the token is.
 #[derive(Debug)]
@@ -31,7 +40,7 @@ impl Client {
         }
         let refused = match self.validate(&token).await {
             Err(failure) if failure.is_about_the_token() => failure,
-            outcome => return outcome,
+            outcome => return outcome.map_err(|it| it.without_renewal(self.asking())),
         };
         if !self.may_renew(&token, &refused) {
             return Err(refused.without_renewal(self.asking()));
@@ -53,7 +62,7 @@ impl Client {
         }
     }
 
-    async fn try_validate(&self, token: &Token) -> Result<Identified, Failure> {
+    pub(super) async fn try_validate(&self, token: &Token) -> Result<Identified, Failure> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Body<'a> {
@@ -87,6 +96,54 @@ impl Client {
             });
         }
         Err(self.judge(&answer))
+    }
+
+    /// Makes sure that the list of all users' meetings is open to this user, as far as the server
+    /// tells: to who is no administrator it may give that user's meetings alone, without a word.
+    pub(crate) async fn may_query_all(&self) -> Result<(), Failure> {
+        let token = self.token(None).await?;
+        let mut is_refused = false;
+        let (admin_type, doubt) = match token.granted() {
+            Some(granted) => (granted.user.admin_type, None),
+            None => match self.validate_soon(&token).await {
+                Ok(identified) => (identified.granted.user.admin_type, identified.doubt),
+                Err(stop @ (Failure::Cancelled | Failure::UsedUp)) => return Err(stop),
+                Err(failure) => {
+                    is_refused = failure.is_about_the_token();
+                    (None, Some(failure.to_string()))
+                }
+            },
+        };
+        match admin_type {
+            Some(0 | 1) => Ok(()),
+            Some(_) => Err(Failure::Run(Error::Credentials {
+                reason: format!(
+                    "query_all is refused: this user is not an administrator, and {ALONE}"
+                ),
+            })),
+            // Whether the token is good for the list, the list tells.
+            None if is_refused => Ok(()),
+            None => {
+                let cause = doubt.unwrap_or_else(|| "it names no adminType".to_owned());
+                (self.observer)(Event::AdministratorUnknown { cause });
+                Ok(())
+            }
+        }
+    }
+
+    /// Has a token looked at; a site that does not do so holds nobody up for long.
+    async fn validate_soon(&self, token: &Token) -> Result<Identified, Failure> {
+        let mut outcome = self.try_validate(token).await;
+        for _ in 1..VALIDATIONS {
+            if !outcome.as_ref().is_err_and(Failure::is_transient) {
+                break;
+            }
+            if !self.sleep(self.patience.first_delay).await {
+                return Err(Failure::Cancelled);
+            }
+            outcome = self.try_validate(token).await;
+        }
+        outcome
     }
 
     /// How many meetings of the last day the history list has: of the user, or of everybody.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::Client;
 use super::answer::Answer;
@@ -13,7 +13,7 @@ use crate::decode::DecodeError;
 use crate::error::Error;
 use crate::rate::Rate;
 use crate::report::FailureKind;
-use crate::retry::{ErrorBody, Verdict, retry_after};
+use crate::retry::{ErrorBody, Verdict, is_used_up, quota_in, retry_after};
 
 impl Client {
     /// What an answer that is no page of records or of the history list means.
@@ -46,18 +46,17 @@ impl Client {
             self.search_key.as_ref().map(SearchKey::as_str),
         )
         .with_request_id(request_id);
-        match verdict {
-            Verdict::Throttled => {}
-            Verdict::Run => return failure.into_end_of_run(self.asking()),
-            _ => return failure,
-        }
-        self.tally.throttled.fetch_add(1, Ordering::Relaxed);
         let asked = answer
             .headers
             .get(RETRY_AFTER)
             .and_then(|header| header.to_str().ok())
             .and_then(|header| retry_after(header, self.clock.at(&answer.headers)));
-        let quota = error.quota();
+        if verdict != Verdict::Throttled {
+            let longest = self.patience.longest_wait;
+            return failure.with_wait(asked.map(|wait| wait.min(longest)));
+        }
+        self.tally.throttled.fetch_add(1, Ordering::Relaxed);
+        let quota = error.quota().or_else(|| quota_of(&answer.headers));
         let window = quota.and_then(Rate::window);
         let delay = asked.or(window).unwrap_or(self.patience.first_delay * 8);
         let interval = quota.and_then(Rate::interval).unwrap_or_default();
@@ -65,8 +64,10 @@ impl Client {
         if wait > self.patience.longest_pause {
             return Failure::Run(Error::Quota { wait });
         }
-        if let Some(rate) = quota {
-            self.throttle.learn(rate);
+        match quota {
+            Some(rate) => self.throttle.learn(rate),
+            None if asked.is_none() => self.throttle.slow_down(),
+            None => {}
         }
         self.throttle.pause(delay, &failure.to_string());
         failure
@@ -80,4 +81,14 @@ impl Client {
             seconds_behind: self.clock.seconds_behind(),
         }
     }
+}
+
+/// The slowest quota that the headers of a refusal tell to be used up.
+fn quota_of(headers: &HeaderMap) -> Option<Rate> {
+    let of_gateway = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with("x-apig-ratelimit-"));
+    let told = of_gateway.filter_map(|(_, value)| value.to_str().ok());
+    let used_up = told.filter(|value| is_used_up(value)).filter_map(quota_in);
+    used_up.max_by_key(|rate| rate.interval())
 }

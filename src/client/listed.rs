@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 
 use reqwest::RequestBuilder;
 
+use super::known::Known;
+use super::outage::Subject;
 use super::{Answer, Client, Failure, Question};
 use crate::error::Result;
 use crate::event::Event;
@@ -37,18 +39,17 @@ impl Client {
             client: self,
             listing,
         };
-        let attempt = async || {
-            let _slot = self.unless_stopped(self.slots.acquire()).await?;
-            self.granted(&question).await
-        };
-        self.patiently(attempt, |failure, delay| {
-            (self.observer)(Event::ListingAgain {
-                day: listing.span.since,
-                delay: delay.max(self.throttle.silence()),
-                is_throttled: failure.is_throttled(),
-                cause: failure.to_string(),
-            });
-        })
+        self.patiently(
+            || self.ask(&question),
+            |failure, delay| {
+                (self.observer)(Event::ListingAgain {
+                    day: listing.span.since,
+                    delay: delay.max(self.throttle.silence()),
+                    is_throttled: failure.is_throttled(),
+                    cause: failure.to_string(),
+                });
+            },
+        )
         .await
     }
 }
@@ -75,9 +76,10 @@ impl Listing {
     }
 }
 
-struct History<'a> {
-    client: &'a Client,
-    listing: Listing,
+/// A question for a page of the list.
+pub(super) struct History<'a> {
+    pub(super) client: &'a Client,
+    pub(super) listing: Listing,
 }
 
 impl Question for History<'_> {
@@ -101,9 +103,22 @@ impl Question for History<'_> {
         if !answer.is_success() {
             return Err(self.client.judge(answer));
         }
-        let page = HistoryPage::decode(&answer.body, offset)
+        let page = HistoryPage::decode(&answer.body)
             .map_err(|error| self.client.judge_page(answer, &error))?;
         self.client.clock.hear(&answer.headers);
         Ok((page, answer.request_id()))
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Day(self.listing.span.since)
+    }
+
+    fn succeeded(&self) {
+        let known = || Known::Day(self.listing);
+        self.client.known_day.get_or_init(known);
+    }
+
+    fn known(&self) -> Option<&Known> {
+        self.client.known_day.get()
     }
 }

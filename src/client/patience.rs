@@ -43,11 +43,13 @@ impl Client {
             })
             .adjust(|failure, delay| {
                 delay.map(|delay| {
-                    if failure.is_slow() {
+                    let asked = failure.wait().unwrap_or_default();
+                    let delay = if failure.is_slow() {
                         patience.longest_delay
                     } else {
                         delay
-                    }
+                    };
+                    delay.max(asked)
                 })
             })
             .notify(|failure, delay| {
@@ -106,7 +108,7 @@ impl Naps {
         self.begun.notified().await;
     }
 
-    fn begin(&self) -> Nap {
+    pub(super) fn begin(&self) -> Nap {
         self.count.fetch_add(1, Ordering::Relaxed);
         self.begun.notify_one();
         Nap(Arc::clone(&self.count))
@@ -114,7 +116,7 @@ impl Naps {
 }
 
 /// Ends with its owner, also where that is aborted.
-struct Nap(Arc<AtomicUsize>);
+pub(super) struct Nap(Arc<AtomicUsize>);
 
 impl Drop for Nap {
     fn drop(&mut self) {

@@ -5,8 +5,11 @@ use std::sync::atomic::Ordering;
 use chrono::Utc;
 use reqwest::header::ACCEPT_LANGUAGE;
 
+use super::known::Known;
+use super::outage::Subject;
 use super::{Answer, Client, Failure, Question, Wanted};
 use crate::error::Result;
+use crate::record::TimeRange;
 use crate::spool::Fetched;
 
 /// A question for a page of a meeting's records.
@@ -42,9 +45,10 @@ impl Question for Records<'_> {
             return Err(self.client.judge(answer));
         }
         let Self { client, wanted } = self;
+        let times = TimeRange::of_answer(client.clock.at(&answer.headers));
         let page = client
             .decoder
-            .decode(&answer.body, wanted.meeting, wanted.offset)
+            .decode(&answer.body, wanted.meeting, wanted.offset, times)
             .map_err(|error| client.judge_page(answer, &error))?;
         client.clock.hear(&answer.headers);
         Ok(Fetched {
@@ -52,5 +56,18 @@ impl Question for Records<'_> {
             at: Utc::now(),
             request_id: answer.request_id(),
         })
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Meeting(self.wanted.meeting.clone())
+    }
+
+    fn succeeded(&self) {
+        let known = || Known::Meeting(self.wanted.meeting.clone());
+        self.client.known_meeting.get_or_init(known);
+    }
+
+    fn known(&self) -> Option<&Known> {
+        self.client.known_meeting.get()
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Issued {
     pub(super) header: HeaderValue,
     /// Counts from 1.
     pub(super) generation: u64,
+    /// When it was had.
+    pub(super) since: Instant,
     renew_at: Option<Instant>,
     /// What the server granted, where this run logged in for it.
     grant: Option<Granted>,
@@ -91,11 +93,18 @@ impl Client {
         Ok(token)
     }
 
+    /// Which of the run's tokens is at hand.
+    pub(super) async fn generation(&self) -> Option<u64> {
+        let access = self.access.lock().await;
+        access.token.as_ref().map(|token| token.generation)
+    }
+
     async fn issue(&self, generation: u64) -> Result<Issued, Failure> {
         let given = |secret: &str| {
             Ok(Issued {
                 header: sensitive(secret)?,
                 generation,
+                since: Instant::now(),
                 renew_at: None,
                 grant: None,
                 is_leaving: AtomicBool::default(),
@@ -115,6 +124,7 @@ impl Client {
                 Ok(Issued {
                     header: sensitive(grant.token().expose_secret())?,
                     generation,
+                    since: Instant::now(),
                     renew_at: life.map(|life| now + Grant::renew_after(life)),
                     grant: Some(Granted {
                         user: grant.description.user(),
@@ -144,7 +154,13 @@ impl Client {
     /// Logs in, again and again while the server is out of reach. Called with the token locked:
     /// everybody waits for this one login.
     async fn log_in(&self) -> Result<Grant, Failure> {
-        let outcome = self.patiently(|| self.try_log_in(), |_, _| {}).await;
+        let attempt = async || {
+            // Another API may have asked for it, but the account is one.
+            let silence = self.throttle.silence();
+            self.unless_cancelled(tokio::time::sleep(silence)).await?;
+            self.try_log_in().await
+        };
+        let outcome = self.patiently(attempt, |_, _| {}).await;
         outcome.map_err(|failure| {
             if failure.is_transient() {
                 Failure::Run(Error::Login {
@@ -268,6 +284,7 @@ impl Client {
         Some(Arc::new(Issued {
             header: sensitive(grant.token().expose_secret()).ok()?,
             generation: 0,
+            since: Instant::now(),
             renew_at: None,
             grant: Some(Granted::default()),
             is_leaving: AtomicBool::default(),

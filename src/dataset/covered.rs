@@ -1,5 +1,7 @@
 //! How far the windows of earlier runs got, told by their reports.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
@@ -20,10 +22,13 @@ const TOGETHER: usize = 24;
 const COMPLETE: &str = "complete";
 
 /// What a report tells of it. One without a window, or of another form, tells nothing.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Told {
     #[serde(skip)]
     path: String,
+    /// The run was at work when the latest one began, which could not know what it would leave.
+    #[serde(skip)]
+    is_beside: bool,
     started: DateTime<Utc>,
     finished: DateTime<Utc>,
     base_url: String,
@@ -49,10 +54,26 @@ struct Met {
     day: Option<DateTime<Utc>>,
 }
 
+impl Told {
+    /// Whether a run that began at `since` could not know what this one left.
+    fn is_unknown_to(&self, since: DateTime<Utc>) -> bool {
+        self.is_beside || self.finished >= since || self.started == since
+    }
+
+    /// The asker of the window: others may see other meetings.
+    fn asker(&self) -> (bool, Option<&str>) {
+        (self.window.query_all, self.window.who.as_deref())
+    }
+}
+
 impl Dataset {
     /// How far earlier runs of the same question got: as the latest one says, and with what runs
     /// left that it could not know of, since they ended after it began. All that is owed is in
     /// the window by name, as far as the reports have names.
+    ///
+    /// Work that runs with other credentials left since then is owed as well; their windows have what
+    /// they took over themselves. If no run had these credentials, the window is the latest one of
+    /// others.
     pub(crate) async fn covered(
         &self,
         base_url: &str,
@@ -62,19 +83,17 @@ impl Dataset {
         let objects = self.store.list(RUNS).await?.into_iter();
         let paths = objects.map(|object| object.path);
         let reports: Vec<_> = paths.filter(|path| run_of(path).is_some()).collect();
-        let is_the_same = |told: &Told| {
-            let window = &told.window;
-            let is_same_site = told.base_url == base_url;
-            is_same_site && window.query_all == query_all && window.who.as_deref() == who
-        };
+        let asker = (query_all, who);
+        let (mut own, mut others): (Vec<Told>, Vec<Told>) = (vec![], vec![]);
         // Their names begin with the time that the runs began.
         for together in reports.rchunks(TOGETHER) {
             let mut told = self.told(together.iter().collect()).await?;
-            told.retain(is_the_same);
-            let Some(latest) = told.iter().max_by_key(|told| told.started) else {
+            told.retain(|told| told.base_url == base_url);
+            let (same, other) = told.into_iter().partition(|told| told.asker() == asker);
+            (own, others) = (same, [other, others].concat());
+            let Some(latest) = own.iter().max_by_key(|told| told.started) else {
                 continue;
             };
-            let last = latest.started;
             // Those at work when it began, which may have begun long before.
             let is_beside = |path: &&String| {
                 let run = run_of(path).unwrap_or_default();
@@ -83,21 +102,59 @@ impl Dataset {
             let mut beside = self
                 .told(reports.iter().filter(is_beside).collect())
                 .await?;
-            beside.retain(is_the_same);
-            told.retain(|told| told.finished >= last || told.started == last);
-            told.extend(beside);
-            let mut all: Option<Window> = None;
-            for told in told {
-                let mut one = told.window;
-                one.owed_meetings.extend(self.absent(&told.path).await?);
-                all = Some(match all {
-                    Some(all) => join(all, one),
-                    None => one,
-                });
-            }
-            return Ok(all);
+            beside.retain(|told| told.base_url == base_url);
+            beside.iter_mut().for_each(|told| told.is_beside = true);
+            let (same, other): (Vec<_>, Vec<_>) =
+                beside.into_iter().partition(|told| told.asker() == asker);
+            own.extend(same);
+            others.extend(other);
+            break;
         }
-        Ok(None)
+        let last = |told: &[Told]| told.iter().map(|told| told.started).max();
+        let Some(since) = last(&own).or_else(|| last(&others)) else {
+            return Ok(None);
+        };
+        let mut all = self.left_by(own).await?;
+        others.retain(|told| told.is_unknown_to(since));
+        // Where there is no window of these credentials, it is the latest one of others.
+        others.sort_by_key(|told| Reverse(told.started));
+        while let Some(first) = others.first() {
+            let (query_all, who) = (first.window.query_all, first.window.who.clone());
+            let asker = (query_all, who.as_deref());
+            let (same, rest) = others.into_iter().partition(|told| told.asker() == asker);
+            others = rest;
+            let other = self.left_by(same).await?;
+            all = match (all, other) {
+                (Some(mut all), Some(other)) => {
+                    all.take_over(other);
+                    Some(all)
+                }
+                (None, Some(mut other)) => {
+                    other.taken_over = other.owed_meetings.keys().cloned().collect();
+                    Some(other)
+                }
+                (all, None) => all,
+            };
+        }
+        Ok(all)
+    }
+
+    /// Joins what runs of one asker left undone: the latest one, and those that ended after it began.
+    async fn left_by(&self, mut told: Vec<Told>) -> Result<Option<Window>> {
+        let Some(last) = told.iter().map(|told| told.started).max() else {
+            return Ok(None);
+        };
+        told.retain(|told| told.is_unknown_to(last));
+        let mut all: Option<Window> = None;
+        for told in told {
+            let mut one = told.window;
+            one.owed_meetings.extend(self.absent(&told.path).await?);
+            all = Some(match all {
+                Some(all) => join(all, one),
+                None => one,
+            });
+        }
+        Ok(all)
     }
 
     /// What these reports tell, where they are there.
@@ -137,6 +194,7 @@ fn join(mut one: Window, other: Window) -> Window {
     one.seen_until = one.seen_until.max(other.seen_until);
     one.owed.extend(other.owed);
     one.owed_meetings.extend(other.owed_meetings);
+    one.taken_over.extend(other.taken_over);
     one.unlisted.extend(other.unlisted);
     one
 }

@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use crate::record::{Anomaly, Stay, TIME_ZONE, is_in_range, schema};
+use crate::record::{Anomaly, Stay, TIME_ZONE, TimeRange, schema};
 use crate::uuid::ConfUuid;
 
 /// The members of a record that have a column of their own: those whose text is written as it
@@ -35,6 +35,8 @@ const DEEPEST: usize = 120;
 
 /// The builders of one page.
 pub(super) struct Columns {
+    /// The times that a record can have.
+    times: TimeRange,
     text: [StringBuilder; TEXTS.len()],
     time: [Int64Builder; TIMES.len()],
     duration: Int64Builder,
@@ -49,10 +51,11 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Empty columns for an answer of `bytes` bytes.
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(super) fn new(bytes: usize, times: TimeRange) -> Self {
         // A record is seldom shorter than this in JSON; a wrong guess costs one growth.
         let rows = (bytes / 160).min(512);
         Self {
+            times,
             text: std::array::from_fn(|_| StringBuilder::with_capacity(rows, rows * 20)),
             time: std::array::from_fn(|_| Int64Builder::with_capacity(rows)),
             duration: Int64Builder::with_capacity(rows),
@@ -106,7 +109,7 @@ impl Columns {
             ms.try_into().unwrap_or(limit)
         };
         let [join, left] = times.map(|time| time.map(fit));
-        let stay = Stay::new(join, left);
+        let stay = Stay::within(self.times, join, left);
         if let (Some(join), Some(left), Some(duration)) = (stay.join, stay.left, stay.duration) {
             self.time[0].append_value(join);
             self.time[1].append_value(left);
@@ -119,8 +122,10 @@ impl Columns {
         if let Some(anomaly) = stay.anomaly {
             self.anomaly.push(self.rows, anomaly.as_str());
             if anomaly == Anomaly::OutOfRangeTime {
-                for ((name, raw), ms) in TIMES.into_iter().zip(times).zip([join, left]) {
-                    if let (Some(raw), Some(false)) = (raw, ms.map(is_in_range)) {
+                let is_odd = |ms: i64| ms != 0 && !self.times.contains(ms);
+                let odd = [join, left].map(|ms| ms.is_some_and(is_odd));
+                for ((name, raw), is_odd) in TIMES.into_iter().zip(times).zip(odd) {
+                    if let (Some(raw), true) = (raw, is_odd) {
                         self.keep_unknown(name, &raw.to_string());
                     }
                 }

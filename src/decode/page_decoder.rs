@@ -2,6 +2,7 @@
 
 use super::{DecodeError, Page};
 use crate::pii::Pii;
+use crate::record::TimeRange;
 use crate::record_digest::DigestKey;
 use crate::uuid::ConfUuid;
 
@@ -15,14 +16,16 @@ pub(crate) struct PageDecoder {
 }
 
 impl PageDecoder {
-    /// Decodes the answer to a request for `meeting` from `offset` on.
+    /// Decodes the answer to a request for `meeting` from `offset` on, whose records can have these
+    /// times.
     pub(crate) fn decode(
         &self,
         body: &[u8],
         meeting: &ConfUuid,
         offset: u64,
+        times: TimeRange,
     ) -> Result<Page, DecodeError> {
-        let mut page = Page::decode(body, meeting, offset, &self.digest_key)?;
+        let mut page = Page::decode_within(times, body, meeting, offset, &self.digest_key)?;
         if let Some(pii) = &self.pii {
             let treated = pii.apply(&page.records);
             page.records = treated.map_err(|error| DecodeError::Treatment(error.to_string()))?;

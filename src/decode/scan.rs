@@ -21,13 +21,14 @@ use serde_json::value::RawValue;
 use super::columns::{MEMBERS, TEXTS, TIMES, is_shallow};
 use super::visit::{Text, Texts};
 use super::{Envelope, MOST_RECORDS};
+use crate::record::TimeRange;
 
 /// Reads an answer, or gives up.
-pub(super) fn scan(text: &str) -> Option<Envelope> {
+pub(super) fn scan(text: &str, times: TimeRange) -> Option<Envelope> {
     let mut scanner = Scanner {
         text,
         at: 0,
-        envelope: Envelope::new(text.len()),
+        envelope: Envelope::new(text.len(), times),
         seen: 0,
         times: [None; TIMES.len()],
         after: [None; MEMBERS.len()],

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 
 use super::visit::Texts;
 
-/// A whole number of 64 bits, with or without sign, a text that holds one, or null.
+/// A whole number, with or without sign, also in the form of a float, a text that holds one, or null.
 #[derive(Clone, Copy)]
 pub(super) struct Integer;
 
@@ -34,17 +34,40 @@ impl Visitor<'_> for Integer {
         Ok(Some(value.into()))
     }
 
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
+        let value = of_float(value).ok_or_else(|| E::custom("not a whole number"));
+        value.map(Some)
+    }
+
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        let text = text.trim();
-        let value = text.parse::<i64>().map(i128::from);
-        // What a number may be, a text may be, too.
-        let value = value.or_else(|_| text.parse::<u64>().map(i128::from));
-        value.map(Some).map_err(E::custom)
+        let value = whole_number(text).ok_or_else(|| E::custom("not a whole number"));
+        value.map(Some)
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(None)
     }
+}
+
+/// The whole number that a text holds: what a number may be, a text may be, too.
+pub(crate) fn whole_number(text: &str) -> Option<i128> {
+    let text = text.trim();
+    let integer = text.parse::<i64>().map(i128::from);
+    let integer = integer.or_else(|_| text.parse::<u64>().map(i128::from));
+    integer
+        .ok()
+        .or_else(|| text.parse().ok().and_then(of_float))
+}
+
+/// The whole number that a float is, or misses by no more than its own precision.
+fn of_float(value: f64) -> Option<i128> {
+    /// The smallest power of two that does not fit.
+    const TOO_LARGE: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0;
+    let whole = value.round();
+    // False for what is no number.
+    let is_whole = (value - whole).abs() <= whole.abs() * f64::EPSILON;
+    #[expect(clippy::cast_possible_truncation, reason = "it fits, and is whole")]
+    (is_whole && whole.abs() < TOO_LARGE).then_some(whole as i128)
 }
 
 /// A member's name, and how many surrogates were replaced in it.
@@ -111,6 +134,34 @@ pub(super) fn without_surrogates(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_number_is_read_in_each_way_of_writing_it() {
+        for (text, value) in [
+            ("1574119917872", 1_574_119_917_872),
+            (" +7 ", 7),
+            ("1.574119917872E12", 1_574_119_917_872),
+            ("1574119917872.000000000000", 1_574_119_917_872),
+            ("-1.0", -1),
+            ("0.0", 0),
+            ("18446744073709551615", u64::MAX.into()),
+            ("1e30", 1_000_000_000_000_000_019_884_624_838_656),
+        ] {
+            assert_eq!(whole_number(text), Some(value), "{text}");
+        }
+        for other in [
+            "",
+            "1.5",
+            "1574119917872.5",
+            "NaN",
+            "inf",
+            "1e39",
+            "1_000",
+            "0x10",
+        ] {
+            assert_eq!(whole_number(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_surrogate_is_replaced_and_its_neighbours_are_kept() {

@@ -9,15 +9,16 @@ use serde_json::value::RawValue;
 use super::columns::{MEMBERS, TEXTS, TIMES, is_shallow};
 use super::value::{Integer, Key, without_surrogates};
 use super::{DecodeError, Envelope, MOST_RECORDS};
+use crate::record::TimeRange;
 
 /// Reads an answer to a request from `offset` on.
-pub(super) fn visit(text: &str, offset: u64) -> Result<Envelope, DecodeError> {
-    match Visit::new(text, Texts::Strict).run(text, offset) {
+pub(super) fn visit(text: &str, offset: u64, times: TimeRange) -> Result<Envelope, DecodeError> {
+    match Visit::new(text, times, Texts::Strict).run(text, offset) {
         // JSON, and yet refused as if it were not: the fast way of reading texts refuses a
         // lone surrogate; the slow way keeps the row. It would let control characters pass,
         // which are no JSON.
         Err(refused) if refused.is_syntax && is_json(text) => {
-            Visit::new(text, Texts::Lossy).run(text, offset)
+            Visit::new(text, times, Texts::Lossy).run(text, offset)
         }
         outcome => outcome,
     }
@@ -61,9 +62,9 @@ enum Reading {
 }
 
 impl Visit {
-    fn new(text: &str, texts: Texts) -> Self {
+    fn new(text: &str, times: TimeRange, texts: Texts) -> Self {
         Self {
-            envelope: Envelope::new(text.len()),
+            envelope: Envelope::new(text.len(), times),
             texts,
             reading: Reading::Envelope,
         }

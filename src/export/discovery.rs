@@ -156,6 +156,7 @@ impl Discovery {
             seen_until: earlier.as_ref().map_or(until, seen),
             owed: BTreeSet::new(),
             owed_meetings: BTreeMap::new(),
+            taken_over: BTreeSet::new(),
             discovered: 0,
             settling: 0,
             requests: 0,
@@ -166,6 +167,9 @@ impl Discovery {
         };
         if let Some(earlier) = &earlier {
             carry_over(earlier, &days, &mut window);
+            let taken_over = earlier.taken_over.iter();
+            let is_owed = |meeting: &&ConfUuid| owed.contains_key(*meeting);
+            window.taken_over = taken_over.filter(is_owed).cloned().collect();
         }
         Ok(Some(Self {
             now,
@@ -211,6 +215,7 @@ impl Discovery {
                 until: day.until,
                 cause: "the requests set aside for this run are for other days".to_owned(),
                 request_id: None,
+                rows: vec![],
             }));
         let work = self.sort(listings, &asked);
         let settling = work.window.window.settling;
@@ -241,6 +246,7 @@ impl Discovery {
             let (day, over) = (found.day.since, over(&found, now));
             let meeting = found.meeting.conf_uuid.clone();
             owed.remove(&meeting);
+            window.taken_over.remove(&meeting);
             if over <= settled_by {
                 days.insert(meeting.clone(), day);
                 ends.insert(meeting.clone(), over);
@@ -253,8 +259,9 @@ impl Discovery {
         }
         for (meeting, owed) in owed {
             // What only the list tells of it would be lost for good: it waits for its day.
-            let is_delisted = is_listed(owed.day, asked, &listings.unlisted);
-            if owed.day >= window.until || is_told && !is_delisted {
+            let is_day_listed = is_listed(owed.day, asked, &listings.unlisted);
+            let is_delisted = is_day_listed && !window.taken_over.contains(&meeting);
+            if owed.day >= window.until || is_told && !is_day_listed {
                 window.leave(meeting, owed);
             } else if owed.over <= settled_by {
                 days.insert(meeting.clone(), owed.day);

@@ -36,7 +36,7 @@ async fn run_into(root: &std::path::Path, store: &Faulty) -> (Finished, Vec<Even
             Run::new("one".to_owned(), Utc::now(), ServerClock::default()),
             None,
             observer,
-            CancellationToken::new(),
+            (CancellationToken::new(), CancellationToken::new()),
         )
         .await
         .unwrap();

@@ -11,6 +11,8 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::decode::whole_number;
+use crate::record::TimeRange;
 use crate::uuid::ConfUuid;
 
 /// One historical meeting.
@@ -110,15 +112,18 @@ pub(super) fn text(value: &RawValue) -> Option<String> {
 
 /// A whole number, or a text that holds one.
 pub(super) fn integer(value: &RawValue) -> Option<i64> {
-    text(value)?.trim().parse().ok()
+    i64::try_from(whole_number(&text(value)?)?).ok()
 }
 
 /// A time as the list has it, in UTC and cut to the minute; or in another of the API's forms.
 fn time(value: &RawValue) -> Option<DateTime<Utc>> {
     let text = text(value)?;
     let text = text.trim();
-    if let Ok(ms) = text.parse() {
-        return DateTime::from_timestamp_millis(ms).filter(|_| ms != 0);
+    if let Some(ms) = whole_number(text) {
+        // Seconds would be a day of 1970, on which everything is long over.
+        let ms = i64::try_from(ms).ok();
+        let ms = ms.filter(|ms| TimeRange::OPEN.contains(*ms));
+        return ms.and_then(DateTime::from_timestamp_millis);
     }
     ["%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
         .iter()
@@ -193,6 +198,17 @@ mod tests {
         assert_eq!((meeting.size, meeting.webinar), (Some(12), Some(true)));
         let absent = [meeting.scheduler, meeting.dept_name, meeting.kind];
         assert_eq!((meeting.start, absent), (None, [None, None, None]));
+    }
+
+    #[test]
+    fn a_time_in_seconds_is_no_time_and_a_float_is_a_number() {
+        let meeting = read(
+            r#"{"confUUID":"a1","startTime":1574119917,"endTime":1.574119917872E12,"size":"12.0"}"#,
+        )
+        .unwrap();
+        assert_eq!(meeting.start, None);
+        assert_eq!(meeting.end.unwrap().timestamp_millis(), 1_574_119_917_872);
+        assert_eq!(meeting.size, Some(12));
     }
 
     #[test]

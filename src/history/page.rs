@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use super::meeting::{self, Meeting};
 use crate::decode::DecodeError;
+use crate::uuid::ConfUuid;
 
 /// The most meetings that a page may hold; the API gives 500 at most.
 const MOST_MEETINGS: usize = 10_000;
@@ -18,8 +20,34 @@ pub(crate) struct HistoryPage {
     pub(crate) limit: Option<i64>,
     /// The number of meetings that the API says the list has.
     pub(crate) count: u64,
-    /// The meetings.
-    pub(crate) meetings: Vec<Meeting>,
+    /// The meetings, and rows that are none.
+    pub(crate) rows: Vec<Row>,
+}
+
+/// One row of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Row {
+    /// A meeting.
+    Meeting(Box<Meeting>),
+    /// A row that cannot be read: what is wrong with it, and a digest by which it is known again.
+    Unreadable(&'static str, [u8; 32]),
+}
+
+impl Row {
+    fn read(row: &RawValue) -> Self {
+        match Meeting::read(row) {
+            Ok(meeting) => Self::Meeting(Box::new(meeting)),
+            Err(what) => Self::Unreadable(what, Sha256::digest(row.get()).into()),
+        }
+    }
+
+    /// Returns the meeting of a row that can be read.
+    pub(crate) fn conf_uuid(&self) -> Option<&ConfUuid> {
+        match self {
+            Self::Meeting(meeting) => Some(&meeting.conf_uuid),
+            Self::Unreadable(..) => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -43,12 +71,12 @@ impl HistoryPage {
             offset: i64::try_from(offset).ok(),
             limit: None,
             count: 0,
-            meetings: vec![],
+            rows: vec![],
         }
     }
 
-    /// Decodes the answer to a request from `offset` on.
-    pub(crate) fn decode(body: &[u8], offset: u64) -> Result<Self, DecodeError> {
+    /// Decodes an answer. A row that cannot be read is no reason to refuse the others.
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let not_a_page = |reason: &str| DecodeError::NotAPage(reason.to_owned());
         let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| {
             // The message of a data error would quote the answer.
@@ -72,21 +100,11 @@ impl HistoryPage {
         if rows.len() > MOST_MEETINGS {
             return Err(not_a_page("it has too many meetings"));
         }
-        let meetings = (offset..)
-            .zip(rows)
-            .map(|(offset, row)| {
-                Meeting::read(row).map_err(|what| DecodeError::Record {
-                    offset,
-                    what: what.to_owned(),
-                    place: "of the history list".to_owned(),
-                })
-            })
-            .collect::<Result<_, _>>()?;
         Ok(Self {
             offset: envelope.offset.and_then(meeting::integer),
             limit: envelope.limit.and_then(meeting::integer),
             count,
-            meetings,
+            rows: rows.into_iter().map(Row::read).collect(),
         })
     }
 }
@@ -98,14 +116,15 @@ mod tests {
     #[test]
     fn the_captured_list_is_read() {
         let body = include_bytes!("../../tests/it/fixtures/history-list.json");
-        let page = HistoryPage::decode(body, 0).unwrap();
-        assert_eq!(page.meetings.len() as u64, page.count);
-        assert!(page.meetings.iter().all(|meeting| meeting.start.is_some()));
+        let page = HistoryPage::decode(body).unwrap();
+        assert_eq!(page.rows.len() as u64, page.count);
+        let has_start = |row: &Row| matches!(row, Row::Meeting(meeting) if meeting.start.is_some());
+        assert!(page.rows.iter().all(has_start));
     }
 
     #[test]
     fn what_is_no_page_is_refused_and_numbers_may_be_texts() {
-        let page = HistoryPage::decode(br#"{"data":null,"offset":"0","count":"0"}"#, 0).unwrap();
+        let page = HistoryPage::decode(br#"{"data":null,"offset":"0","count":"0"}"#).unwrap();
         assert_eq!(page, HistoryPage::empty(0));
         for body in [
             "",
@@ -117,14 +136,21 @@ mod tests {
             r#"{"data":[],"count":0,"error_code":"MMC.1"}"#,
             r#"{"data":{},"count":0}"#,
         ] {
-            let refused = HistoryPage::decode(body.as_bytes(), 0).unwrap_err();
+            let refused = HistoryPage::decode(body.as_bytes()).unwrap_err();
             assert!(matches!(refused, DecodeError::NotAPage(_)), "{body}");
         }
-        let row = br#"{"data":[{"confUUID":"a"},{"subject":"hunter2"}],"offset":7,"count":9}"#;
-        let refused = HistoryPage::decode(row, 7).unwrap_err().to_string();
-        assert!(
-            refused.contains("offset 8") && !refused.contains("hunter2"),
-            "{refused}"
-        );
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_costs_no_other_and_is_known_again() {
+        let body = |row: &str| format!(r#"{{"data":[{{"confUUID":"a"}},{row}],"count":2}}"#);
+        let rows = |row: &str| HistoryPage::decode(body(row).as_bytes()).unwrap().rows;
+        let page = rows(r#"{"subject":"hunter2"}"#);
+        assert_eq!(page[0].conf_uuid().map(ConfUuid::as_str), Some("a"));
+        assert_eq!(page[1].conf_uuid(), None);
+        assert!(!format!("{page:?}").contains("hunter2"));
+        assert_eq!(page, rows(r#"{"subject":"hunter2"}"#));
+        assert_ne!(page, rows(r#"{"subject":"hunter3"}"#));
+        assert!(matches!(rows("5")[1], Row::Unreadable(..)));
     }
 }

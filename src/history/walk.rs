@@ -7,8 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::meeting::Meeting;
-use super::page::HistoryPage;
+use super::page::{HistoryPage, Row};
 use crate::uuid::ConfUuid;
 
 /// Answers without a new meeting at one place, after which that place is the end.
@@ -22,7 +21,7 @@ const SMALLEST_LIMIT: u64 = 2;
 pub(super) struct HistoryWalk {
     limit: u64,
     count: Option<u64>,
-    meetings: Vec<Meeting>,
+    rows: Vec<Row>,
     /// The meetings of the pages so far.
     seen: HashSet<ConfUuid>,
     asked: u64,
@@ -36,7 +35,7 @@ impl HistoryWalk {
         Self {
             limit: limit.max(SMALLEST_LIMIT),
             count: None,
-            meetings: vec![],
+            rows: vec![],
             seen: HashSet::new(),
             asked: 0,
             largest: 0,
@@ -48,7 +47,7 @@ impl HistoryWalk {
     /// The offset and the limit to ask with, until the list is whole.
     pub(super) fn next(&mut self) -> Option<(u64, u64)> {
         self.asked += 1;
-        let offset = (self.meetings.len() as u64).saturating_sub(1);
+        let offset = (self.rows.len() as u64).saturating_sub(1);
         (!self.is_whole).then_some((offset, self.limit))
     }
 
@@ -58,7 +57,7 @@ impl HistoryWalk {
         (offset, limit): (u64, u64),
         page: HistoryPage,
     ) -> Result<(), String> {
-        let got = page.meetings.len() as u64;
+        let got = page.rows.len() as u64;
         if page.offset.and_then(|told| u64::try_from(told).ok()) != Some(offset) {
             return Err(match page.offset {
                 Some(told) => format!("asked for offset {offset}, the answer says {told}"),
@@ -84,26 +83,23 @@ impl HistoryWalk {
                 self.asked
             ));
         }
-        let mut meetings = page.meetings.into_iter();
-        if let Some(last) = self.meetings.last() {
+        let mut rows = page.rows.into_iter();
+        if let Some(last) = self.rows.last() {
             // An empty answer is one without new meetings, not a broken seam.
-            if meetings.next().is_some_and(|first| first != *last) {
+            if rows.next().is_some_and(|first| first != *last) {
                 return Err(format!(
                     "the meeting at offset {offset} differs between two pages"
                 ));
             }
         }
-        let before = self.meetings.len();
-        self.meetings.extend(meetings);
-        for meeting in &self.meetings[before..] {
-            if !self.seen.insert(meeting.conf_uuid.clone()) {
-                return Err(format!(
-                    "{} stands at two places of the list",
-                    meeting.conf_uuid
-                ));
+        let before = self.rows.len();
+        self.rows.extend(rows);
+        for meeting in self.rows[before..].iter().filter_map(Row::conf_uuid) {
+            if !self.seen.insert(meeting.clone()) {
+                return Err(format!("{meeting} stands at two places of the list"));
             }
         }
-        let have = self.meetings.len() as u64;
+        let have = self.rows.len() as u64;
         if have > count {
             return Err(format!(
                 "count is {count}, but there are {have} meetings or more"
@@ -127,9 +123,9 @@ impl HistoryWalk {
         Ok(())
     }
 
-    /// The meetings, once they are whole.
-    pub(super) fn into_meetings(self) -> Vec<Meeting> {
-        self.meetings
+    /// The rows, once they are whole.
+    pub(super) fn into_rows(self) -> Vec<Row> {
+        self.rows
     }
 }
 
@@ -137,7 +133,25 @@ impl HistoryWalk {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::meeting::Meeting;
     use super::*;
+
+    /// Every seventh row cannot be read.
+    fn row(number: u64) -> Row {
+        if number % 7 == 3 {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&number.to_le_bytes());
+            return Row::Unreadable("", digest);
+        }
+        Row::Meeting(Box::new(meeting(number)))
+    }
+
+    fn number(row: &Row) -> u64 {
+        match row {
+            Row::Meeting(meeting) => meeting.conf_uuid.as_str()[1..].parse().unwrap(),
+            Row::Unreadable(_, digest) => u64::from_le_bytes(*digest.first_chunk().unwrap()),
+        }
+    }
 
     fn meeting(number: u64) -> Meeting {
         Meeting {
@@ -174,12 +188,12 @@ mod tests {
             let short = self.short.get(self.asked).copied().unwrap_or(u64::MAX);
             self.asked += 1;
             let rows = self.list.iter().skip(usize::try_from(offset).unwrap());
-            let meetings: Vec<_> = rows
+            let rows: Vec<_> = rows
                 .take(usize::try_from(limit.min(short)).unwrap())
-                .map(|number| meeting(*number))
+                .map(|number| row(*number))
                 .collect();
             let echoed = if self.echoes_rows {
-                meetings.len() as u64
+                rows.len() as u64
             } else {
                 limit
             };
@@ -188,7 +202,7 @@ mod tests {
                 limit: (self.echoes_clamp || self.echoes_rows)
                     .then(|| i64::try_from(echoed).unwrap()),
                 count: self.list.len() as u64,
-                meetings,
+                rows,
             }
         }
     }
@@ -221,10 +235,7 @@ mod tests {
             }
             walk.answer(ask, server.page(ask))?;
         }
-        let meetings = walk.into_meetings().into_iter();
-        Ok(meetings
-            .map(|meeting| meeting.conf_uuid.as_str()[1..].parse().unwrap())
-            .collect())
+        Ok(walk.into_rows().iter().map(number).collect())
     }
 
     fn server(count: u64) -> Server {

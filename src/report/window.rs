@@ -1,5 +1,6 @@
 //! The window of a run: how far it and those before it got, and what they owe.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -35,6 +36,10 @@ pub struct Window {
     /// `per_meeting`, with the `day` that they were found on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub owed_meetings: BTreeMap<ConfUuid, Owed>,
+    /// Of the meetings that are owed, those that were found with other credentials: that these do not
+    /// list them tells nothing.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub taken_over: BTreeSet<ConfUuid>,
     /// Who asked, as a digest: others may see other meetings. A token does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
@@ -52,7 +57,8 @@ pub struct Window {
     /// is not listed any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_past_retention: bool,
-    /// Days whose list could not be had whole; none of their meetings were exported.
+    /// Days whose list could not be had whole; none of their meetings were exported, but where single
+    /// rows could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unlisted: Vec<Unlisted>,
 }
@@ -63,6 +69,26 @@ impl Window {
         let owed = self.owed.range(span.since..span.until).next().is_some();
         let is_unlisted = |day: &Unlisted| day.since < span.until && span.since < day.until;
         owed || self.unlisted.iter().any(is_unlisted)
+    }
+
+    /// Takes over what a run with other credentials left undone. They may have seen other meetings:
+    /// what they listed is not taken for listed.
+    pub(crate) fn take_over(&mut self, other: Self) {
+        let days = other.unlisted.iter().map(|day| day.since);
+        let named = other.owed_meetings.values().map(|owed| owed.day);
+        let left = days.chain(other.owed.iter().copied()).chain(named);
+        if let Some(first) = left.min() {
+            self.earliest = self.earliest.min(first);
+            self.covered_until = self.covered_until.min(first);
+        }
+        self.owed.extend(other.owed);
+        self.unlisted.extend(other.unlisted);
+        for (meeting, owed) in other.owed_meetings {
+            if let Entry::Vacant(vacant) = self.owed_meetings.entry(meeting) {
+                self.taken_over.insert(vacant.key().clone());
+                vacant.insert(owed);
+            }
+        }
     }
 
     /// Gives up what is older than this; counts the meetings.
@@ -108,4 +134,8 @@ pub struct Unlisted {
     /// The server's id of the request that showed it, where an answer had one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<String>,
+    /// Offsets of the rows that cannot be read, where that is all that is wrong: the other meetings
+    /// of the day are exported.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub rows: Vec<u64>,
 }

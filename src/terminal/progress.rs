@@ -251,6 +251,16 @@ pub(crate) fn observe(event: &Event) {
             tracing::info!("nobody sends for {delay}: {cause}");
         }
         Event::QuotaLearned { rate } => tracing::info!("the server's quota is {rate}"),
+        Event::RateHalved { rate } => tracing::info!(
+            "the server's quota is used up, and it does not tell how large it is: going on with {rate}"
+        ),
+        Event::Outage { cause } => tracing::warn!(
+            "the API gives no answer that can be used; asking one request at a time: {}",
+            plain(cause)
+        ),
+        Event::OutageOver { lasted } => {
+            tracing::warn!("the API answers again, after {}", seconds(*lasted));
+        }
         Event::LoggedIn { life } => {
             let life = life.map(|life| format!(" for {}", seconds(life)));
             tracing::debug!("logged in{}", life.unwrap_or_default());
@@ -301,9 +311,21 @@ fn observe_listing(event: &Event) {
             let day = minute(*day);
             tracing::info!("listing the day from {day} again in {delay}: {cause}");
         }
+        Event::AdministratorUnknown { cause } => tracing::warn!(
+            "the site does not tell whether this user is an administrator; for another user, \
+             query_all lists that user's meetings alone: {}",
+            plain(cause)
+        ),
         Event::Unlisted { day, cause } => {
             let day = minute(*day);
             tracing::warn!("the day from {day} could not be listed: {}", plain(cause));
+        }
+        Event::UnreadableRow { day, cause } => {
+            let day = minute(*day);
+            tracing::warn!(
+                "the list of the day from {day} is not whole: {}",
+                plain(cause)
+            );
         }
         Event::Forgotten { meetings } => tracing::warn!(
             "{meetings} meetings of earlier runs are given up: they are older than what the service keeps"

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use console::Style;
 use indicatif::{HumanBytes, HumanCount};
-use rollbook::{Format, MeetingReport, MeetingStatus, Outcome, Report, Window};
+use rollbook::{Format, MeetingReport, MeetingStatus, Outcome, Report, Unlisted, Window};
 
 use super::table::{Align, Table, plain, shortened};
 
@@ -330,24 +330,35 @@ fn quota(report: &Report) -> String {
     notes.join(", ")
 }
 
-/// The days whose list could not be had, with their causes.
+/// The days whose list could not be had whole, with their causes.
 fn unlisted(window: &Window) -> String {
-    if window.unlisted.is_empty() {
+    let (whole, rows): (Vec<_>, Vec<_>) =
+        window.unlisted.iter().partition(|day| day.rows.is_empty());
+    let whole = days(
+        "not listed, so that none of their meetings are there; the days from:",
+        &whole,
+    );
+    let rows = days(
+        "listed with rows that cannot be read, so that single meetings are missing; the days from:",
+        &rows,
+    );
+    whole + &rows
+}
+
+fn days(heading: &str, days: &[&Unlisted]) -> String {
+    if days.is_empty() {
         return String::new();
     }
     let mut table = Table::new(&[Align::Left, Align::Left]);
-    for day in window.unlisted.iter().take(NAMED) {
+    for day in days.iter().take(NAMED) {
         let begin = day.since.format("%Y-%m-%d %H:%MZ").to_string();
         table.row([begin, shortened(&day.cause, CAUSE)]);
     }
-    let more = match window.unlisted.len().saturating_sub(NAMED) {
+    let more = match days.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!("  and {more} more; the report names them all\n"),
     };
-    format!(
-        "\nnot listed, so that none of their meetings are there; the days from:\n{}{more}",
-        table.render()
-    )
+    format!("\n{heading}\n{}{more}", table.render())
 }
 
 fn causes(absent: &[&MeetingReport]) -> String {

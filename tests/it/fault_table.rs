@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Fault, and the tests that show what becomes of it.
-const TABLE: [(&str, &[&str]); 45] = [
+const TABLE: [(&str, &[&str]); 51] = [
     (
         "1 429 with Retry-After",
         &[
@@ -127,7 +127,14 @@ const TABLE: [(&str, &[&str]); 45] = [
         "20 odd texts and unknown members",
         &["odd_texts_and_unknown_members_never_lose_a_row"],
     ),
-    ("21 odd times", &["odd_times_are_kept_named_and_counted"]),
+    (
+        "21 odd times",
+        &[
+            "odd_times_are_kept_named_and_counted",
+            "times_in_seconds_are_no_days_of_1970_and_floats_are_numbers",
+            "a_time_long_after_its_answer_is_out_of_range",
+        ],
+    ),
     (
         "22 kill -9 at any moment",
         &[
@@ -212,6 +219,54 @@ const TABLE: [(&str, &[&str]); 45] = [
         &[
             "a_reader_that_leaves_early_ends_the_run_quietly",
             "a_reader_of_standard_output_that_has_left_is_no_failure",
+        ],
+    ),
+    (
+        "35 other credentials",
+        &[
+            "what_is_owed_is_still_owed_with_other_credentials",
+            "a_meeting_that_other_credentials_found_is_not_given_up_for_a_list_without_it",
+            "other_credentials_look_back_as_far_and_list_all_of_it",
+        ],
+    ),
+    (
+        "36 the list of all for who is no administrator",
+        &[
+            "the_list_of_all_is_refused_to_who_is_no_administrator",
+            "where_the_site_does_not_tell_who_asks_the_list_decides",
+            "an_export_of_all_by_who_is_no_administrator_exits_with_3_and_the_reason",
+        ],
+    ),
+    (
+        "37 a meeting that is refused like the token",
+        &[
+            "one_meeting_refused_like_the_token_is_absent_and_the_others_go_on",
+            "many_refused_meetings_cost_one_login",
+            "a_token_that_dies_after_a_refused_meeting_ends_the_run_all_the_same",
+            "a_new_token_is_tried_again_after_a_second",
+        ],
+    ),
+    (
+        "38 a row of the list that cannot be read",
+        &["a_row_of_the_list_that_cannot_be_read_costs_its_own_meeting_alone"],
+    ),
+    (
+        "39 an outage",
+        &[
+            "where_nobody_answers_one_request_at_a_time_asks_and_one_cause_ends_the_run",
+            "an_outage_that_ends_costs_no_meeting",
+            "meetings_that_fail_for_ever_are_no_outage_while_others_are_answered",
+            "an_outage_exits_with_1_and_names_its_cause_once",
+        ],
+    ),
+    (
+        "40 Retry-After anywhere, and a quota that is not told",
+        &[
+            "a_retry_after_is_heeded_whatever_the_status",
+            "a_retry_after_of_a_day_is_capped",
+            "a_refusal_that_tells_no_quota_halves_the_rate",
+            "a_refusal_without_a_hint_halves_the_rate_which_recovers_slowly",
+            "a_quota_in_other_words_is_learned",
         ],
     ),
     (

@@ -274,8 +274,10 @@ async fn what_means_busy_is_asked_again_until_it_comes() {
     let run = scene.run().await;
     run.is_complete(&scene);
     let requests = run.report.requests;
-    assert_eq!(requests.retried, 2 * busy.len() as u64);
-    assert_eq!(requests.sent, requests.minimum + requests.retried);
+    // Where many fail in a row, one request now and then shows that others are answered.
+    let least = requests.minimum + 2 * busy.len() as u64;
+    assert!(requests.retried >= 2 * busy.len() as u64, "{requests:?}");
+    assert!((least..least + 10).contains(&requests.sent), "{requests:?}");
     assert_eq!(requests.sent, scene.simulator.request_count());
 }
 
@@ -413,10 +415,11 @@ async fn nonsense_that_claims_success_is_asked_again() {
     }
     let run = scene.run().await;
     run.is_complete(&scene);
-    assert_eq!(run.report.requests.retried, 2 * nonsense.len() as u64);
+    assert!(run.report.requests.retried >= 2 * nonsense.len() as u64);
 
+    // One more is answered: where none is, nobody is there.
     let all: Vec<_> = (0..nonsense.len()).collect();
-    let scene = Scene::of(&vec![40; nonsense.len()])
+    let scene = Scene::of(&vec![40; nonsense.len() + 1])
         .await
         .set(|config| config.retries = 1);
     for (position, effect) in nonsense.into_iter().enumerate() {
@@ -614,7 +617,7 @@ async fn a_wrong_site_ends_the_run_and_is_named() {
     let run = scene.run().await;
     let error = run.error.as_ref().unwrap().to_string();
     assert!(error.contains("base_url"), "{error}");
-    assert!(scene.simulator.request_count() <= 2);
+    assert!(scene.simulator.request_count() <= 3);
 }
 
 /// Line 10.
@@ -634,7 +637,8 @@ async fn a_dead_static_token_ends_the_run_and_a_new_one_finishes_it() {
         "{reason}"
     );
     assert_eq!(run.report.outcome, Outcome::Failed);
-    assert!(scene.seen().len() <= 15 + 2);
+    // Those on their way, and one that shows that it is the token.
+    assert!(scene.seen().len() <= 15 + 3);
     let absent = run.absent(&scene);
     assert!(absent.len() < 20, "what was whole is kept");
     assert_eq!(run.report.meetings.unfinished, absent.len() as u64);
@@ -906,6 +910,56 @@ async fn odd_texts_and_unknown_members_never_lose_a_row() {
     truth[100].extra = Some(format!(r#"{{"newMember":{unknown}}}"#));
     assert_eq!(run.rows[scene.meetings[0].as_str()], truth);
     assert_eq!(run.report.replaced_surrogates, 2);
+}
+
+/// Line 21: seconds instead of milliseconds, and floats.
+#[tokio::test(flavor = "multi_thread")]
+async fn times_in_seconds_are_no_days_of_1970_and_floats_are_numbers() {
+    let scene = Scene::of(&[700]).await;
+    let mut truth = scene.truth(&scene.meetings[0]);
+    for at in [3, 600] {
+        let seconds = truth[at].join.unwrap() / 1_000;
+        let edit = RecordEdit::set(at as u64, "joinTime", &seconds.to_string());
+        scene.simulator.add_fault(Effect::Record(edit));
+        (truth[at].join, truth[at].duration) = (None, None);
+        truth[at].anomaly = Some("out_of_range_time".to_owned());
+        truth[at].extra = Some(format!(r#"{{"joinTime":{seconds}}}"#));
+    }
+    for (at, quote) in [(10, ""), (11, "\"")] {
+        let time = truth[at].join.unwrap();
+        let float = format!("{quote}{}.{:03}e3{quote}", time / 1_000, time % 1_000);
+        let edit = RecordEdit::set(at as u64, "joinTime", &float);
+        scene.simulator.add_fault(Effect::Record(edit));
+    }
+    let run = scene.run().await;
+    assert!(run.error.is_none());
+    assert_eq!(run.report.outcome, Outcome::Complete);
+    assert_eq!(run.rows[scene.meetings[0].as_str()], truth);
+    assert_eq!(run.report.anomalies["out_of_range_time"], 2);
+}
+
+/// Line 21: whether a time is yet to come is told by the clock of the answer, not by ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_long_after_its_answer_is_out_of_range() {
+    for (days, is_odd) in [(-400, true), (0, false), (400, false)] {
+        let options = Options {
+            credentials: Known {
+                clock_offset: days * 86_400,
+                ..Known::default()
+            },
+            ..Options::sizes(&[3])
+        };
+        let scene = Scene::with(options).await;
+        let run = scene.run().await;
+        assert_eq!(run.report.outcome, Outcome::Complete);
+        let rows = &run.rows[scene.meetings[0].as_str()];
+        assert!(
+            rows.iter().all(|row| row.join.is_none() == is_odd),
+            "{rows:?}"
+        );
+        let odd = run.report.anomalies.get("out_of_range_time");
+        assert_eq!(odd.copied(), is_odd.then_some(3));
+    }
 }
 
 /// Line 21.

@@ -320,7 +320,7 @@ async fn a_meeting_that_was_deleted_is_named_once_and_not_asked_for_again() {
     }
     scene.simulator.unlist(&gone);
     // Not listed, since nothing was.
-    let silent = Fault::new(Effect::Status(403)).on(Endpoint::History);
+    let silent = Fault::new(Effect::Status(400)).on(Endpoint::History);
     scene.simulator.add_fault(silent);
     let report = run_at(&scene, "2026-11-03T02:00:00Z").await;
     assert_eq!(
@@ -330,7 +330,7 @@ async fn a_meeting_that_was_deleted_is_named_once_and_not_asked_for_again() {
     assert!(report.per_meeting[0].day.is_some());
     scene.simulator.clear_faults();
     // Not there, and refused for another reason.
-    failing(Effect::Status(403));
+    failing(Effect::Status(400));
     let report = run_at(&scene, "2026-11-03T03:00:00Z").await;
     assert!(report.per_meeting[0].day.is_some());
     scene.simulator.clear_faults();
@@ -488,7 +488,7 @@ async fn a_run_for_other_days_does_not_forget_what_is_owed() {
         config.until = Some("2026-06-16".parse().unwrap());
         config.retries = 0;
     });
-    let refused = Fault::new(Effect::Status(403)).on(Endpoint::History);
+    let refused = Fault::new(Effect::Status(400)).on(Endpoint::History);
     scene.simulator.add_fault(refused);
     let report = run_at(&scene, "2026-06-20T00:00:00Z").await;
     assert_eq!(report.window.unwrap().unlisted.len(), 2);
@@ -505,18 +505,125 @@ async fn a_run_for_other_days_does_not_forget_what_is_owed() {
     assert_eq!(brought(&scene), [0, 1]);
 }
 
-/// Another user's job on the same dataset knows nothing of what this one's could see.
+/// Another user may see other meetings: what this one listed counts for listed by nobody else, but
+/// nobody stops to look for what it would have looked for.
 #[tokio::test]
-async fn how_far_a_run_got_is_true_for_who_asked_alone() {
+async fn other_credentials_look_back_as_far_and_list_all_of_it() {
     let scene = scene(options(), "2026-10-30").await;
     let mut scene = scene.logging_in();
+    scene.config.lookback = std::time::Duration::from_secs(2 * 86_400);
     let report = run_at(&scene, "2026-11-05T00:00:00Z").await;
     assert!(report.window.unwrap().who.is_some());
     scene.credentials = Credentials::Token(TOKEN.into());
     scene.config.since = Some("2026-11-04".parse().unwrap());
+    scene.simulator.clear_requests();
     let window = run_at(&scene, "2026-11-06T00:00:00Z").await.window.unwrap();
-    assert_eq!(window.since, time("2026-11-03T16:00:00Z"));
-    assert_eq!(window.earliest, window.since);
+    assert_eq!(window.since, time("2026-11-03T00:00:00Z"));
+    assert_eq!(window.earliest, time("2026-10-29T16:00:00Z"));
+    assert_eq!((lists(&scene).len(), window.owed.len()), (4, 0));
+}
+
+/// An App ID that was rotated, or another user.
+#[tokio::test]
+async fn what_is_owed_is_still_owed_with_other_credentials() {
+    let mut options = Options::sizes(&[]);
+    options.meetings = vec![
+        at("2026-11-01T08:00:00Z", 2),
+        at("2026-11-01T12:00:00Z", 3),
+        at("2026-11-02T08:00:00Z", 4),
+    ];
+    let scene = scene(options, "2026-10-30").await.logging_in();
+    let mut scene = scene.set(|config| config.until = Some("2026-11-01".parse().unwrap()));
+    // One meeting fails, and then a day cannot be listed.
+    let failed = scene.meetings[1].clone();
+    let refused = Fault::new(Effect::Status(400));
+    scene.simulator.add_fault(refused.clone().meeting(&failed));
+    run_at(&scene, "2026-11-03T00:00:00Z").await;
+    scene.simulator.add_fault(refused.on(Endpoint::History));
+    scene.config.since = Some("2026-11-02".parse().unwrap());
+    scene.config.until = Some("2026-11-02".parse().unwrap());
+    let report = run_at(&scene, "2026-11-03T01:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    assert_eq!(brought(&scene), [0]);
+
+    scene.simulator.clear_faults();
+    scene.simulator.unlist(&failed);
+    scene.credentials = Credentials::Token(TOKEN.into());
+    scene.config.since = Some("yesterday".parse().unwrap());
+    scene.config.until = None;
+    let report = run_at(&scene, "2026-11-20T00:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Complete);
+    assert_eq!(brought(&scene), [0, 1, 2]);
+    let window = run_at(&scene, "2026-11-21T00:00:00Z").await.window.unwrap();
+    assert!(window.owed.is_empty() && window.taken_over.is_empty());
+}
+
+/// Others may not see it: their list without it, and their refusal, tell nothing of it.
+#[tokio::test]
+async fn a_meeting_that_other_credentials_found_is_not_given_up_for_a_list_without_it() {
+    let mut options = Options::sizes(&[]);
+    options.meetings = vec![at("2026-11-01T08:00:00Z", 2), at("2026-11-18T08:00:00Z", 3)];
+    let mut scene = scene(options, "2026-10-30").await.logging_in();
+    let hidden = scene.meetings[0].clone();
+    let refused = Fault::new(Effect::Status(400)).meeting(&hidden);
+    scene.simulator.add_fault(refused);
+    run_at(&scene, "2026-11-03T00:00:00Z").await;
+    scene.simulator.clear_faults();
+    let gone = Fault::new(no_such_meeting()).meeting(&hidden);
+    scene.simulator.add_fault(gone);
+    scene.simulator.unlist(&hidden);
+    scene.credentials = Credentials::Token(TOKEN.into());
+    scene.config.since = Some("yesterday".parse().unwrap());
+    for now in ["2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z"] {
+        let report = run_at(&scene, now).await;
+        assert_eq!(report.outcome, Outcome::Incomplete);
+        let absent = report.per_meeting.iter().find(|one| one.cause.is_some());
+        assert_eq!(absent.unwrap().conf_uuid, hidden);
+        assert_eq!(report.window.unwrap().forgotten, 0);
+    }
+    assert_eq!(brought(&scene), [1]);
+    scene.simulator.clear_faults();
+    assert_eq!(
+        run_at(&scene, "2026-11-21T00:00:00Z").await.outcome,
+        Outcome::Complete
+    );
+    assert_eq!(brought(&scene), [0, 1]);
+}
+
+#[rstest]
+#[case::no_object(RecordEdit::replace(0, "5"))]
+#[case::no_uuid(RecordEdit::unset(0, "confUUID"))]
+#[case::bad_uuid(RecordEdit::set(0, "confUUID", r#""../x""#))]
+#[tokio::test]
+async fn a_row_of_the_list_that_cannot_be_read_costs_its_own_meeting_alone(
+    #[case] edit: RecordEdit,
+) {
+    let scene = scene(options(), "2026-10-30").await;
+    let unreadable = Fault::new(Effect::Record(edit)).on(Endpoint::History);
+    scene.simulator.add_fault(unreadable);
+    let report = run_at(&scene, "2026-11-02T08:00:00Z").await;
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    // The first one of each day is missing.
+    assert_eq!(brought(&scene), [2, 4]);
+    let unlisted = report.window.unwrap().unlisted;
+    assert_eq!(unlisted.len(), 3);
+    for day in &unlisted {
+        assert_eq!(day.rows, [0]);
+        let id = day.request_id.as_deref().unwrap();
+        assert!(
+            day.cause.contains("row at offset 0") && day.cause.contains(id),
+            "{}",
+            day.cause
+        );
+    }
+    // They are looked for again, however late.
+    scene.simulator.clear_faults();
+    let scene = scene.set(|config| config.since = Some("yesterday".parse().unwrap()));
+    assert_eq!(
+        run_at(&scene, "2026-11-28T00:00:00Z").await.outcome,
+        Outcome::Complete
+    );
+    assert_eq!(brought(&scene), [0, 1, 2, 3, 4]);
 }
 
 /// What became of a meeting before the list lost it.

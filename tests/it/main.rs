@@ -48,6 +48,8 @@ mod meetings_table;
 mod metrics;
 mod nights;
 #[cfg(unix)]
+mod outages;
+#[cfg(unix)]
 mod partitions;
 mod peers;
 #[cfg(unix)]
@@ -60,6 +62,8 @@ mod reading;
 mod readme;
 #[cfg(unix)]
 mod recipes;
+#[cfg(unix)]
+mod refusals;
 mod repair;
 mod run;
 mod sdk;

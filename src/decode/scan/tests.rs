@@ -3,6 +3,8 @@
 #[path = "../../../tests/it/hostile/odd.rs"]
 mod odd;
 
+use std::time::{Duration, SystemTime};
+
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
@@ -20,10 +22,11 @@ fn meeting() -> ConfUuid {
 
 /// Whether the scanner takes a page; if so, the visitor reads the same in it.
 fn agree(text: &str) -> bool {
-    let Some(scanned) = scan(text) else {
+    let times = TimeRange::of_answer(SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000));
+    let Some(scanned) = scan(text, times) else {
         return false;
     };
-    let visited = visit(text, 0).unwrap_or_else(|error| panic!("{error} in {text}"));
+    let visited = visit(text, 0, times).unwrap_or_else(|error| panic!("{error} in {text}"));
     let figures = |envelope: &Envelope| {
         let Envelope {
             offset,
@@ -67,6 +70,11 @@ fn usual() -> impl Strategy<Value = String> {
             "\"1574119917872\"",
             "null",
             "253402300800000",
+            "1574119917",
+            "1262304000000",
+            "1262303999999",
+            "1600086400000",
+            "1600086400001",
         ][..],
     );
     let more = prop_oneof![
@@ -176,6 +184,9 @@ fn what_is_unusual_is_left_to_the_visitor() {
         r#"{"data":[{"display\u004eame":"a"}],"count":1}"#,
         r#"{"data":[{"joinTime":-1}],"count":1}"#,
         r#"{"data":[{"joinTime":1e3}],"count":1}"#,
+        r#"{"data":[{"joinTime":1574119917872.0}],"count":1}"#,
+        r#"{"data":[{"joinTime":"1574119917872.0"}],"count":1}"#,
+        r#"{"data":[],"count":1.0}"#,
         r#"{"data":[{"joinTime":01}],"count":1}"#,
         r#"{"data":[{"joinTime":" 1"}],"count":1}"#,
         "{\"data\":[{\"joinTime\":\"1\n\"}],\"count\":1}",
@@ -191,7 +202,7 @@ fn what_is_unusual_is_left_to_the_visitor() {
         r#"{"data":[],"count":0,"error_code":null}"#,
         r#"{"data":[],"count":0}{"#,
     ] {
-        assert!(scan(page).is_none(), "{page}");
+        assert!(scan(page, TimeRange::OPEN).is_none(), "{page}");
     }
 }
 

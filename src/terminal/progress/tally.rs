@@ -109,7 +109,7 @@ impl Tally {
                     self.pause = Some((end, cause.clone()));
                 }
             }
-            Event::QuotaLearned { rate } => self.quota = Some(*rate),
+            Event::QuotaLearned { rate } | Event::RateHalved { rate } => self.quota = Some(*rate),
             Event::Complete { meeting, .. } => {
                 self.complete += 1;
                 if self.open.remove(meeting).is_none() {

@@ -5,6 +5,7 @@
 //! this accepts, with the same values, and refuses what this refuses, for the same reason.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type, TimestampMillisecondType};
@@ -72,7 +73,7 @@ pub(crate) enum Fault {
 
 const MOST_RECORDS: usize = 10_000;
 const DEEPEST: usize = 120;
-const LAST_TIME: i128 = 253_402_300_799_999;
+const TIMES: RangeInclusive<i128> = 1_262_304_000_000..=253_402_300_799_999;
 const TEXTS: [&str; 5] = [
     "displayName",
     "callNumber",
@@ -180,13 +181,13 @@ fn record(source: &Source, value: &RawValue) -> Option<(Row, usize)> {
     let (join, left) = (join.filter(known), left.filter(known));
     let mut odd = false;
     for (name, time) in [("joinTime", join), ("leftTime", left)] {
-        if let Some(time) = time.filter(|time| !(0..=LAST_TIME).contains(time)) {
+        if let Some(time) = time.filter(|time| !TIMES.contains(time)) {
             extra.push((name.to_owned(), time.to_string()));
             odd = true;
         }
     }
     let plain = |time: Option<i128>| {
-        time.filter(|time| (0..=LAST_TIME).contains(time))
+        time.filter(|time| TIMES.contains(time))
             .map(|time| i64::try_from(time).unwrap())
     };
     (row.join, row.left) = (plain(join), plain(left));
@@ -219,24 +220,35 @@ fn figure(value: &RawValue) -> Result<Option<i64>, Fault> {
     Ok(value.map(|value| i64::try_from(value).unwrap_or(-1)))
 }
 
-/// Null, a whole number of 64 bits, or a text of one.
+/// Null, a whole number, or a text of one; floats are numbers, too.
 fn whole(value: &RawValue) -> Result<Option<i128>, NotWhole> {
     let value = match serde_json::from_str(value.get()).map_err(|_| NotWhole)? {
         Value::Null => return Ok(None),
         Value::Number(number) => {
             let small = number.as_i64().map(i128::from);
-            small.or(number.as_u64().map(i128::from))
+            let small = small.or(number.as_u64().map(i128::from));
+            small.or_else(|| number.as_f64().and_then(of_float))
         }
         Value::String(text) => {
             let text = text.trim();
             let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
             let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
             let value = text.parse().ok().filter(|_| is_whole);
-            value.filter(|value| (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(value))
+            let of_64_bits = i128::from(i64::MIN)..=i128::from(u64::MAX);
+            let value = value.filter(|value| of_64_bits.contains(value));
+            value.or_else(|| text.parse().ok().and_then(of_float))
         }
         _ => None,
     };
     value.map(Some).ok_or(NotWhole)
+}
+
+/// A float that is whole but for the last of its bits, by its digits.
+fn of_float(value: f64) -> Option<i128> {
+    let whole: i128 = format!("{value:.0}").parse().ok()?;
+    let nearest: f64 = whole.to_string().parse().unwrap();
+    let is_whole = (value - nearest).abs() <= nearest.abs() * f64::EPSILON;
+    is_whole.then_some(whole)
 }
 
 struct NotWhole;

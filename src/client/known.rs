@@ -1,0 +1,44 @@
+//! Questions that were answered once: asked again, they show whether a failure concerns all requests.
+
+use std::sync::atomic::AtomicU64;
+
+use super::listed::{History, Listing};
+use super::records::Records;
+use super::{Client, Failure, Wanted};
+use crate::uuid::ConfUuid;
+
+/// A question that was answered once.
+#[derive(Clone, Debug)]
+pub(super) enum Known {
+    Meeting(ConfUuid),
+    Day(Listing),
+}
+
+impl Known {
+    /// Asks for as little of it as can be asked for.
+    pub(super) async fn ask(&self, client: &Client) -> Result<(), Failure> {
+        let outcome = match self {
+            Self::Meeting(meeting) => {
+                let wanted = Wanted {
+                    meeting,
+                    walk: 0,
+                    offset: 0,
+                    limit: 1,
+                    sent: &AtomicU64::new(0),
+                };
+                let records = Records { client, wanted };
+                client.send(&records, None).await?.1.map(drop)
+            }
+            Self::Day(listing) => {
+                let listing = Listing {
+                    offset: 0,
+                    limit: 1,
+                    ..*listing
+                };
+                let history = History { client, listing };
+                client.send(&history, None).await?.1.map(drop)
+            }
+        };
+        outcome
+    }
+}

@@ -1,0 +1,291 @@
+//! Outages: while no usable answer comes, one request at a time is sent.
+//!
+//! Failures in passing are counted by what was asked for, and each usable answer ends the count.
+//! Once enough meetings or days failed in a row, requests take turns: the one whose turn it is asks
+//! for what was answered before, else for itself, and waits longer after each failure. None of that
+//! counts against the attempts of a page. The first usable answer lets everybody go on; after
+//! [`Patience::longest_outage`](crate::retry::Patience) the run ends with one cause.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Mutex as Queue, MutexGuard as Turn};
+use tokio::time::Instant;
+
+use super::{Client, Failure, Question};
+use crate::error::Error;
+use crate::event::Event;
+use crate::report::FailureKind;
+use crate::uuid::ConfUuid;
+
+/// Meetings or days that must fail in a row before requests take turns.
+const FAILED_IN_A_ROW: usize = 3;
+
+/// The meeting or the day that a request is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    Meeting(ConfUuid),
+    Day(DateTime<Utc>),
+}
+
+/// State of the API as the latest answers show it.
+#[derive(Debug)]
+pub(super) struct Outage {
+    state: Mutex<State>,
+    turns: Queue<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Meetings and days that failed since the last usable answer.
+    failed: HashSet<Subject>,
+    /// How many must fail before requests take turns: more after each false alarm.
+    enough: usize,
+    since: Option<Instant>,
+    is_out: bool,
+    /// Failures of requests whose turn it was.
+    missed: u32,
+    /// Cause of the latest of them.
+    cause: Option<(FailureKind, String)>,
+    /// Meetings and days whose `Retry-After` paused all requests already.
+    silenced: HashSet<Subject>,
+}
+
+impl Default for Outage {
+    fn default() -> Self {
+        let state = State {
+            failed: HashSet::new(),
+            enough: FAILED_IN_A_ROW,
+            since: None,
+            is_out: false,
+            missed: 0,
+            cause: None,
+            silenced: HashSet::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+            turns: Queue::default(),
+        }
+    }
+}
+
+impl Outage {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_out(&self) -> bool {
+        self.state().is_out
+    }
+
+    /// Counts a failure that may pass.
+    fn failed(&self, subject: Subject) {
+        let mut state = self.state();
+        state.failed.insert(subject);
+        state.since.get_or_insert_with(Instant::now);
+        state.is_out |= state.failed.len() >= state.enough;
+    }
+
+    /// Counts a failure of a request whose turn it was: how many there were before, and how long no
+    /// answer came.
+    fn missed(&self, kind: FailureKind, cause: &str) -> (u32, Duration) {
+        let mut state = self.state();
+        let before = state.missed;
+        state.missed += 1;
+        state.cause = Some((kind, cause.to_owned()));
+        let lasted = state.since.get_or_insert_with(Instant::now).elapsed();
+        (before, lasted)
+    }
+
+    /// Ends an outage; returns how long it lasted, where it was one.
+    fn answered(&self) -> Option<Duration> {
+        let mut state = self.state();
+        if state.since.is_none() {
+            return None;
+        }
+        let lasted = state.since.take()?.elapsed();
+        let was_out = std::mem::take(&mut state.is_out);
+        let missed = std::mem::take(&mut state.missed);
+        state.failed.clear();
+        state.cause = None;
+        if was_out && missed == 0 {
+            state.enough = state.enough.saturating_mul(2);
+        }
+        (missed > 0).then_some(lasted)
+    }
+
+    /// Whether a `Retry-After` may pause all requests: once for each subject, since one meeting may fail
+    /// for ever.
+    fn may_silence(&self, subject: Subject) -> bool {
+        self.state().silenced.insert(subject)
+    }
+}
+
+impl Client {
+    /// Sends a question with a token, in its turn where the API is away.
+    pub(super) async fn ask<Q: Question>(&self, question: &Q) -> Result<Q::Answer, Failure> {
+        loop {
+            let mut turn = self.unless_stopped(self.turn()).await?;
+            let slot = self.unless_stopped(self.slots.acquire()).await?;
+            if turn.is_none() && self.outage.is_out() {
+                continue;
+            }
+            let mut probed = Ok(());
+            if turn.is_some()
+                && let Some(known) = question.known()
+            {
+                probed = match known.ask(self).await {
+                    Err(stop @ (Failure::Cancelled | Failure::UsedUp | Failure::Run(_))) => {
+                        return Err(stop);
+                    }
+                    Err(failure) if failure.is_outage() => Err(failure),
+                    // Whatever it says, somebody answers.
+                    Ok(()) | Err(_) => {
+                        self.answered();
+                        turn = None;
+                        Ok(())
+                    }
+                };
+            }
+            let outcome = match probed {
+                Ok(()) => self.granted(question).await,
+                Err(failure) => Err(failure),
+            };
+            drop(slot);
+            let failure = match outcome {
+                Err(failure) if failure.is_outage() => failure,
+                Err(stop @ (Failure::Cancelled | Failure::UsedUp | Failure::Run(_))) => {
+                    return Err(stop);
+                }
+                outcome => {
+                    self.answered();
+                    return outcome;
+                }
+            };
+            let subject = question.subject();
+            if let Some(wait) = failure.wait().filter(|_| failure.is_unavailable())
+                && self.outage.may_silence(subject.clone())
+            {
+                self.throttle.pause(wait, &failure.to_string());
+            }
+            let Some(turn) = turn else {
+                self.outage.failed(subject);
+                return Err(failure);
+            };
+            self.wait_for_the_next_turn(turn, &failure).await?;
+        }
+    }
+
+    /// Waits for a turn, where the API is away.
+    async fn turn(&self) -> Option<Turn<'_, ()>> {
+        if !self.outage.is_out() {
+            return None;
+        }
+        // Others may go ahead: one of them may be answered.
+        let _nap = self.naps.begin();
+        let turn = self.outage.turns.lock().await;
+        self.outage.is_out().then_some(turn)
+    }
+
+    /// Lets time pass after a failure, and then somebody else.
+    async fn wait_for_the_next_turn(
+        &self,
+        turn: Turn<'_, ()>,
+        failure: &Failure,
+    ) -> Result<(), Failure> {
+        let cause = failure.to_string();
+        let kind = failure.kind().unwrap_or(FailureKind::Transport);
+        let (missed, lasted) = self.outage.missed(kind, &cause);
+        let patience = &self.patience;
+        if lasted >= patience.longest_outage {
+            return Err(Failure::Run(Error::Outage {
+                lasted,
+                cause,
+                kind,
+            }));
+        }
+        if missed == 0 {
+            (self.observer)(Event::Outage { cause });
+        }
+        let delay = patience
+            .first_delay
+            .saturating_mul(1 << missed.min(16))
+            .min(patience.longest_delay)
+            .max(failure.wait().unwrap_or_default());
+        let left = patience.longest_outage.saturating_sub(lasted);
+        self.unless_stopped(tokio::time::sleep(delay.min(left)))
+            .await?;
+        self.tally.retried.fetch_add(1, Ordering::Relaxed);
+        drop(turn);
+        Ok(())
+    }
+
+    /// The outage that goes on, where one does.
+    pub(crate) fn outage(&self) -> Option<Error> {
+        let state = self.outage.state();
+        let (kind, cause) = state.cause.clone().filter(|_| state.is_out)?;
+        Some(Error::Outage {
+            lasted: state.since?.elapsed(),
+            cause,
+            kind,
+        })
+    }
+
+    fn answered(&self) {
+        if let Some(lasted) = self.outage.answered() {
+            (self.observer)(Event::OutageOver { lasted });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(number: i64) -> Subject {
+        Subject::Day(DateTime::UNIX_EPOCH + chrono::TimeDelta::days(number))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_meeting_that_fails_for_ever_is_no_outage() {
+        let outage = Outage::default();
+        for _ in 0..100 {
+            outage.failed(day(1));
+        }
+        outage.failed(day(2));
+        assert!(!outage.is_out());
+        outage.failed(day(3));
+        assert!(outage.is_out());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_answer_ends_the_count() {
+        let outage = Outage::default();
+        assert_eq!(outage.answered(), None);
+        outage.failed(day(1));
+        outage.failed(day(2));
+        assert_eq!(outage.answered(), None);
+        outage.failed(day(3));
+        assert!(!outage.is_out());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_false_alarm_makes_the_next_one_later() {
+        let outage = Outage::default();
+        (0..3).for_each(|number| outage.failed(day(number)));
+        assert!(outage.is_out());
+        assert_eq!(outage.answered(), None);
+        (0..5).for_each(|number| outage.failed(day(number)));
+        assert!(!outage.is_out());
+        outage.failed(day(5));
+        assert!(outage.is_out());
+        tokio::time::advance(Duration::from_secs(7)).await;
+        outage.missed(FailureKind::Transport, "gone");
+        assert_eq!(outage.answered(), Some(Duration::from_secs(7)));
+        (0..6).for_each(|number| outage.failed(day(number)));
+        assert!(outage.is_out(), "an outage that was one is no false alarm");
+    }
+}
