@@ -15,6 +15,8 @@ mod open_meeting;
 mod output;
 mod reading;
 mod stretch;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::collections::{HashMap, VecDeque};
