@@ -190,6 +190,12 @@ impl Simulator {
         self.api.now.store(now, Ordering::Relaxed);
     }
 
+    /// Sets the server's own clock, in milliseconds since 1970: its answers and its logins have the
+    /// time by it, and it goes on from there.
+    pub fn set_clock(&self, now: i64) {
+        self.api.auth.set_clock(now.div_euclid(1_000));
+    }
+
     /// Every request so far, in the order in which they were answered.
     pub fn requests(&self) -> Vec<Seen> {
         self.api.counters.log.lock().clone()

@@ -7,6 +7,7 @@
 mod login;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -83,6 +84,8 @@ pub(super) struct Auth {
     credentials: Credentials,
     salt: u64,
     book: Guarded<Book>,
+    /// How far the clock was set, in seconds.
+    set_off: AtomicI64,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +118,7 @@ impl Auth {
                 since_epoch().as_secs() ^ u64::from(since_epoch().subsec_nanos()),
             ),
             book: Guarded::default(),
+            set_off: AtomicI64::new(0),
         };
         for token in &credentials.tokens {
             auth.accept(token);
@@ -349,7 +353,19 @@ impl Auth {
 
     fn now_seconds(&self) -> i64 {
         let seconds = i64::try_from(since_epoch().as_secs()).unwrap_or(i64::MAX);
-        seconds.saturating_add(self.credentials.clock_offset)
+        let set = self.set_off.load(Ordering::Relaxed);
+        seconds.saturating_add(self.credentials.clock_offset.saturating_add(set))
+    }
+
+    /// Sets the server's clock, which goes on from there.
+    pub(super) fn set_clock(&self, seconds: i64) {
+        let off = seconds.saturating_sub(self.now_seconds());
+        self.set_off.fetch_add(off, Ordering::Relaxed);
+    }
+
+    /// Whether the server's clock shows another time than the machine's.
+    pub(super) fn has_own_clock(&self) -> bool {
+        self.credentials.clock_offset != 0 || self.set_off.load(Ordering::Relaxed) != 0
     }
 
     /// What the server's clock shows.
