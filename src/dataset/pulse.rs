@@ -32,6 +32,9 @@ const SILENT: TimeDelta = TimeDelta::minutes(16);
 /// next call has ended.
 const FAINT: TimeDelta = TimeDelta::minutes(8);
 
+/// A clock that is set back by more than this was not merely corrected.
+const CLOCK_STEP: TimeDelta = TimeDelta::minutes(1);
+
 /// A run that was silent for longer does not come back.
 const ABANDONED: TimeDelta = TimeDelta::hours(24);
 
@@ -59,9 +62,10 @@ impl Seen {
         self.0.store(until, Ordering::Relaxed);
     }
 
+    /// Returns false also where the clock was set back: how long the silence was is unknown then.
     fn is_sure(&self, now: DateTime<Utc>) -> bool {
         let silence = now.timestamp_millis() - self.0.load(Ordering::Relaxed);
-        silence < FAINT.num_milliseconds()
+        (-CLOCK_STEP.num_milliseconds()..FAINT.num_milliseconds()).contains(&silence)
     }
 }
 
@@ -295,6 +299,8 @@ mod tests {
         let at = |minutes| DateTime::UNIX_EPOCH + TimeDelta::days(9) + TimeDelta::minutes(minutes);
         let seen = Seen(AtomicI64::new(at(0).timestamp_millis()));
         assert!(seen.is_sure(at(7)) && !seen.is_sure(at(8)));
+        // The clock was set back: the silence may have been long.
+        assert!(seen.is_sure(at(-1)) && !seen.is_sure(at(-2)));
         seen.again(at(5));
         assert!(seen.is_sure(at(12)));
         // A sign after a long silence does not tell what was in between.
