@@ -5,6 +5,7 @@
 //! slot. Redirects are never followed, since the token would travel; addresses are taken out of
 //! errors, since a query may hold a phone number.
 
+mod ahead;
 mod allowance;
 mod answer;
 mod clock;
@@ -30,9 +31,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::ahead::Ahead;
 use self::allowance::Allowance;
 use self::answer::Answer;
-pub(crate) use self::clock::ServerClock;
+pub(crate) use self::clock::{ServerClock, TOLERANCE, untold};
 pub(crate) use self::failure::Failure;
 pub(crate) use self::identity::{ALONE, Identified};
 use self::known::Known;
@@ -91,6 +93,7 @@ pub(crate) struct Client {
     tally: Tally,
     naps: Naps,
     clock: ServerClock,
+    ahead: Ahead,
 }
 
 /// One page, and where the attempts to get it are counted.
@@ -195,6 +198,7 @@ impl Client {
             tally: Tally::default(),
             naps: Naps::default(),
             clock: ServerClock::default(),
+            ahead: Ahead::default(),
         })
     }
 
@@ -289,6 +293,13 @@ impl Client {
             self.accepted.fetch_max(token.generation, Ordering::Relaxed);
         }
         Ok((token, outcome))
+    }
+
+    /// Takes the server's time from an answer of the API.
+    fn hear(&self, answer: &Answer) {
+        if let Some(warning) = self.clock.hear(&answer.headers) {
+            (self.observer)(Event::Clock { warning });
+        }
     }
 
     /// Sends a request and reads its answer whole, up to the cap.

@@ -59,7 +59,8 @@ pub struct Config {
     /// Meetings that ended more recently are left to the next run.
     #[serde(with = "humantime_serde")]
     pub settle: Duration,
-    /// How far behind the window of the last run to look again for meetings that were listed late.
+    /// How far behind the window of the last run to look again for meetings that were listed late: the
+    /// list finds a meeting by its start and shows it once it has ended.
     #[serde(with = "humantime_serde")]
     pub lookback: Duration,
     /// Meetings that were read less than this after their end are asked for again by later runs, and
@@ -200,7 +201,7 @@ impl Default for Config {
             timezone: Zone::UTC,
             query_all: false,
             settle: Duration::from_secs(30 * 60),
-            lookback: Duration::from_secs(3 * 86_400),
+            lookback: Duration::from_secs(7 * 86_400),
             recheck: None,
             recheck_empty: Duration::from_secs(3 * 86_400),
             again: false,

@@ -9,6 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::report::FailureKind;
 
 /// Why an operation failed.
@@ -70,6 +72,20 @@ pub enum Error {
     /// A setting is missing, malformed or contradicts another.
     #[error("{0}")]
     Config(String),
+    /// This machine's clock and the server's differ by more than a day, and the window follows from
+    /// the time.
+    #[error(
+        "this machine's clock shows {} and the server's {}: which meetings are in the window follows \
+         from the time; set this machine's clock, or give the window's end (until) as a date",
+        crate::moment::shown(*machine),
+        crate::moment::shown(*server)
+    )]
+    Clock {
+        /// The time of this machine's clock.
+        machine: DateTime<Utc>,
+        /// The time of the server's clock at the same moment.
+        server: DateTime<Utc>,
+    },
     /// A meeting list holds something that is no meeting.
     #[error("{list}, line {line}: {reason}")]
     MeetingList {
@@ -136,7 +152,7 @@ impl Error {
             | Self::Dataset { .. }
             | Self::Newer { .. }
             | Self::Busy { .. } => FailureKind::Storage,
-            Self::Config(_) | Self::MeetingList { .. } => FailureKind::Config,
+            Self::Config(_) | Self::Clock { .. } | Self::MeetingList { .. } => FailureKind::Config,
             Self::Credentials { .. } | Self::Login { .. } => FailureKind::Token,
             Self::Task { .. } => FailureKind::Internal,
             Self::Quota { .. } => FailureKind::Throttled,

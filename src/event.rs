@@ -57,6 +57,11 @@ pub enum Event {
         /// Which, and why, in words.
         cause: String,
     },
+    /// The clocks disagree, or no answer told the server's time.
+    Clock {
+        /// What is wrong with them, with the times, and what to do.
+        warning: String,
+    },
     /// Meetings that ended too recently are left to the next run.
     Settling {
         /// How many.

@@ -162,7 +162,7 @@ impl Export {
                     .to_owned(),
             ));
         }
-        let window = history::window(&self.config, run.started)?;
+        history::check_dates(&self.config)?;
         let pipe = self.pipe.take();
         let deadline = Deadline::begin(self.config.deadline, &cancel);
         let stop = deadline.stop.clone();
@@ -172,7 +172,7 @@ impl Export {
             Opening::Open(mut destination) => {
                 let into = &mut destination;
                 let stops = (stop, cancel);
-                let done = Box::pin(self.run_into(into, run, window, observer, stops)).await;
+                let done = Box::pin(self.run_into(into, run, observer, stops)).await;
                 if done.is_err() {
                     destination.abandon().await;
                 }
@@ -203,13 +203,13 @@ impl Export {
         self,
         destination: &mut Destination,
         mut run: Run,
-        window: Option<(DateTime<Utc>, DateTime<Utc>)>,
         observer: Observer,
         (stop, signal): (CancellationToken, CancellationToken),
     ) -> Result<Finished> {
         let who = self.credentials.who_digest(&destination.salt()?);
         let dataset = destination.dataset();
-        let discovery = Discovery::plan(&self.config, run.started, window, dataset, who).await?;
+        let time = (run.started, run.clock.is_given());
+        let discovery = Discovery::plan(&self.config, time, dataset, who).await?;
         let decoder = self.page_decoder(destination)?;
         let pii = decoder.pii.clone();
         let who = self.credentials.who();
@@ -246,7 +246,7 @@ impl Export {
             described,
             mut outcome,
         } = found;
-        let is_listed = discovered.as_ref().is_none_or(Discovered::is_listed);
+        let is_listed = outcome.is_ok() && discovered.as_ref().is_none_or(Discovered::is_listed);
         let ends = discovered.as_ref().map(|found| &found.ends);
         let now = client.clock().now();
         let recheck = Recheck::plan(&config, destination.dataset(), &meetings, ends, now);
@@ -349,9 +349,9 @@ impl Found {
             outcome: Ok(()),
         };
         if let Some(discovery) = discovery {
-            let work = discovery.run(config, client, observer).await;
+            let work = discovery.run(config, dataset, client, observer).await;
             found.meetings = work.meetings;
-            found.discovered = Some(work.window);
+            found.discovered = work.window;
             found.outcome = work.listed;
             told = work.told;
         }

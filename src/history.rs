@@ -5,6 +5,7 @@
 //! patience ends, and a meeting that two of them show is told once. What could not be had whole is
 //! named; the days beside it are none the worse for it.
 
+mod bounds;
 mod meeting;
 mod page;
 mod walk;
@@ -17,11 +18,12 @@ use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::bounds::{Bounds, agree, check_dates, is_past_retention};
 pub use self::meeting::Meeting;
 pub(crate) use self::page::{HistoryPage, Row};
 use self::walk::HistoryWalk;
 use crate::auth::Credentials;
-use crate::client::{ALONE, Client, Failure, Listing};
+use crate::client::{ALONE, Client, Failure, Listing, ServerClock};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::decode::PageDecoder;
@@ -36,10 +38,6 @@ const LIMIT: u64 = 500;
 
 /// The longest window that is listed: more than twice what the service keeps at most.
 const MOST_DAYS: usize = 1_000;
-
-/// How long the service keeps meetings by default, in days; an enterprise may have it keep twice
-/// that.
-const RETENTION: Duration = Duration::from_secs(183 * 86_400);
 
 /// What is needed to list meetings, without exporting any.
 #[derive(Debug)]
@@ -69,9 +67,23 @@ impl History {
     /// Settings that cannot be used, or something that concerns every request. A day that cannot
     /// be had is no error.
     pub async fn list(self, observer: Observer, cancel: CancellationToken) -> Result<Listed> {
+        self.list_beside(Utc::now(), observer, cancel).await
+    }
+
+    /// As [`History::list`], on a machine whose clock shows `machine`, rightly or wrongly.
+    ///
+    /// # Errors
+    ///
+    /// As [`History::list`].
+    pub async fn list_beside(
+        self,
+        machine: DateTime<Utc>,
+        observer: Observer,
+        cancel: CancellationToken,
+    ) -> Result<Listed> {
         self.config.check()?;
-        let now = Utc::now();
-        let (since, until) = window(&self.config, now)?
+        check_dates(&self.config)?;
+        let guess = Bounds::at(&self.config, machine)
             .ok_or_else(|| Error::Config("since: no window to list".to_owned()))?;
         let deadline = Deadline::begin(self.config.deadline, &cancel);
         let throttle = Throttle::new(self.config.rate, self.config.burst, Arc::clone(&observer));
@@ -84,48 +96,37 @@ impl History {
             Arc::clone(&observer),
             deadline.stop.clone(),
         )?;
-        let client = Arc::new(client);
-        (observer)(Event::Listing {
-            since,
-            until,
-            is_past_retention: is_past_retention(since, now),
-        });
-        let days = days(&self.config, since, until)?;
-        let listed = list(&self.config, &client, &observer, days).await;
+        let client = Arc::new(client.with_clock(ServerClock::beside(machine)));
+        let listed = window(&self.config, &client, &observer, guess).await;
         client.close().await;
-        listed.outcome.map(|()| Listed {
-            meetings: listed
-                .found
-                .into_iter()
-                .map(|found| found.meeting)
-                .collect(),
-            unlisted: listed.unlisted,
-        })
+        listed
     }
 }
 
-/// The window of the settings, if they have one. Nothing has begun later than now.
-pub(crate) fn window(
+/// Lists the meetings of a window, once the server's clock has fixed it.
+async fn window(
     config: &Config,
-    now: DateTime<Utc>,
-) -> Result<Option<(DateTime<Utc>, DateTime<Utc>)>> {
-    let Some(moment) = config.since else {
-        return Ok(None);
-    };
-    let since = moment.begin(now, config.timezone);
-    let until = config
-        .until
-        .map_or(now, |until| until.end(now, config.timezone))
-        .min(now);
-    if since >= until {
-        let shown = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%SZ");
-        return Err(Error::Config(format!(
-            "since {moment}: the window begins at {} and ends at {}, which is not later",
-            shown(since),
-            shown(until)
-        )));
-    }
-    Ok(Some((since, until)))
+    client: &Arc<Client>,
+    observer: &Observer,
+    guess: Bounds,
+) -> Result<Listed> {
+    let first = guess.first_day(config);
+    let bounds = guess.fix(config, client, observer, first).await?;
+    let Bounds { since, until, now } = bounds.check(config)?;
+    let days = days(config, since, until)?;
+    (observer)(Event::Listing {
+        since,
+        until,
+        is_past_retention: is_past_retention(since, now),
+    });
+    let listed = list(config, client, observer, days).await;
+    listed.outcome?;
+    agree(config, client)?;
+    let meetings = listed.found.into_iter().map(|found| found.meeting);
+    Ok(Listed {
+        meetings: meetings.collect(),
+        unlisted: listed.unlisted,
+    })
 }
 
 /// The days of a window.
@@ -142,11 +143,6 @@ pub(crate) fn days(
     Err(Error::Config(format!(
         "since: the window has {length} days; the service keeps meetings for a year at most"
     )))
-}
-
-/// Whether the service may have removed meetings that began then.
-pub(crate) fn is_past_retention(since: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    since < crate::moment::before(now, RETENTION)
 }
 
 /// What came of listing days.

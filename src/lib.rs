@@ -123,8 +123,8 @@ pub use record::{
 };
 pub use record_digest::DigestKey;
 pub use report::{
-    FailureKind, LedgerHead, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Owed, Proof,
-    Quota, REPORT_VERSION, Replaced, Report, Requests, Unlisted, Window,
+    Clock, ClockSource, FailureKind, LedgerHead, MeetingCounts, MeetingReport, MeetingStatus,
+    Outcome, Owed, Proof, Quota, REPORT_VERSION, Replaced, Report, Requests, Unlisted, Window,
 };
 pub use retry::{ErrorBody, Patience, Verdict};
 pub use run_id::new_run_id;

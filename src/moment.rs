@@ -45,6 +45,21 @@ impl Moment {
         }
     }
 
+    /// Whether it names the same time whatever the time is now.
+    pub(crate) const fn is_fixed(self) -> bool {
+        matches!(self, Self::At(_) | Self::Day(_))
+    }
+
+    /// Whether its order to another one is the same whatever the time is now.
+    pub(crate) const fn is_comparable(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::At(_) | Self::Day(_), Self::At(_) | Self::Day(_))
+                | (Self::Now | Self::Ago(_), Self::Now | Self::Ago(_))
+                | (Self::Today | Self::Yesterday, Self::Today | Self::Yesterday)
+        )
+    }
+
     fn instant_or_day(self, now: DateTime<Utc>, zone: Zone) -> Result<DateTime<Utc>, NaiveDate> {
         match self {
             Self::At(instant) => Ok(instant),
@@ -58,6 +73,11 @@ impl Moment {
             }
         }
     }
+}
+
+/// A time to the second, for messages.
+pub(crate) fn shown(time: DateTime<Utc>) -> impl fmt::Display {
+    time.format("%Y-%m-%d %H:%M:%SZ")
 }
 
 /// The instant so long before another; the beginning of time at the earliest.

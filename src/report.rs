@@ -3,6 +3,7 @@
 //! Serialised as it stands for `--report` and for `_rollbook/runs`. Names meetings, never
 //! participants.
 
+mod clock;
 mod window;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::rate::Rate;
 use crate::record::Language;
 use crate::uuid::ConfUuid;
 
+pub use clock::{Clock, ClockSource};
 pub use window::{Owed, Unlisted, Window};
 
 /// Version of the report's form.
@@ -30,9 +32,9 @@ pub struct Report {
     pub rollbook: String,
     /// The run's name: its start and a random suffix.
     pub run_id: String,
-    /// When the run began.
+    /// When the run began, by this machine's clock.
     pub started: DateTime<Utc>,
-    /// When it ended.
+    /// When it ended, by this machine's clock.
     pub finished: DateTime<Utc>,
     /// How it ended.
     pub outcome: Outcome,
@@ -55,6 +57,9 @@ pub struct Report {
     /// The store refuses no second writer: the dataset is sound if no other run wrote meanwhile.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub single_writer: bool,
+    /// The clock that decided what was asked for, and how far this machine's was off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
     /// The window whose meetings were asked for, where it was not a list of meetings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,

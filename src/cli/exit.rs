@@ -82,7 +82,11 @@ impl Exit {
         match error.chain().find_map(|cause| cause.downcast_ref()) {
             Some(rollbook::Error::MeetingList { .. }) => Self::Usage,
             Some(rollbook::Error::Quota { .. }) => Self::Incomplete,
-            Some(rollbook::Error::Config(_) | rollbook::Error::Credentials { .. }) => Self::Setup,
+            Some(
+                rollbook::Error::Config(_)
+                | rollbook::Error::Clock { .. }
+                | rollbook::Error::Credentials { .. },
+            ) => Self::Setup,
             _ => Self::Failed,
         }
     }

@@ -59,7 +59,9 @@ With --since the meetings come from the history list, by their start. Dates are 
 --timezone: since is the beginning of a day, until its end. Where earlier runs into the same dataset \
 left something to do (missed nights, failed meetings, a day that could not be listed), those days are \
 looked at again, and --lookback behind the last run for meetings that were listed late; but nothing \
-before the earliest --since of all.
+before the earliest --since of all. The list finds a meeting by its start and shows it once it has \
+ended. The time is the server's: where this machine's clock differs by more than a day, a window without \
+a date as --until is refused.
 
 Examples:
   rollbook export --since yesterday --timezone Asia/Shanghai --query-all --out attendance

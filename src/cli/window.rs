@@ -39,7 +39,7 @@ pub(crate) struct Window {
     #[arg(value_parser = humantime::parse_duration)]
     #[arg(hide_short_help = true)]
     settle: Option<Duration>,
-    /// How far behind the last run to look again, for meetings that were listed late [default: 3d]
+    /// How far behind the last run to look again: longer than the longest meeting [default: 7d]
     #[arg(long, value_name = "TIME", env = "ROLLBOOK_LOOKBACK", help_heading = WINDOW)]
     #[arg(value_parser = humantime::parse_duration)]
     #[arg(hide_short_help = true)]

@@ -17,8 +17,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{AGE, DATE, HeaderMap};
 use tokio::time::Instant;
 
+use crate::moment::shown;
+use crate::report::{Clock, ClockSource};
+
 /// The difference between two clocks that is not worth a warning.
-const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// The server's clock, as far as its answers tell.
 #[derive(Debug)]
@@ -71,6 +74,12 @@ impl Heard {
         }
         Some(now)
     }
+
+    /// The first answer's time, and this machine's at that moment.
+    fn pair(self, machine: Reading) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        let first = self.first?;
+        Some((machine.at(first.at), first.time))
+    }
 }
 
 impl Default for ServerClock {
@@ -104,6 +113,55 @@ impl ServerClock {
         given.or_else(server).unwrap_or_else(|| self.machine.now())
     }
 
+    /// Whether the caller gave the time.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// The time of the server, once an answer has told it.
+    pub(crate) fn server(&self) -> Option<DateTime<Utc>> {
+        self.heard().now()
+    }
+
+    /// The times of this machine and of the server at the first answer that told one, where they
+    /// differ by more than this.
+    pub(crate) fn is_off_by(&self, most: TimeDelta) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        let pair = self.heard().pair(self.machine);
+        pair.filter(|_| !self.is_given())
+            .filter(|(machine, server)| (*server - *machine).abs() > most)
+    }
+
+    /// What the report keeps; a window `needs` the time.
+    pub(crate) fn report(&self, needs: bool) -> Clock {
+        let heard = self.heard();
+        let pair = heard.pair(self.machine).filter(|_| !self.is_given());
+        let source = match pair {
+            _ if self.is_given() => ClockSource::Given,
+            Some(_) => ClockSource::Server,
+            None => ClockSource::Machine,
+        };
+        let (machine, server) = pair.map_or((self.machine.time, None), |(machine, server)| {
+            (machine, Some(server))
+        });
+        let earlier = pair.map(|_| heard.lowest).filter(|by| *by < -TOLERANCE);
+        Clock {
+            source,
+            machine,
+            server,
+            offset_ms: server.map(|server| (server - machine).num_milliseconds()),
+            earlier_by_ms: earlier.map(|by| -by.num_milliseconds()),
+            warning: match (source, server, earlier) {
+                (ClockSource::Given, ..) => None,
+                (_, Some(server), _) if (server - machine).abs() > TOLERANCE => {
+                    Some(off(machine, server))
+                }
+                (_, _, Some(by)) => Some(disagreement(by)),
+                (ClockSource::Machine, ..) if needs => Some(untold(machine)),
+                _ => None,
+            },
+        }
+    }
+
     /// The server's time when this machine's clock showed `machine`.
     pub(crate) fn at_machine_time(&self, machine: DateTime<Utc>) -> DateTime<Utc> {
         let age = Utc::now().signed_duration_since(machine);
@@ -111,21 +169,26 @@ impl ServerClock {
     }
 
     /// Takes the time from an answer of the API that has just come. Others answer in its place, too,
-    /// and some of them are in the year 1970.
-    pub(super) fn hear(&self, headers: &HeaderMap) {
-        let Some(time) = told(headers) else {
-            return;
-        };
+    /// and some of them are in the year 1970. Returns a warning where there is a new one.
+    pub(super) fn hear(&self, headers: &HeaderMap) -> Option<String> {
+        let time = told(headers)?;
         let reading = Reading::new(time);
         let mut heard = self.heard();
         heard.latest = Some(reading);
-        match heard.first {
-            None => heard.first = Some(reading),
+        let warning = match heard.first {
+            None => {
+                heard.first = Some(reading);
+                let (machine, server) = heard.pair(self.machine)?;
+                ((server - machine).abs() > TOLERANCE).then(|| off(machine, server))
+            }
             Some(first) => {
                 let difference = time.signed_duration_since(first.at(reading.at));
+                let is_new = heard.lowest >= -TOLERANCE && difference < -TOLERANCE;
                 heard.lowest = heard.lowest.min(difference);
+                is_new.then(|| disagreement(difference))
             }
-        }
+        };
+        warning.filter(|_| !self.is_given())
     }
 
     /// When an answer was sent by its own word, else the server's time now.
@@ -149,6 +212,31 @@ impl ServerClock {
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn off(machine: DateTime<Utc>, server: DateTime<Utc>) -> String {
+    let (machine, server) = (shown(machine), shown(server));
+    format!(
+        "this machine's clock shows {machine} and the server's {server}: the server's decides what \
+         is asked; set this machine's clock"
+    )
+}
+
+fn disagreement(by: TimeDelta) -> String {
+    let minutes = by.num_minutes().abs();
+    format!(
+        "answers of the server disagree on the time by {minutes} minutes: the earlier time decides \
+         what is asked"
+    )
+}
+
+/// No answer had a time.
+pub(crate) fn untold(machine: DateTime<Utc>) -> String {
+    let machine = shown(machine);
+    format!(
+        "no answer of the server told its time: this machine's clock, which shows {machine}, decides \
+         what is asked"
+    )
 }
 
 /// The time that an answer carries, where it is to be believed.
@@ -229,6 +317,32 @@ mod tests {
         assert_eq!(clock.latest(), time("2026-11-30T09:00:00Z"));
         clock.hear(&date("Sun, 29 Nov 2026 22:00:00 GMT"));
         assert_eq!(clock.now(), time("2026-11-29T22:00:00Z"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_off_is_reported_with_both_times() {
+        let clock = ServerClock::beside(time("2027-01-09T02:00:00Z"));
+        let untold = clock.report(true);
+        assert_eq!(
+            (untold.source, untold.offset_ms),
+            (ClockSource::Machine, None)
+        );
+        assert!(untold.warning.unwrap().contains("2027-01-09 02:00:00Z"));
+        assert_eq!(clock.report(false).warning, None);
+        let warning = clock.hear(&date("Mon, 30 Nov 2026 02:00:00 GMT"));
+        assert_eq!(clock.hear(&date("Mon, 30 Nov 2026 02:00:00 GMT")), None);
+        let report = clock.report(true);
+        assert_eq!(
+            (report.source, report.warning.clone()),
+            (ClockSource::Server, warning)
+        );
+        assert_eq!(report.offset_ms, Some(-40 * 86_400_000));
+        let warning = report.warning.unwrap();
+        for time in ["2027-01-09 02:00:00Z", "2026-11-30 02:00:00Z"] {
+            assert!(warning.contains(time), "{warning}");
+        }
+        assert!(clock.is_off_by(TimeDelta::days(1)).is_some());
+        assert!(clock.is_off_by(TimeDelta::days(40)).is_none());
     }
 
     #[tokio::test(start_paused = true)]

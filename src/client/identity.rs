@@ -86,7 +86,7 @@ impl Client {
             && error.code.is_none()
             && let Some(description) = Description::parse(&answer.body)
         {
-            self.clock.hear(&answer.headers);
+            self.hear(&answer);
             return Ok(Identified {
                 granted: Granted {
                     user: description.user(),
@@ -176,7 +176,7 @@ impl Client {
         if answer.is_success()
             && let Ok(head) = serde_json::from_slice::<Head>(&answer.body)
         {
-            self.clock.hear(&answer.headers);
+            self.hear(&answer);
             return Ok(head.count);
         }
         let code = ErrorBody::parse(&answer.body).code;

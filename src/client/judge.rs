@@ -35,7 +35,7 @@ impl Client {
     pub(super) fn judge(&self, answer: &Answer) -> Failure {
         let error = ErrorBody::parse(&answer.body);
         if error.code.is_some() {
-            self.clock.hear(&answer.headers);
+            self.hear(answer);
         }
         let verdict = Verdict::of(answer.status, error.code.as_deref());
         let request_id = answer.request_id().or_else(|| error.request_id.clone());

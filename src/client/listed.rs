@@ -18,7 +18,7 @@ use crate::zone::Span;
 pub(super) const NO_MEETING: &str = "111071069";
 
 /// One page of the list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listing {
     /// When its meetings began.
     pub(crate) span: Span,
@@ -35,6 +35,9 @@ impl Client {
         &self,
         listing: Listing,
     ) -> Result<(HistoryPage, Option<String>), Failure> {
+        if let Some(listed) = self.ahead.take(listing) {
+            return listed;
+        }
         let question = History {
             client: self,
             listing,
@@ -97,7 +100,7 @@ impl Question for History<'_> {
         let offset = self.listing.offset;
         let code = || ErrorBody::parse(&answer.body).code;
         if code().is_some_and(|code| code.ends_with(NO_MEETING)) {
-            self.client.clock.hear(&answer.headers);
+            self.client.hear(answer);
             return Ok((HistoryPage::empty(offset), answer.request_id()));
         }
         if !answer.is_success() {
@@ -105,7 +108,7 @@ impl Question for History<'_> {
         }
         let page = HistoryPage::decode(&answer.body)
             .map_err(|error| self.client.judge_page(answer, &error))?;
-        self.client.clock.hear(&answer.headers);
+        self.client.hear(answer);
         Ok((page, answer.request_id()))
     }
 

@@ -50,7 +50,7 @@ impl Question for Records<'_> {
             .decoder
             .decode(&answer.body, wanted.meeting, wanted.offset, times)
             .map_err(|error| client.judge_page(answer, &error))?;
-        client.clock.hear(&answer.headers);
+        client.hear(answer);
         Ok(Fetched {
             page,
             at: Utc::now(),

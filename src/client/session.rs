@@ -198,7 +198,7 @@ impl Client {
         if answer.is_success()
             && let Some(grant) = Grant::parse(&answer.body)
         {
-            self.clock.hear(&answer.headers);
+            self.hear(&answer);
             return Ok(grant);
         }
         let failure = self.judge(&answer);

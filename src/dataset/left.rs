@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
@@ -31,11 +31,38 @@ pub struct Left {
     pub meetings: Vec<MeetingReport>,
 }
 
-/// When a run began and ended.
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// When a run began and ended, by the server's clock where its answers told the time.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) started: DateTime<Utc>,
     pub(super) finished: DateTime<Utc>,
+}
+
+/// A report, as far as it has times. They are by the clock of the run's machine.
+#[derive(Deserialize)]
+struct Told {
+    started: DateTime<Utc>,
+    finished: DateTime<Utc>,
+    #[serde(default)]
+    clock: Option<Offset>,
+}
+
+#[derive(Deserialize)]
+struct Offset {
+    #[serde(default)]
+    offset_ms: Option<i64>,
+}
+
+impl Told {
+    fn times(self) -> Times {
+        let off = self.clock.and_then(|clock| clock.offset_ms).unwrap_or(0);
+        let off = TimeDelta::try_milliseconds(off).unwrap_or_default();
+        let by_server = |time: DateTime<Utc>| time.checked_add_signed(off).unwrap_or(time);
+        Times {
+            started: by_server(self.started),
+            finished: by_server(self.finished),
+        }
+    }
 }
 
 /// When the runs of these reports began and ended, by the reports' paths. One that cannot be read,
@@ -44,8 +71,8 @@ pub(super) async fn times(store: &Store, reports: Vec<String>) -> Result<BTreeMa
     stream::iter(reports)
         .map(|path| async move {
             let bytes = store.read(&path).await?;
-            let times = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            Ok::<_, crate::error::Error>(times.map(|times| (path, times)))
+            let told = bytes.and_then(|bytes| serde_json::from_slice::<Told>(&bytes).ok());
+            Ok::<_, crate::error::Error>(told.map(|told| (path, told.times())))
         })
         .buffered(READS)
         .try_filter_map(async |times| Ok(times))

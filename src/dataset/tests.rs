@@ -166,6 +166,7 @@ fn report(run_id: &str) -> Report {
         pii: None,
         beside: vec![],
         single_writer: false,
+        clock: None,
         window: None,
         meetings: MeetingCounts::default(),
         records: 3,

@@ -24,6 +24,7 @@ use crate::report::{
 };
 use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
+use crate::zone::Span;
 
 /// The books of one run.
 pub(super) struct Account {
@@ -31,8 +32,8 @@ pub(super) struct Account {
     /// The meetings asked for that no earlier run had committed, in order.
     work: Vec<ConfUuid>,
     settled: HashMap<ConfUuid, MeetingReport>,
-    /// When the days began on which the meetings of the window were found.
-    days: HashMap<ConfUuid, DateTime<Utc>>,
+    /// The days on which the meetings of the window were found.
+    days: HashMap<ConfUuid, Span>,
     /// Of them, those that the list has no more.
     delisted: HashSet<ConfUuid>,
     burst: u32,
@@ -80,6 +81,7 @@ impl Account {
             pii,
             beside: vec![],
             single_writer: false,
+            clock: None,
             window,
             meetings: MeetingCounts {
                 requested: meetings.len() as u64,
@@ -361,7 +363,7 @@ impl Account {
                     request_id: None,
                 }
             });
-            settled.day = day;
+            settled.day = day.map(|day| day.since);
             if settled.status == MeetingStatus::Unfinished {
                 let needed = settled
                     .count
@@ -389,6 +391,7 @@ impl Account {
         if let Some(window) = &mut report.window {
             window.requests = tally.listed.load(Ordering::Relaxed);
         }
+        report.clock = Some(client.clock().report(report.window.is_some()));
         report.requests.sent = tally.sent.load(Ordering::Relaxed);
         report.requests.retried = tally.retried.load(Ordering::Relaxed);
         report.requests.throttled = tally.throttled.load(Ordering::Relaxed);

@@ -34,7 +34,6 @@ async fn run_into(root: &std::path::Path, store: &Faulty) -> (Finished, Vec<Even
         .run_into(
             &mut destination,
             Run::new("one".to_owned(), Utc::now(), ServerClock::default()),
-            None,
             observer,
             (CancellationToken::new(), CancellationToken::new()),
         )

@@ -27,10 +27,14 @@ pub struct Window {
     pub covered_until: DateTime<Utc>,
     /// The latest instant that this run or one before it asked the list for.
     pub seen_until: DateTime<Utc>,
-    /// When the days began on which meetings were found that are not held: the next run looks there
-    /// again, and on the days that could not be listed.
+    /// The runs whose windows this one goes on from, by their names. A run that no other follows is
+    /// one of the latest, whatever the clocks showed.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub owed: BTreeSet<DateTime<Utc>>,
+    pub follows: BTreeSet<String>,
+    /// The days on which meetings were found that are not held, each from its first instant to the
+    /// first one after it: the next run looks there again, and on the days that could not be listed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub owed: BTreeMap<DateTime<Utc>, DateTime<Utc>>,
     /// The meetings that were found, are not held and were not asked for by this run: the next one
     /// does so, whether the list shows them then or not. Those that were asked for in vain are in
     /// `per_meeting`, with the `day` that they were found on.
@@ -66,9 +70,10 @@ pub struct Window {
 impl Window {
     /// Whether the next run has to look again at some of this time.
     pub(crate) fn owes(&self, span: Span) -> bool {
-        let owed = self.owed.range(span.since..span.until).next().is_some();
-        let is_unlisted = |day: &Unlisted| day.since < span.until && span.since < day.until;
-        owed || self.unlisted.iter().any(is_unlisted)
+        let touches = |since, until| since < span.until && span.since < until;
+        let is_owed = |(since, until): (&DateTime<Utc>, &DateTime<Utc>)| touches(*since, *until);
+        let is_unlisted = |day: &Unlisted| touches(day.since, day.until);
+        self.owed.iter().any(is_owed) || self.unlisted.iter().any(is_unlisted)
     }
 
     /// Takes over what a run with other credentials left undone. They may have seen other meetings:
@@ -76,12 +81,12 @@ impl Window {
     pub(crate) fn take_over(&mut self, other: Self) {
         let days = other.unlisted.iter().map(|day| day.since);
         let named = other.owed_meetings.values().map(|owed| owed.day);
-        let left = days.chain(other.owed.iter().copied()).chain(named);
+        let left = days.chain(other.owed.keys().copied()).chain(named);
         if let Some(first) = left.min() {
             self.earliest = self.earliest.min(first);
             self.covered_until = self.covered_until.min(first);
         }
-        self.owed.extend(other.owed);
+        self.add_owed(other.owed);
         self.unlisted.extend(other.unlisted);
         for (meeting, owed) in other.owed_meetings {
             if let Entry::Vacant(vacant) = self.owed_meetings.entry(meeting) {
@@ -101,15 +106,32 @@ impl Window {
     }
 
     /// One more meeting that is not held and not asked for.
-    pub(crate) fn leave(&mut self, meeting: ConfUuid, owed: Owed) {
-        self.owe(owed.day);
-        self.owed_meetings.insert(meeting, owed);
+    pub(crate) fn leave(&mut self, meeting: ConfUuid, day: Span, over: DateTime<Utc>) {
+        self.owe(day);
+        let day = day.since;
+        self.owed_meetings.insert(meeting, Owed { day, over });
     }
 
     /// One more day with a meeting that is not held.
-    pub(crate) fn owe(&mut self, day: DateTime<Utc>) {
-        self.owed.insert(day);
-        self.covered_until = self.covered_until.min(day);
+    pub(crate) fn owe(&mut self, day: Span) {
+        let until = self.owed.entry(day.since).or_insert(day.until);
+        *until = day.until.max(*until);
+        self.covered_until = self.covered_until.min(day.since);
+    }
+
+    /// Adds days that are owed.
+    pub(crate) fn add_owed(&mut self, owed: BTreeMap<DateTime<Utc>, DateTime<Utc>>) {
+        for (since, until) in owed {
+            let known = self.owed.entry(since).or_insert(until);
+            *known = until.max(*known);
+        }
+    }
+
+    /// Nothing was seen later than this.
+    pub(crate) fn cut(&mut self, now: DateTime<Utc>) {
+        self.until = self.until.min(now);
+        self.covered_until = self.covered_until.min(now);
+        self.seen_until = self.seen_until.min(now);
     }
 }
 

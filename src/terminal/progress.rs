@@ -327,6 +327,7 @@ fn observe_listing(event: &Event) {
                 plain(cause)
             );
         }
+        Event::Clock { warning } => tracing::warn!("{}", plain(warning)),
         Event::Forgotten { meetings } => tracing::warn!(
             "{meetings} meetings of earlier runs are given up: they are older than what the service keeps"
         ),

@@ -30,6 +30,7 @@ pub(super) fn log(report: &Report) {
         records = report.records,
         parts = report.parts,
         partitions = report.partitioning.map(|_| report.partitions),
+        clock_offset_ms = report.clock.as_ref().and_then(|clock| clock.offset_ms),
         bytes = report.bytes,
         requests = report.requests.sent,
         spooled = report.requests.spooled,
@@ -57,6 +58,13 @@ pub(super) fn render(report: &Report, is_coloured: bool) -> String {
     }
     let mut text = format!("\n{}\n\n", headline(report, is_coloured));
     text.push_str(&figures(report).render());
+    let warning = report
+        .clock
+        .as_ref()
+        .and_then(|clock| clock.warning.as_ref());
+    if let Some(warning) = warning {
+        text.extend(["\nwarning: ", &plain(warning), "\n"]);
+    }
     if let Some(window) = &report.window {
         text.push_str(&unlisted(window));
     }
@@ -477,6 +485,7 @@ mod tests {
             pii: None,
             beside: vec![],
             single_writer: false,
+            clock: None,
             window: None,
             meetings: MeetingCounts {
                 requested: 205,

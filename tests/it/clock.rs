@@ -92,3 +92,58 @@ fn a_clock_that_is_set_during_a_run_changes_nothing(#[case] first: &str, #[case]
     stage.export(&[]).silently(0);
     assert_eq!(stage.requests(), 0);
 }
+
+/// The server's clock goes right: the command is the one that is weeks ahead.
+#[test]
+fn a_machine_that_is_weeks_ahead_is_refused_a_window_and_told_both_times() {
+    let stage = Stage::with(Options {
+        credentials: Credentials {
+            clock_offset: -40 * 86_400,
+            ..Credentials::default()
+        },
+        ..Options::sizes(&[3])
+    });
+    let window = ["export", "--since", "yesterday", "--out", "out"];
+    let said = stage
+        .run(&[&window[..], &["--report", "report.json"]].concat())
+        .with(3);
+    assert!(said.contains("this machine's clock shows"), "{said}");
+    assert!(said.contains("set this machine's clock"), "{said}");
+    let report = stage.report();
+    assert_eq!((report.outcome, report.window), (Outcome::Failed, None));
+    let off = report.clock.unwrap().offset_ms.unwrap();
+    assert!((off + 40 * 86_400_000).abs() < 60_000, "{off}");
+    assert!(report.error.unwrap().contains("this machine's clock shows"));
+    // A list asks for nothing by the time.
+    let said = stage.export(&["--report", "report.json"]).with(0);
+    // In the log, and in the summary.
+    assert_eq!(
+        said.matches("this machine's clock shows").count(),
+        2,
+        "{said}"
+    );
+    assert!(stage.report().clock.unwrap().warning.is_some());
+}
+
+/// The same by a clock that the system lies about, which the next run has right.
+#[test]
+fn a_run_whose_clock_was_weeks_ahead_loses_no_meeting() {
+    let start = chrono::Utc::now().timestamp_millis() - 30 * 3_600_000;
+    let mut options = Options::sizes(&[3, 700]);
+    for meeting in &mut options.meetings {
+        meeting.start = Some(start);
+    }
+    let stage = Stage::with(options);
+    let library = venv::run("faketime_library.py", &[]);
+    let window = ["export", "--since", "2d", "--out", "out"];
+    let mut ahead = stage.command(&window);
+    ahead
+        .env("LD_PRELOAD", library.trim())
+        .env("FAKETIME", "+40d")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1");
+    let said = crate::stage::ended(&mut ahead).with(3);
+    assert!(said.contains("set this machine's clock"), "{said}");
+    stage.run(&window).with(0);
+    stage.assert_rows(&stage.rows("out"), &[0, 1]);
+}

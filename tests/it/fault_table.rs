@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Fault, and the tests that show what becomes of it.
-const TABLE: [(&str, &[&str]); 51] = [
+const TABLE: [(&str, &[&str]); 52] = [
     (
         "1 429 with Retry-After",
         &[
@@ -212,6 +212,16 @@ const TABLE: [(&str, &[&str]); 51] = [
         &[
             "a_clock_that_is_set_during_a_run_changes_nothing",
             "a_clock_that_is_an_hour_late_is_named_after_one_login",
+        ],
+    ),
+    (
+        "34 a clock that is wrong",
+        &[
+            "hours_off_the_servers_time_decides_and_both_are_told",
+            "weeks_off_the_window_is_refused_and_the_next_run_misses_nothing",
+            "without_a_date_to_believe_this_machines_clock_serves_with_a_warning",
+            "how_far_a_run_got_in_the_future_is_not_believed",
+            "sixty_nights_with_wrong_clocks_lose_nothing_either",
         ],
     ),
     (

@@ -69,6 +69,7 @@ mod run;
 mod sdk;
 #[cfg(unix)]
 mod security;
+mod server_clock;
 mod simulator;
 #[cfg(unix)]
 mod spark;

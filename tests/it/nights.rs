@@ -48,6 +48,12 @@ struct Figures {
     list_requests: u64,
     /// Meetings that the list showed once and then no more.
     lost_by_the_list: u64,
+    /// Runs on a machine whose clock was hours off.
+    hours_off: u64,
+    /// Runs that were refused, since it was weeks off.
+    refused: u64,
+    /// Runs whose clock was weeks off, and no answer told the time.
+    untold: u64,
 }
 
 struct Nights {
@@ -57,6 +63,8 @@ struct Nights {
     growing: Vec<(DateTime<Utc>, ConfUuid)>,
     /// The list has them no more.
     lost: HashSet<ConfUuid>,
+    /// The machine's clock is wrong on some nights.
+    has_wrong_clocks: bool,
     figures: Figures,
 }
 
@@ -105,6 +113,7 @@ impl Nights {
             scene,
             dice,
             lost: HashSet::new(),
+            has_wrong_clocks: false,
             figures: Figures::default(),
         }
     }
@@ -113,6 +122,7 @@ impl Nights {
     fn pass_to(&mut self, now: DateTime<Utc>) {
         let simulator = &self.scene.simulator;
         simulator.set_now(now.timestamp_millis());
+        simulator.set_clock(now.timestamp_millis());
         self.growing.retain(|(at, meeting)| {
             let has_come = *at <= now;
             if has_come {
@@ -169,12 +179,23 @@ impl Nights {
                 stop.cancel();
             }
         });
-        let finished = self
-            .scene
-            .export()
-            .run_at(now, observer, cancel)
-            .await
-            .unwrap();
+        let export = self.scene.export();
+        let finished = if self.has_wrong_clocks {
+            let off = if is_quiet {
+                TimeDelta::zero()
+            } else {
+                self.clock()
+            };
+            export.run_beside(now + off, observer, cancel).await
+        } else {
+            export.run_at(now, observer, cancel).await
+        };
+        let finished = finished.unwrap();
+        if let Some(Error::Clock { .. }) = finished.error {
+            assert!(finished.report.window.is_none() && finished.report.records == 0);
+            self.figures.refused += 1;
+            return;
+        }
         // Where the service is away, the run ends with that.
         let error = finished.error.as_ref();
         let is_away = error.is_none_or(|error| matches!(error, Error::Outage { .. }));
@@ -212,6 +233,30 @@ impl Nights {
         if is_quiet {
             assert!(is_whole, "{now}: {window:?}");
             assert_eq!(report.requests.sent, report.requests.minimum, "{now}");
+        }
+    }
+
+    /// How far this machine's clock is ahead.
+    fn clock(&mut self) -> TimeDelta {
+        match self.dice.roll(10) {
+            0 => TimeDelta::days(40),
+            1 => TimeDelta::days(-40),
+            2 => {
+                self.figures.untold += 1;
+                let headers = Effect::Headers([("Date".to_owned(), String::new())].into());
+                let fault = Fault::new(headers).on(Endpoint::Any);
+                self.scene.simulator.add_fault(fault);
+                TimeDelta::days(40)
+            }
+            3 | 4 => {
+                self.figures.hours_off += 1;
+                TimeDelta::hours(8)
+            }
+            5 => {
+                self.figures.hours_off += 1;
+                TimeDelta::hours(-8)
+            }
+            _ => TimeDelta::zero(),
         }
     }
 
@@ -253,10 +298,11 @@ impl Nights {
     }
 }
 
-async fn sixty_nights(seed: u64, zone: &str, first: &str, with_meetings: bool) {
+async fn sixty_nights(seed: u64, zone: &str, first: &str, has_wrong_clocks: bool) {
     let first = time(first);
     let mut nights = Nights::new(seed, zone, first).await;
-    nights.scene.config.with_meetings = with_meetings;
+    nights.scene.config.with_meetings = zone == "America/Santiago";
+    nights.has_wrong_clocks = has_wrong_clocks;
     let has_clocks: Zone = zone.parse().unwrap();
     let mut now = first;
     let mut is_begun = false;
@@ -325,5 +371,10 @@ async fn sixty_nights_over_a_change_of_the_clocks_cost_no_duplicate_and_no_hole(
 
 #[tokio::test]
 async fn sixty_other_nights_where_midnight_is_skipped() {
-    sixty_nights(2, "America/Santiago", "2026-08-20T00:00:00Z", true).await;
+    sixty_nights(2, "America/Santiago", "2026-08-20T00:00:00Z", false).await;
+}
+
+#[tokio::test]
+async fn sixty_nights_with_wrong_clocks_lose_nothing_either() {
+    sixty_nights(3, "Asia/Shanghai", "2026-09-10T00:00:00Z", true).await;
 }
