@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use rollbook::simulator::Record;
+use rollbook::simulator::{Answer, Effect, Fault, Record};
 use sha2::{Digest, Sha256};
 
 use crate::stage::{Ended, Stage, lines};
@@ -320,4 +320,43 @@ fn a_lost_salt_is_named_and_no_search_key_is_taken_for_another() {
     stage.run(&["verify", "other"]).with(0);
     run(&mut export(&stage, "other", POLICY, KEY)).with(0);
     assert!(stage.path("other/_rollbook/salt").exists());
+}
+
+/// Records of the same times, which differ in their names and numbers alone, are compared as the
+/// API gives them, whatever is written of them.
+#[test]
+fn a_policy_changes_neither_the_requests_nor_the_proof() {
+    let answer = |offset: u64| {
+        let rows = (offset..(offset + 50).min(420)).map(|row| {
+            format!(
+                r#"{{"displayName":"Person {row}","callNumber":"+99{row:010}",
+                "joinTime":1574119917872,"leftTime":1574119956881}}"#
+            )
+        });
+        let rows = rows.collect::<Vec<_>>().join(",");
+        Answer {
+            body: format!(r#"{{"data":[{rows}],"offset":{offset},"limit":50,"count":420}}"#),
+            ..Answer::default()
+        }
+    };
+    let cost = |policy: &str| {
+        let mut stage = Stage::of(&[420]);
+        for offset in (0..420).step_by(49) {
+            stage = stage.fault(Fault::new(Effect::Answer(answer(offset))).offset(offset));
+        }
+        let mut command = export(&stage, "out", policy, KEY);
+        run(command.args(["--report", "report.json"])).with(0);
+        let report = stage.report();
+        let proofs: Vec<_> = report.per_meeting.iter().map(|met| met.proof).collect();
+        (report.requests.sent, report.records, proofs)
+    };
+    let kept = cost("");
+    assert_eq!((kept.0, kept.1), (9, 420));
+    for policy in [
+        "display_name=drop,call_number=drop",
+        "display_name=mask,call_number=drop,extra=drop",
+        "display_name=hash,call_number=hash",
+    ] {
+        assert_eq!(cost(policy), kept, "{policy}");
+    }
 }
