@@ -287,11 +287,9 @@ impl Export {
         if outcome.is_ok() {
             outcome = line.recheck(recheck, destination, &mut account).await;
         }
-        // A deadline may have ended it; who is asked to stop by hand is told that instead.
-        if !signal.is_cancelled()
-            && let Some(outage) = client.outage()
-        {
-            outcome = outcome.and(Err(outage));
+        // A deadline may have ended it; a signal is told instead.
+        if !signal.is_cancelled() {
+            outcome = outcome.and(client.outage().map_or(Ok(()), Err));
         }
         if account.overtaken() > 0 {
             let meetings = account.overtaken();

@@ -325,11 +325,12 @@ impl Rows {
             rows => format!(", and {} rows more", rows - 1),
         };
         let what = self.what;
-        let mut cause =
-            format!("row at offset {first}: {what}{more}; the other meetings are there");
-        if let Some(id) = &self.request_id {
-            cause += &format!(" (request id {id})");
-        }
+        let id = self.request_id.as_ref();
+        let id = id
+            .map(|id| format!(" (request id {id})"))
+            .unwrap_or_default();
+        let cause =
+            format!("row at offset {first}: {what}{more}; the other meetings are there{id}");
         Some(Unlisted {
             since: day.since,
             until: day.until,

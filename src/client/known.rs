@@ -17,7 +17,7 @@ pub(super) enum Known {
 impl Known {
     /// Asks for as little of it as can be asked for.
     pub(super) async fn ask(&self, client: &Client) -> Result<(), Failure> {
-        let outcome = match self {
+        match self {
             Self::Meeting(meeting) => {
                 let wanted = Wanted {
                     meeting,
@@ -38,7 +38,6 @@ impl Known {
                 let history = History { client, listing };
                 client.send(&history, None).await?.1.map(drop)
             }
-        };
-        outcome
+        }
     }
 }

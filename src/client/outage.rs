@@ -103,9 +103,6 @@ impl Outage {
     /// Ends an outage; returns how long it lasted, where it was one.
     fn answered(&self) -> Option<Duration> {
         let mut state = self.state();
-        if state.since.is_none() {
-            return None;
-        }
         let lasted = state.since.take()?.elapsed();
         let was_out = std::mem::take(&mut state.is_out);
         let missed = std::mem::take(&mut state.missed);

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::decode::PageDecoder;
 use crate::pii::Pii;
+use crate::record::TimeRange;
 use crate::record_digest::DigestKey;
 use crate::salt::tests::salt;
 use crate::writer::tests::page as records;
@@ -387,7 +388,8 @@ fn nothing_in_a_spool_can_be_guessed_without_the_salt() {
             digest_key: DigestKey::of(salt),
             pii: Pii::new(&policy, Some(&key)).unwrap(),
         };
-        let page = decoder.decode(body, &"m1".parse().unwrap(), 0).unwrap();
+        let page = decoder.decode(body, &"m1".parse().unwrap(), 0, TimeRange::OPEN);
+        let page = page.unwrap();
         Fetched {
             page,
             at: Utc::now(),
