@@ -14,6 +14,7 @@ mod login_check;
 mod man;
 mod meetings;
 mod metrics;
+mod panics;
 mod purge;
 mod reach;
 mod schema;
@@ -25,6 +26,7 @@ mod state_dir;
 mod status;
 mod tenants;
 mod token_command;
+mod variables;
 mod verify;
 mod whole_file;
 mod window;
@@ -33,7 +35,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
-use rollbook::{LogFormat, Mode};
+use rollbook::{InputKind, LogFormat, Mode};
 use serde::Serialize;
 
 use self::exit::Exit;
@@ -87,7 +89,7 @@ impl Voice {
         run_id: Option<&str>,
     ) -> anyhow::Result<Terminal> {
         let format = self.log_format.unwrap_or(config.log_format);
-        let filter = std::env::var("ROLLBOOK_LOG").ok();
+        let filter = variables::read("ROLLBOOK_LOG", InputKind::Text)?;
         Terminal::open(
             self.quiet,
             self.verbose,
@@ -129,40 +131,27 @@ enum Action {
 
 /// The whole command, as help, completions and manual show it.
 pub(crate) fn command() -> Command {
-    with_environment(Cli::command())
-}
-
-/// Help shows no variables: their values may be private, and their names follow from the flags'.
-/// One that is set to nothing is not set: schedulers write them so.
-fn with_environment(command: Command) -> Command {
-    command
-        .mut_args(|arg| {
-            let is_empty = arg
-                .get_env()
-                .and_then(std::env::var_os)
-                .is_some_and(|value| value.is_empty());
-            let arg = arg.hide_env(true);
-            if is_empty { arg.env(None) } else { arg }
-        })
-        .mut_subcommands(with_environment)
+    variables::feed(Cli::command()).0
 }
 
 /// Runs the command and turns its end into an exit code.
 pub(crate) fn main() -> ExitCode {
     permit(Mode::PRIVATE);
+    without_core_dumps();
+    panics::hide_payloads();
     #[cfg(debug_assertions)]
     crashes_on_demand();
-    let parsed = command()
-        .try_get_matches()
-        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let result = match parsed {
-        Ok((cli, matches)) => run(cli, &matches),
-        Err(error) => Err(error.into()),
-    };
-    match result {
+    match panics::caught(parse_and_run) {
         Ok(exit) => exit.into(),
         Err(error) => exit::fail(&error).into(),
     }
+}
+
+fn parse_and_run() -> anyhow::Result<Exit> {
+    let (command, refused) = variables::feed(Cli::command());
+    let matches = command.try_get_matches()?;
+    variables::check(&matches, &refused)?;
+    run(Cli::from_arg_matches(&matches)?, &matches)
 }
 
 fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
@@ -229,13 +218,28 @@ fn permit(mode: Mode) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mode.umask()));
 }
 
+/// Secrets and personal data are in this process' memory: no crash may write it into a file.
+fn without_core_dumps() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        // A limit may always be lowered.
+        let _ = setrlimit(Resource::Core, none);
+    }
+}
+
 /// Lets the tests of a debug build stop it where it hurts.
 #[cfg(debug_assertions)]
 fn crashes_on_demand() {
     use rollbook::crash::{Plan, arm};
-    let at = std::env::var("ROLLBOOK_CRASH_AT").ok();
+    let at = |name| variables::read(name, InputKind::Word).ok().flatten();
     let trace = std::env::var_os("ROLLBOOK_CRASH_TRACE");
-    let plan = at.as_deref().and_then(Plan::die_at);
+    let plan = at("ROLLBOOK_CRASH_AT").and_then(|at| Plan::die_at(&at));
+    let plan = plan.or_else(|| Plan::panic_at(&at("ROLLBOOK_PANIC_AT")?));
     let plan = plan.or_else(|| Plan::trace(trace?.as_ref()).ok());
     if let Some(plan) = plan {
         arm(plan);

@@ -25,7 +25,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex, OnceLock};
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,7 @@ use self::patience::Naps;
 use self::records::Records;
 use self::session::{Access, Token};
 use self::trial::Trial;
+use crate::address;
 use crate::auth::Credentials;
 use crate::config::{Config, SearchKey};
 use crate::decode::PageDecoder;
@@ -140,6 +141,11 @@ impl Client {
         let is_local = config.is_local();
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("rollbook/", env!("CARGO_PKG_VERSION")))
+            // A cache on the way must not answer with what a list was a while ago.
+            .default_headers(HeaderMap::from_iter([(
+                CACHE_CONTROL,
+                HeaderValue::from_static("no-cache"),
+            )]))
             .redirect(reqwest::redirect::Policy::none())
             // Each attempt is counted and throttled; none may be repeated behind our back.
             .retry(reqwest::retry::never())
@@ -154,7 +160,7 @@ impl Client {
             // Unpacking costs more than it saves on a bare link within one machine.
             .gzip(!is_local || config.base_url.scheme() == "https");
         // Of a tunnel a proxy learns no more than the site's name; of anything else, the token.
-        if is_local || config.base_url.scheme() != "https" {
+        if !address::may_pass_a_proxy(&config.base_url) {
             http = http.no_proxy();
         }
         if let Some(path) = &config.ca_file {

@@ -6,6 +6,7 @@
 
 mod check;
 mod choice;
+pub(crate) mod file;
 mod value;
 
 use std::num::NonZeroU32;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::compression::Compression;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::mode::Mode;
 use crate::moment::Moment;
 use crate::pii::PiiPolicy;
@@ -25,6 +26,8 @@ use crate::place::{Place, StoreOptions};
 use crate::rate::Rate;
 use crate::record::Language;
 use crate::zone::Zone;
+
+use self::file::File;
 
 pub use choice::{
     CountPolicy, DuplicatePolicy, Format, IfRunning, LogFormat, PartitionBy, TableFormat, Verify,
@@ -266,9 +269,11 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// An unknown key, a value of the wrong kind: the message names `source`, line and column.
+    /// An unknown key, a value of the wrong kind: the message names `source`, line and column, and
+    /// repeats no value.
     pub fn from_toml(text: &str, source: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|error| Error::Config(format!("{source}: {error}")))
+        let file = File::new(text, source);
+        file.settings(&file.table()?)
     }
 
     /// A place as these settings reach it.

@@ -147,7 +147,12 @@ mod armed {
         trace: Option<File>,
         /// The point to die at, and the hits that it still has to let pass, its own included.
         deadly: Option<(String, AtomicU64)>,
+        /// Panics there instead.
+        panics: bool,
     }
+
+    /// What a panic at a point says, as a library's may: it must be seen nowhere.
+    const PAYLOAD: &str = "hunter2 of a panic";
 
     impl Plan {
         /// Notes each hit in a file.
@@ -160,6 +165,7 @@ mod armed {
             Ok(Self {
                 trace: Some(file),
                 deadly: None,
+                panics: false,
             })
         }
 
@@ -171,6 +177,15 @@ mod armed {
             Some(Self {
                 trace: None,
                 deadly: Some((name.to_owned(), AtomicU64::new(hit))),
+                panics: false,
+            })
+        }
+
+        /// Panics there instead, as a library may.
+        pub fn panic_at(text: &str) -> Option<Self> {
+            Some(Self {
+                panics: true,
+                ..Self::die_at(text)?
             })
         }
     }
@@ -194,6 +209,9 @@ mod armed {
             && *deadly == name
             && left.fetch_sub(1, Ordering::SeqCst) == 1
         {
+            if plan.panics {
+                std::panic::panic_any(PAYLOAD.to_owned());
+            }
             std::process::abort();
         }
     }

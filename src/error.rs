@@ -6,10 +6,13 @@
 //! search key may be a phone number and a record is personal data.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
+use tokio::task::JoinError;
 
 use crate::report::FailureKind;
 
@@ -108,13 +111,12 @@ pub enum Error {
         /// What the last attempt met with.
         reason: String,
     },
-    /// A task of the run died: a defect of rollbook.
+    /// A part of the run panicked: a defect of rollbook or of a library. The words of a panic may
+    /// hold secrets or personal data, so they are not kept.
     #[error("{what} died, which is a defect of rollbook")]
     Task {
         /// Which.
         what: &'static str,
-        /// How.
-        source: tokio::task::JoinError,
     },
     /// No request had an answer that can be used, for longer than a run waits.
     #[error("the API gives no answer that can be used, for {}: {cause}; run again later", humantime::format_duration(Duration::from_secs(lasted.as_secs())))]
@@ -169,6 +171,22 @@ impl Error {
             source = cause.source();
         }
         text
+    }
+
+    /// A task that died, ready for `map_err`.
+    pub(crate) fn task(what: &'static str) -> impl FnOnce(JoinError) -> Self {
+        // How it died may be told with the words of the panic.
+        move |_| Self::Task { what }
+    }
+
+    /// Returns what a future returns, or the error of `what` where it panics.
+    pub(crate) async fn unless_it_panics<T>(
+        what: &'static str,
+        future: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        // What the future changed may be half done; the caller ends the run.
+        let done = AssertUnwindSafe(future).catch_unwind().await;
+        done.unwrap_or(Err(Self::Task { what }))
     }
 
     /// A failed file operation, ready for `map_err`.

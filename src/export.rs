@@ -12,15 +12,18 @@ mod discovery;
 mod line;
 mod recheck;
 mod replacing;
+mod same_records;
 mod sink;
 mod spooling;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt as _;
 use secrecy::SecretString;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -138,7 +141,27 @@ impl Export {
         self.perform(run, observer, cancel).await
     }
 
+    /// A panic, of a library or of ours, ends the run as any failure does: with a report.
     async fn perform(
+        self,
+        run: Run,
+        observer: Observer,
+        cancel: CancellationToken,
+    ) -> Result<Finished> {
+        let pii = self.pii()?.as_ref().map(Pii::note);
+        let (config, meetings, spare) = (self.config.clone(), self.meetings.clone(), run.spare());
+        let work = AssertUnwindSafe(Box::pin(self.carry_out(run, observer, cancel)));
+        let done = work.catch_unwind().await;
+        match done.unwrap_or(Err(Error::Task { what: "the run" })) {
+            Err(error @ Error::Task { .. }) => Ok(Finished {
+                report: Account::new(&config, spare, &meetings, None, pii).died(&meetings, &error),
+                error: Some(error),
+            }),
+            done => done,
+        }
+    }
+
+    async fn carry_out(
         mut self,
         run: Run,
         observer: Observer,
@@ -279,13 +302,22 @@ impl Export {
             stop: &stop,
         };
         if outcome.is_ok() {
-            outcome = line.passes(work, destination, &mut account).await;
+            let passes = line.passes(work, destination, &mut account);
+            outcome = Error::unless_it_panics("the run", passes).await;
         }
         if outcome.is_ok() {
-            outcome = line.leave_readable(destination, &mut account).await;
+            let last = line.leave_readable(destination, &mut account);
+            outcome = Error::unless_it_panics("the run", last).await;
         }
         if outcome.is_ok() {
-            outcome = line.recheck(recheck, destination, &mut account).await;
+            let again = line.recheck(recheck, destination, &mut account);
+            outcome = Error::unless_it_panics("the run", again).await;
+        }
+        // A commit may be half done: then all is left to the next run, as after a kill.
+        let is_cut_off = matches!(outcome, Err(Error::Task { what: "the run" }));
+        if is_cut_off {
+            // Requests may still be under way.
+            stop.cancel();
         }
         // A deadline may have ended it; a signal is told instead.
         if !signal.is_cancelled() {
@@ -306,8 +338,10 @@ impl Export {
         );
         report.without_records = without_records(named.as_deref(), destination, &report);
         report.ledger = destination.dataset().and_then(Dataset::head);
-        if let Destination::Dataset(dataset) = destination
-            && let Err(failed) = dataset.finish(&report).await
+        if !is_cut_off
+            && let Destination::Dataset(dataset) = destination
+            && let finished = Error::unless_it_panics("the end of the run", dataset.finish(&report))
+            && let Err(failed) = finished.await
         {
             error.get_or_insert(failed);
         }
@@ -415,6 +449,15 @@ impl Run {
             started,
             ahead,
             clock,
+        }
+    }
+
+    /// The same run for a report without its clock.
+    fn spare(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            clock: ServerClock::default(),
+            ..*self
         }
     }
 }

@@ -41,8 +41,9 @@ pub(crate) fn sync(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Does file work on a thread that may block. A `path` and what is done with it name a failure to
-/// get that far.
+/// Does file work on a thread that may block.
+///
+/// A `path` and what is done with it name a failure to get that far.
 pub(crate) async fn blocking<T: Send + 'static>(
     action: &'static str,
     path: &Path,
@@ -50,6 +51,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
+        Err(died) if died.is_panic() => Err(Error::task("work on a file")(died)),
         Err(error) => Err(Error::file(action, path)(error.into())),
     }
 }

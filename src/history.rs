@@ -196,9 +196,8 @@ pub(crate) async fn list(
         let (number, listed) = match done {
             Ok(done) => done,
             Err(error) if error.is_cancelled() => continue,
-            Err(source) => {
-                let what = "a request for the list";
-                outcome = outcome.and(Err(Error::Task { what, source }));
+            Err(died) => {
+                outcome = outcome.and(Err(Error::task("a request for the list")(died)));
                 tasks.abort_all();
                 continue;
             }

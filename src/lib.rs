@@ -41,6 +41,7 @@
 //! # }
 //! ```
 
+mod address;
 mod auth;
 mod client;
 mod compact;
@@ -60,6 +61,7 @@ mod folder;
 mod hex;
 mod history;
 mod identity;
+mod input;
 mod ledger;
 mod meetings;
 mod mode;
@@ -107,6 +109,7 @@ pub use event::{Event, Observer, silent};
 pub use export::{Export, Finished};
 pub use history::{History, Listed, Meeting};
 pub use identity::{Administrator, IDENTITY_VERSION, Identity, LoginKind, login_check};
+pub use input::{InputKind, InvalidInput, clean, clean_bytes};
 #[cfg(fuzzing)]
 pub use ledger::fuzz_entry;
 pub use ledger::{Asked, CommittedMeeting, KeyedSearchKey};

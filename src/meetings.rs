@@ -16,10 +16,10 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::uuid::ConfUuid;
+use crate::uuid::{ConfUuid, InvalidConfUuid};
 
 use self::csv::{Header, Row};
-use self::line::{Lines, excerpt};
+use self::line::Lines;
 
 /// Distinct meetings in the order in which they were first named.
 #[derive(Clone, Debug, Default)]
@@ -164,31 +164,34 @@ struct Listed {
 fn read_object(line: &[u8]) -> Result<ConfUuid, String> {
     let listed: Listed = serde_json::from_slice(line).map_err(|error| {
         if error.is_data() {
-            format!(
-                "expected one confUUID member with a text: {}",
-                excerpt(line)
-            )
+            "expected one confUUID member with a text".to_owned()
         } else {
-            format!(
-                "not a JSON object, seen at column {}: {}",
-                error.column(),
-                excerpt(line)
-            )
+            format!("not a JSON object, seen at column {}", error.column())
         }
     })?;
     parse(listed.conf_uuid.as_bytes())
 }
 
 fn parse(text: &[u8]) -> Result<ConfUuid, String> {
-    match std::str::from_utf8(text).map(str::parse) {
-        Ok(Ok(meeting)) => Ok(meeting),
-        Ok(Err(invalid)) => Err(refusal(&invalid, text)),
-        Err(_) => Err(refusal(&crate::uuid::InvalidConfUuid, text)),
-    }
+    let meeting = std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    meeting.ok_or_else(|| refusal(text))
 }
 
-fn refusal(invalid: &crate::uuid::InvalidConfUuid, text: &[u8]) -> String {
-    format!("{invalid}: {}", excerpt(text))
+/// What is wrong with a text, which may be personal data or the secret of another file: of its
+/// characters none is repeated.
+fn refusal(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let length = text.chars().count();
+    let found = match text
+        .chars()
+        .position(|c| !c.is_ascii_alphanumeric() && c != '-')
+    {
+        Some(at) => format!("character {} of {length} is another one", at + 1),
+        None => format!("found {length}"),
+    };
+    format!("{InvalidConfUuid}; {found}")
 }
 
 fn no_meeting<R>(lines: &Lines<R>) -> Error {
@@ -243,7 +246,9 @@ mod tests {
 
     #[rstest]
     #[case::path("a1\n../../etc/passwd\n", "list, line 2: not a meeting UUID")]
-    #[case::controls("a1\n\u{1b}[2J\u{7}\n", "\\u{1b}[2J\\u{7}")]
+    #[case::controls("a1\n\u{1b}[2J\u{7}\n", "line 2: not a meeting UUID")]
+    #[case::long(&"a".repeat(65), "letters, digits or dashes; found 65")]
+    #[case::character("a1\na1 b\n", "dashes; character 3 of 4 is another one")]
     #[case::bytes(&b"\xff\xff\xff\n"[..], "line 1: not a meeting UUID")]
     #[case::utf16(&b"\xff\xfea\0\n\0"[..], "UTF-16")]
     #[case::array("[{\"confUUID\":\"a1\"}]\n", "JSON array")]
@@ -265,6 +270,22 @@ mod tests {
         let seen = refused(text);
         assert!(seen.contains(message), "{seen}");
         assert!(!seen.chars().any(char::is_control), "{seen:?}");
+    }
+
+    /// It may be a file of secrets, or of names.
+    #[rstest]
+    #[case::line("hunter2!")]
+    #[case::object("{\"confUUID\":\"hunter2!\"}")]
+    #[case::no_member("{\"subject\":\"hunter2\"}")]
+    #[case::torn("{\"subject\":\"hunter2")]
+    #[case::csv("confUUID,s\nhunter2!,x\n")]
+    #[case::headless("a1,hunter2\n")]
+    #[case::shifted("confUUID,s\na1,hunter2,x\n")]
+    #[case::endless(&"hunter2".repeat(100_000))]
+    fn no_word_of_a_line_is_repeated(#[case] text: &str) {
+        let error = refused(text);
+        assert!(error.contains("list, line "), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
 
     #[test]

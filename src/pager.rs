@@ -28,6 +28,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::equal_records::Multiset;
 use self::open_meeting::{Loss, OpenMeeting};
 pub(crate) use self::output::{Absent, Output, Unchanged, Whole};
 pub(crate) use self::reading::minimum_requests;
@@ -274,12 +275,7 @@ impl Pager {
         let answer = match done {
             Ok(answer) => answer,
             Err(error) if error.is_cancelled() => return Ok(()),
-            Err(source) => {
-                return Err(Error::Task {
-                    what: "a request",
-                    source,
-                });
-            }
+            Err(died) => return Err(Error::task("a request")(died)),
         };
         let outcome = match answer.outcome {
             // Whatever became of the meeting it was for.

@@ -4,13 +4,15 @@
 //! anybody: one that carries a secret is refused. Reads no environment: whoever does hands the
 //! variables in.
 
-use std::fmt;
+mod options;
+
 use std::path::PathBuf;
 
-use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::error::{Error, Result};
+
+pub use self::options::StoreOptions;
 
 /// Where a dataset lies.
 #[derive(Clone, Debug, Default)]
@@ -38,87 +40,6 @@ impl From<&str> for Place {
 impl From<&String> for Place {
     fn from(dest: &String) -> Self {
         dest.as_str().into()
-    }
-}
-
-/// The variables by which stores are told endpoints, regions and credentials, as their own tools
-/// name them. `Debug` shows none of them.
-#[derive(Clone, Default)]
-pub struct StoreOptions(Vec<(String, SecretString)>);
-
-/// How the names of those variables begin.
-const FAMILIES: [&str; 5] = ["AWS_", "AZURE_", "GOOGLE_", "HUAWEICLOUD_SDK_", "OBS_"];
-
-/// Those that begin in no such way.
-const SINGLE: [&str; 3] = ["SERVICE_ACCOUNT", "IDENTITY_ENDPOINT", "IDENTITY_HEADER"];
-
-impl StoreOptions {
-    /// Those of these variables that a store may want; an empty one counts as none.
-    pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let is_wanted = |name: &str| {
-            SINGLE.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
-        };
-        let wanted = variables
-            .into_iter()
-            .filter(|(name, value)| is_wanted(name) && !value.is_empty());
-        Self(wanted.map(|(name, value)| (name, value.into())).collect())
-    }
-
-    /// What a variable says.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let mut all = self.0.iter();
-        all.find(|(known, _)| known == name)
-            .map(|(_, value)| value.expose_secret())
-    }
-
-    /// What the first of these says that says anything.
-    pub(crate) fn first(&self, names: &[&str]) -> Option<&str> {
-        names.iter().find_map(|name| self.get(name))
-    }
-
-    /// Each variable of one family.
-    pub(crate) fn family(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
-        let ours = self
-            .0
-            .iter()
-            .filter(move |(name, _)| name.starts_with(prefix));
-        ours.map(|(name, value)| (name.as_str(), value.expose_secret()))
-    }
-
-    /// What must be seen nowhere.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretString> {
-        let is_secret = |name: &str| {
-            [
-                "KEY",
-                "SECRET",
-                "TOKEN",
-                "_AK",
-                "_SK",
-                "SAS",
-                "SIGNATURE",
-                "HEADER",
-            ]
-            .iter()
-            .any(|word| name.contains(word))
-        };
-        let secret = self.0.iter().filter(move |(name, _)| is_secret(name));
-        secret.map(|(_, value)| value)
-    }
-}
-
-impl fmt::Debug for StoreOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StoreOptions(..)")
-    }
-}
-
-impl PartialEq for StoreOptions {
-    fn eq(&self, other: &Self) -> bool {
-        let pairs = |options: &Self| -> Vec<(String, String)> {
-            let pairs = options.family("");
-            pairs.map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
-        };
-        pairs(self) == pairs(other)
     }
 }
 
@@ -288,19 +209,5 @@ mod tests {
             assert!(matches!(error, Error::Config(_)), "{error:?}");
             assert!(!error.chain().contains("hunter2"), "{error}");
         }
-    }
-
-    #[test]
-    fn options_are_those_of_stores_and_are_not_shown() {
-        let variables = [
-            ("AWS_SECRET_ACCESS_KEY", "hunter2"),
-            ("AWS_REGION", ""),
-            ("HOME", "/root"),
-        ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let options = StoreOptions::of(variables);
-        assert_eq!(options.family("").count(), 1);
-        assert_eq!(options.secrets().count(), 1);
-        assert_eq!(format!("{options:?}"), "StoreOptions(..)");
     }
 }

@@ -96,6 +96,10 @@ pub struct Report {
     /// UUIDs may be wrong. Without a window they are not asked for again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without_records: Vec<ConfUuid>,
+    /// Groups of meetings that this run read and that have the same two or more records: the server
+    /// may have answered one of them with the records of another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub same_records: Vec<Vec<ConfUuid>>,
     /// Each meeting that this run read or tried to, in the order asked for; of those that earlier
     /// runs had committed, the replaced ones and those that were asked for again in vain.
     pub per_meeting: Vec<MeetingReport>,

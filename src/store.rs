@@ -11,7 +11,9 @@ mod faulty;
 mod fetch;
 mod opening;
 mod patience;
+mod transport;
 mod upload;
+mod variables;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -5,10 +5,14 @@
 //! name that is missing, malformed or there twice spoils the file, since nobody could tell whose
 //! dataset is whose.
 
-use toml::{Table, Value};
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeString, DeValue};
 
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::config::file::{File, Positioned};
+use crate::error::Result;
 
 /// Longest name of a tenant.
 const LONGEST_NAME: usize = 64;
@@ -40,38 +44,42 @@ impl Tenant {
     ///
     /// The settings that all share, as [`Config::from_toml`], and the names.
     pub fn all_from_toml(text: &str, source: &str) -> Result<(Config, Vec<Self>)> {
-        let Ok(mut shared) = toml::from_str::<Table>(text) else {
-            // With line and column.
-            return Ok((Config::from_toml(text, source)?, vec![]));
-        };
+        let file = File::new(text, source);
+        let mut shared = file.table()?;
         let Some(sections) = shared.remove("tenant") else {
-            return Ok((Config::from_toml(text, source)?, vec![]));
+            return Ok((file.settings(&shared)?, vec![]));
         };
-        let refuse = |reason: String| Error::Config(format!("{source}: {reason}"));
-        let config = config(shared.clone()).map_err(&refuse)?;
-        let not_sections = || refuse("tenant: expected [[tenant]] sections".to_owned());
-        let Value::Array(sections) = sections else {
-            return Err(not_sections());
+        let config = file.settings(&shared)?;
+        let refuse = |at: Range<usize>, reason: &str| file.refuse(Some(at.start), reason);
+        let not_sections = |at| refuse(at, "tenant: expected [[tenant]] sections");
+        let at = sections.span();
+        let DeValue::Array(sections) = sections.into_inner() else {
+            return Err(not_sections(at));
         };
         let mut tenants: Vec<Self> = vec![];
         for section in sections {
-            let Value::Table(mut section) = section else {
-                return Err(not_sections());
+            let at = section.span();
+            let DeValue::Table(mut section) = section.into_inner() else {
+                return Err(not_sections(at));
             };
-            let name = match section.remove("name") {
-                Some(Value::String(name)) if is_name(&name) => name,
-                Some(name) => {
-                    return Err(refuse(format!(
-                        "tenant name {name}: expected 1 to {LONGEST_NAME} lower-case letters, digits and dashes"
-                    )));
+            let Some(name) = section.remove("name") else {
+                return Err(refuse(at, "a [[tenant]] section without a name"));
+            };
+            let at = name.span();
+            let name = match name.into_inner() {
+                DeValue::String(name) if is_name(&name) => name.into_owned(),
+                _ => {
+                    let reason = format!(
+                        "tenant name: expected 1 to {LONGEST_NAME} lower-case letters, digits and dashes"
+                    );
+                    return Err(refuse(at, &reason));
                 }
-                None => return Err(refuse("a [[tenant]] section without a name".to_owned())),
             };
             if tenants.iter().any(|tenant| tenant.name == name) {
-                return Err(refuse(format!("two [[tenant]] sections are named {name}")));
+                let reason = format!("two [[tenant]] sections are named {name}");
+                return Err(refuse(at, &reason));
             }
-            let config = of_section(&shared, section)
-                .map_err(|reason| refuse(format!("tenant {name}: {reason}")));
+            let config = of_section(file, &shared, section);
             tenants.push(Self { name, config });
         }
         Ok((config, tenants))
@@ -83,29 +91,46 @@ fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(plain)
 }
 
-fn of_section(shared: &Table, section: Table) -> Result<Config, String> {
-    if let Some(key) = SHARED.into_iter().find(|key| section.contains_key(*key)) {
-        return Err(format!(
-            "{key} is for all tenants: it stands before the first [[tenant]]"
-        ));
+fn of_section<'a>(
+    file: File<'a>,
+    shared: &Positioned<'a>,
+    section: Positioned<'a>,
+) -> Result<Config> {
+    let is_shared = |(key, _): &(&Spanned<_>, _)| is_one(&SHARED, key);
+    if let Some((key, _)) = section.iter().find(is_shared) {
+        let reason = format!(
+            "{} is for all tenants: it stands before the first [[tenant]]",
+            key.get_ref()
+        );
+        return Err(file.refuse(Some(key.span().start), &reason));
     }
     let mut all = shared.clone();
     // Whose token or key it is depends on the place: one place of its own replaces all others.
     if PLACES.iter().any(|place| section.contains_key(*place)) {
-        all.retain(|key, _| !PLACES.contains(&key));
+        remove(&mut all, &PLACES);
     }
     if PII_PLACES.iter().any(|key| section.contains_key(*key)) {
-        all.retain(|key, _| !PII_PLACES.contains(&key));
+        remove(&mut all, &PII_PLACES);
     }
     // The meetings come from a list or from a window: one of its own replaces the other.
     if section.contains_key("meetings") {
-        all.retain(|key, _| key != "since" && key != "until");
+        remove(&mut all, &["since", "until"]);
     }
     if section.contains_key("since") {
-        all.remove("meetings");
+        remove(&mut all, &["meetings"]);
     }
     all.extend(section);
-    config(all)
+    file.settings(&all)
+}
+
+fn remove(table: &mut Positioned<'_>, keys: &[&str]) {
+    for key in keys {
+        table.remove(*key);
+    }
+}
+
+fn is_one(keys: &[&str], key: &Spanned<DeString<'_>>) -> bool {
+    keys.contains(&key.get_ref().as_ref())
 }
 
 /// Where a secret is read from.
@@ -121,12 +146,6 @@ const PLACES: [&str; 7] = [
 
 /// Where the key for hashed columns is read from.
 const PII_PLACES: [&str; 2] = ["pii_key_file", "pii_key_env"];
-
-fn config(table: Table) -> Result<Config, String> {
-    table
-        .try_into()
-        .map_err(|error: toml::de::Error| error.to_string().trim_end().to_owned())
-}
 
 #[cfg(test)]
 mod tests {
@@ -217,10 +236,30 @@ mod tests {
             let error = tenants[0].config.as_ref().unwrap_err().to_string();
             let key = wrong.split(' ').next().unwrap();
             assert!(
-                error.contains("my.toml: tenant a: ") && error.contains(key),
+                error.starts_with("my.toml, line 3, column ") && error.contains(key),
                 "{error}"
             );
             assert!(tenants[1].config.is_ok());
+        }
+    }
+
+    #[test]
+    fn a_secret_in_a_section_is_not_repeated() {
+        for wrong in [
+            "app_key = \"hunter2\"",
+            "app_key_file = [\"hunter2\"]",
+            "retries = \"hunter2\"",
+        ] {
+            let text = format!("# first\n[[tenant]]\nname = \"a\"\n{wrong}");
+            let (_, tenants) = read(&text).unwrap();
+            let error = tenants[0].config.as_ref().unwrap_err();
+            let text = format!("{error} {error:?}");
+            assert!(text.contains("my.toml, line 4, column "), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        for text in ["[[tenant]]\nname = \"hunter2 !\"", "tenant = \"hunter2\""] {
+            let error = read(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
     }
 

@@ -43,7 +43,7 @@ pub(crate) struct CompactArgs {
 impl CompactArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         permit(mode_of(&self.dataset));
-        let place = self.reach.place(&self.dataset);
+        let place = self.reach.place(&self.dataset)?;
         let options = CompactOptions {
             target_bytes: self.target_size.as_u64(),
             keep: self.keep,

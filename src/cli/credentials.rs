@@ -4,7 +4,6 @@
 //! rank wins, and two places of one rank are refused rather than guessed between. A secret goes
 //! from its place into a `SecretString` and is shown nowhere, in no error either.
 
-use std::env;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -12,10 +11,13 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use rollbook::{Account, App, Config, Credentials, Error, Result};
+use rollbook::{
+    Account, App, Config, Credentials, Error, InputKind, InvalidInput, Result, clean, clean_bytes,
+};
 use secrecy::SecretString;
 
 use super::token_command::TokenCommand;
+use super::variables;
 
 /// Longest secret that is read; tokens have a few hundred characters.
 const LONGEST: u64 = 64 * 1024;
@@ -49,8 +51,22 @@ enum Kind {
     Token,
     Key,
     Password,
+    /// The key for hashed columns.
+    PiiKey,
     /// Not a secret, but what gives one.
     Command,
+}
+
+impl Kind {
+    /// What a secret may hold.
+    const fn input(self) -> InputKind {
+        match self {
+            Self::Token | Self::Key => InputKind::Token,
+            Self::PiiKey => InputKind::Word,
+            Self::Password => InputKind::Password,
+            Self::Command => InputKind::Text,
+        }
+    }
 }
 
 /// Where a secret lies.
@@ -82,31 +98,43 @@ pub(crate) fn read(config: &Config, given: Option<&ArgMatches>) -> Result<Creden
         let named = choose(places(config, |_| Rank::File, |_| false));
         return credentials(config, &named.map_err(of_tenant)?);
     };
-    let rank = |id: &str| match given.value_source(id) {
+    let rank = |id: &str| rank(given, id);
+    credentials(config, &choose(places(config, rank, variables::is_set))?)
+}
+
+/// Who said what a flag stands for.
+fn rank(given: &ArgMatches, id: &str) -> Rank {
+    match given.value_source(id) {
         Some(ValueSource::CommandLine) => Rank::Flag,
-        Some(ValueSource::EnvVariable) => Rank::Environment,
+        _ if variables::gave(given, id) => Rank::Environment,
         _ => Rank::File,
-    };
-    let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    credentials(config, &choose(places(config, rank, set))?)
+    }
 }
 
 fn credentials(config: &Config, named: &Named) -> Result<Credentials> {
-    let partner = |value: &Option<String>, name: &str| {
-        let value = value.clone().filter(|value| !value.is_empty());
-        value.ok_or_else(|| refuse(format!("{} is set, but {name} as well", named.setting)))
+    let partner = |value: &Option<String>, kind, setting, missing: &str| {
+        let value = id(value.as_deref(), kind, setting)?;
+        value.ok_or_else(|| refuse(format!("{} is set, but {missing} as well", named.setting)))
     };
     match named.kind {
         Kind::Token => Ok(Credentials::Token(named.read()?)),
         Kind::Key => Ok(Credentials::App(App {
-            id: partner(&config.app_id, "no App ID: set ROLLBOOK_APP_ID or app_id")?,
+            id: partner(
+                &config.app_id,
+                InputKind::Token,
+                "app_id",
+                "no App ID: set ROLLBOOK_APP_ID or app_id",
+            )?,
             key: named.read()?,
-            user_id: config.user_id.clone(),
-            corp_id: config.corp_id.clone(),
+            user_id: id(config.user_id.as_deref(), InputKind::Text, "user_id")?,
+            corp_id: id(config.corp_id.as_deref(), InputKind::Token, "corp_id")?,
         })),
+        Kind::PiiKey => Err(refuse(format!("{}: it logs nobody in", named.setting))),
         Kind::Password => {
             let name = partner(
                 &config.account,
+                InputKind::Text,
+                "account",
                 "no account: set ROLLBOOK_ACCOUNT or account",
             )?;
             if name.contains(':') {
@@ -129,28 +157,39 @@ fn credentials(config: &Config, named: &Named) -> Result<Credentials> {
     }
 }
 
+/// An identifier as it is sent: cleaned, whoever said it.
+fn id(value: Option<&str>, kind: InputKind, setting: &str) -> Result<Option<String>> {
+    match value.map(|value| clean(value, kind)) {
+        None | Some(Err(InvalidInput::Empty)) => Ok(None),
+        Some(Ok(value)) => Ok(Some(value.to_owned())),
+        Some(Err(invalid)) => {
+            let variable = setting.to_uppercase();
+            let reason = format!("{setting} (ROLLBOOK_{variable}) {invalid}");
+            Err(refuse(reason))
+        }
+    }
+}
+
 /// Reads the key for hashed columns, where one is named; of a tenant, nothing was `given`.
 ///
 /// # Errors
 ///
 /// The place does not hold one, or there are two.
 pub(crate) fn pii_key(config: &Config, given: Option<&ArgMatches>) -> Result<Option<SecretString>> {
-    let rank = |id: &str| match given.and_then(|given| given.value_source(id)) {
-        Some(ValueSource::CommandLine) => Rank::Flag,
-        Some(ValueSource::EnvVariable) => Rank::Environment,
+    let rank = |id: &str| match given {
+        Some(given) => rank(given, id),
         // What a tenant's section says is meant for that tenant.
-        _ if given.is_none() => Rank::Flag,
-        _ => Rank::File,
+        None => Rank::Flag,
     };
     let named = |setting, rank, place| Named {
         rank,
         setting,
-        kind: Kind::Key,
+        kind: Kind::PiiKey,
         place,
     };
     let mut places = Vec::new();
     // A tenant's secrets come from the places that the file names alone.
-    if given.is_some() && env::var_os(PII_KEY).is_some_and(|value| !value.is_empty()) {
+    if given.is_some() && variables::is_set(PII_KEY) {
         let place = Place::Variable(PII_KEY.to_owned());
         places.push(named(PII_KEY, Rank::Environment, place));
     }
@@ -249,19 +288,30 @@ fn choose(named: Vec<Named>) -> Result<Named> {
 
 impl Named {
     fn read(&self) -> Result<SecretString> {
-        let (text, name) = match &self.place {
-            Place::Variable(name) => (read_variable(name)?, name.clone()),
-            Place::File(path) => {
-                let name = format!("{} ({})", path.display(), self.setting);
-                (read_file(path, &name)?, name)
+        let name = self.shown();
+        let bytes = match &self.place {
+            Place::Variable(variable) => {
+                variables::bytes(variable).ok_or_else(|| refuse(format!("{name} is not set")))?
             }
+            Place::File(path) => read_file(path, &name)?,
             Place::Here(_) => {
                 return Err(refuse(format!("{}: expected no secret", self.setting)));
             }
         };
-        match self.kind {
-            Kind::Password => phrase(&text, &name),
-            _ => secret(&text, &name),
+        secret(&bytes, self.kind.input(), &name)
+    }
+
+    /// The place as messages name it. Somebody may have written the secret itself where its place
+    /// belongs, so that only what can be no secret is shown.
+    fn shown(&self) -> String {
+        match &self.place {
+            Place::Variable(name) if name == self.setting => format!("the variable {name}"),
+            Place::Variable(_) => format!("the variable that {} names", self.setting),
+            Place::File(path) if is_plausible(path) => {
+                format!("the secret file {} ({})", path.display(), self.setting)
+            }
+            Place::File(_) => format!("the secret file that {} names", self.setting),
+            Place::Here(_) => self.setting.to_owned(),
         }
     }
 
@@ -272,8 +322,8 @@ impl Named {
             Place::Variable(name) => name,
             Place::File(_) => return Ok(vec![]),
         };
-        let text = read_variable(name)?;
-        if !text.trim_start().starts_with('[') {
+        let text = variables::read(name, self.kind.input())?.unwrap_or_default();
+        if !text.starts_with('[') {
             return Ok(vec![text]);
         }
         // The text is not quoted: an argument may be secret.
@@ -285,64 +335,44 @@ impl Named {
     }
 }
 
-fn read_file(path: &Path, name: &str) -> Result<String> {
-    let unreadable =
-        |error: std::io::Error| refuse(format!("cannot read the secret file {name}: {error}"));
+/// Whether a path leads to something, or to a folder that is there.
+fn is_plausible(path: &Path) -> bool {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    path.exists() || folder.is_some_and(Path::exists)
+}
+
+fn read_file(path: &Path, name: &str) -> Result<Vec<u8>> {
+    let unreadable = |error: std::io::Error| refuse(format!("cannot read {name}: {error}"));
     // What a link leads to counts, not the link.
     let file = File::open(path).map_err(unreadable)?;
     if !is_from_systemd(path) && is_shared(&file).map_err(unreadable)? {
         return Err(refuse(format!(
-            "the secret file {name} is open to other users: chmod 600 it"
+            "{name} is open to other users: chmod 600 it"
         )));
     }
-    let mut text = String::new();
-    file.take(LONGEST)
-        .read_to_string(&mut text)
+    let mut bytes = Vec::new();
+    file.take(LONGEST + 1)
+        .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    Ok(text)
+    if bytes.len() as u64 > LONGEST {
+        return Err(refuse(format!("{name} holds more than 64 KiB")));
+    }
+    Ok(bytes)
 }
 
-fn read_variable(name: &str) -> Result<String> {
-    match env::var(name) {
-        Ok(text) => Ok(text),
-        Err(env::VarError::NotPresent) => Err(refuse(format!("the variable {name} is not set"))),
-        Err(env::VarError::NotUnicode(_)) => Err(refuse(format!("{name} is not a text"))),
+/// A secret, cleaned; `place` stands for it in messages.
+pub(super) fn secret(bytes: &[u8], kind: InputKind, place: &str) -> Result<SecretString> {
+    match clean_bytes(bytes, kind) {
+        Ok(text) => Ok(SecretString::from(text)),
+        Err(invalid) => Err(refuse(format!("{place} {invalid}"))),
     }
-}
-
-/// A secret without the line break that editors leave; `place` stands for it in messages.
-pub(super) fn secret(text: &str, place: &str) -> Result<SecretString> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(refuse(format!("{place} is empty")));
-    }
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(refuse(format!(
-            "{place} holds more than one word: it must hold the secret alone"
-        )));
-    }
-    Ok(SecretString::from(text))
-}
-
-/// A secret of people: as it is, but for the line break that editors leave.
-fn phrase(text: &str, place: &str) -> Result<SecretString> {
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        return Err(refuse(format!("{place} is empty")));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(refuse(format!(
-            "{place} holds more than one line: it must hold the secret alone"
-        )));
-    }
-    Ok(SecretString::from(text))
 }
 
 /// Whether systemd put the file there (`LoadCredential=`): it lets the service alone into the
 /// folder, and how it lets it read the file looks like the group's permission.
 fn is_from_systemd(path: &Path) -> bool {
-    let folder = env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
-    folder.is_some_and(|folder| path.parent() == Some(Path::new(&folder)))
+    let folder = variables::path("CREDENTIALS_DIRECTORY").ok().flatten();
+    folder.is_some_and(|folder| path.parent() == Some(&folder))
 }
 
 /// Whether others than its owner may use a file.
@@ -432,21 +462,66 @@ mod tests {
 
     #[test]
     fn a_secret_that_is_none_is_refused_without_being_shown() {
-        assert!(secret(" \n", "place").is_err());
-        let error = secret("hunter2\nX-Other: 1", "place").unwrap_err();
+        let word = |text: &str| secret(text.as_bytes(), InputKind::Token, "place");
+        assert!(word(" \n").is_err());
+        let error = word("hunter2\nX-Other: 1").unwrap_err();
         assert!(!format!("{error:?}").contains("hunter2"));
-        let fine = secret("hunter2\r\n", "place").unwrap();
+        let fine = word("hunter2\r\n").unwrap();
         assert!(!format!("{fine:?}").contains("hunter2"));
     }
 
     #[test]
     fn a_password_keeps_its_spaces() {
         use secrecy::ExposeSecret as _;
-        let password = phrase(" open sesame \r\n", "place").unwrap();
+        let phrase = |text: &str| secret(text.as_bytes(), InputKind::Password, "place");
+        let password = phrase("\u{feff} open sesame \r\n").unwrap();
         assert_eq!(password.expose_secret(), " open sesame ");
-        assert!(phrase("\n", "place").is_err());
-        let error = phrase("hunter2\nhunter3", "place").unwrap_err();
+        assert!(phrase("\n").is_err());
+        let error = phrase("hunter2\nhunter3").unwrap_err();
         assert!(!format!("{error:?}").contains("hunter"));
+    }
+
+    #[test]
+    fn a_secret_in_the_stead_of_its_place_is_not_shown() {
+        for place in [
+            Place::Variable("hunter2".into()),
+            Place::File("hunter2".into()),
+            Place::File("hunter2/ab==".into()),
+        ] {
+            let named = Named {
+                rank: Rank::File,
+                setting: "app_key_file",
+                kind: Kind::Key,
+                place,
+            };
+            let error = named.read().unwrap_err().to_string();
+            assert!(error.contains("that app_key_file names"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let named = Named {
+            rank: Rank::File,
+            setting: "app_key_file",
+            kind: Kind::Key,
+            place: Place::File(folder.path().join("key")),
+        };
+        let error = named.read().unwrap_err().to_string();
+        assert!(error.contains("key (app_key_file)"), "{error}");
+    }
+
+    #[test]
+    fn an_identifier_is_cleaned_or_refused_by_its_name() {
+        for text in ["alice", "\u{feff}alice\r\n", " alice "] {
+            let cleaned = id(Some(text), InputKind::Text, "user_id").unwrap();
+            assert_eq!(cleaned.as_deref(), Some("alice"));
+        }
+        for text in ["\"alice\"", "al\u{8}ice", "alice\nbob"] {
+            let error = id(Some(text), InputKind::Text, "user_id").unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("user_id (ROLLBOOK_USER_ID)"), "{error}");
+            assert!(!error.contains("ice"), "{error}");
+        }
+        assert_eq!(id(Some(" \n"), InputKind::Text, "user_id").unwrap(), None);
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Error;
 use clap::error::{ContextKind, ContextValue};
-use rollbook::Outcome;
+use rollbook::{InputKind, Outcome};
 
+use super::variables;
 use crate::terminal;
 
 /// Each end that a command can come to.
@@ -124,7 +125,8 @@ fn variable_at_fault(error: &clap::Error) -> Option<String> {
         .next()?;
     let name = flag.strip_prefix("--")?.replace('-', "_").to_uppercase();
     let name = format!("ROLLBOOK_{name}");
-    let holds_it = std::env::var(&name).ok().as_deref() == context(ContextKind::InvalidValue);
+    let value = variables::read(&name, InputKind::Text).ok().flatten();
+    let holds_it = value.as_deref() == context(ContextKind::InvalidValue);
     let is_argument = std::env::args().any(|given| given.starts_with(flag));
     (holds_it && !is_argument).then_some(name)
 }

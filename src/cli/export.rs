@@ -18,7 +18,9 @@ use super::metrics::Metrics;
 use super::reach;
 use super::settings::Settings;
 use super::whole_file::WholeFile;
-use super::{Voice, answer, config, credentials, permit, runtime, signals, state_dir, tenants};
+use super::{
+    Voice, answer, config, credentials, panics, permit, runtime, signals, state_dir, tenants,
+};
 use crate::terminal::{Progress, Terminal};
 
 /// What is said at the first signal.
@@ -105,7 +107,7 @@ impl ExportArgs {
             return Ok(Exit::Complete);
         }
         let mut metrics = Metrics::begin(self.settings.metrics_file().cloned());
-        let ended = self.work(voice, given, &mut metrics);
+        let ended = panics::caught(|| self.work(voice, given, &mut metrics));
         metrics.close(ended)
     }
 
@@ -208,7 +210,7 @@ impl ExportArgs {
             ));
         }
         if config.state_dir.is_none() {
-            config.state_dir = state_dir::default();
+            config.state_dir = state_dir::default()?;
         }
         config.store = reach::store_options();
         Ok(())
@@ -239,10 +241,11 @@ pub(super) async fn carry_out(
     let is_unwanted = is_closed_pipe(&ended);
     let mut written = Ok(());
     if let Some(report) = &report {
+        // First: whatever happens while it is shown, it is there.
+        written = file.map_or(Ok(()), |file| file.write_json(report));
         if !is_unwanted {
             terminal.summarise(report);
         }
-        written = file.map_or(Ok(()), |file| file.write_json(report));
     }
     // What stopped the run is said last, where it does not scroll away.
     let ended = if is_unwanted {

@@ -1,14 +1,12 @@
 //! How a command that is given a dataset gets to it, be it in a folder or in a bucket.
 
-use std::env;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use rollbook::{Place, StoreOptions};
+use rollbook::{Place, Result, StoreOptions};
 
-use super::state_dir;
+use super::{state_dir, variables};
 
 #[derive(Debug, Args)]
 pub(crate) struct Reach {
@@ -27,20 +25,25 @@ pub(crate) struct Reach {
 
 impl Reach {
     /// The place that a destination names.
-    pub(crate) fn place(&self, dest: &str) -> Place {
-        Place {
+    ///
+    /// # Errors
+    ///
+    /// A variable that names the state directory and cannot be used.
+    pub(crate) fn place(&self, dest: &str) -> Result<Place> {
+        let state_dir = match &self.state_dir {
+            Some(folder) => Some(folder.clone()),
+            None => state_dir::default()?,
+        };
+        Ok(Place {
             dest: dest.to_owned(),
             options: store_options(),
             allow_http: self.allow_http.unwrap_or_default(),
-            state_dir: self.state_dir.clone().or_else(state_dir::default),
-        }
+            state_dir,
+        })
     }
 }
 
 /// What the environment tells stores, their credentials included.
 pub(crate) fn store_options() -> StoreOptions {
-    let text = |(name, value): (OsString, OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    StoreOptions::of(env::vars_os().filter_map(text))
+    StoreOptions::of(variables::all())
 }

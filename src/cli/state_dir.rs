@@ -1,12 +1,29 @@
 //! Where state is kept that a run leaves to the next: the system's own place for it.
 
+use std::cell::RefCell;
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use rollbook::Result;
+
+use super::variables;
+
 /// The user's, or the service's, directory for rollbook's state, where the system names one.
-pub(crate) fn default() -> Option<PathBuf> {
-    find(|name| env::var_os(name))
+///
+/// # Errors
+///
+/// A variable on the way to it that cannot be used.
+pub(crate) fn default() -> Result<Option<PathBuf>> {
+    let refused = RefCell::new(None);
+    let found = find(|name| match variables::path(name) {
+        Ok(path) => path.map(OsString::from),
+        Err(error) => {
+            refused.replace(Some(error));
+            None
+        }
+    });
+    refused.into_inner().map_or(Ok(found), Err)
 }
 
 fn find(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {

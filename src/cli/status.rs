@@ -32,7 +32,7 @@ pub(crate) struct StatusArgs {
 
 impl StatusArgs {
     pub(crate) fn run(self) -> Result<Exit> {
-        let status = runtime()?.block_on(rollbook::status(self.reach.place(&self.dataset)))?;
+        let status = runtime()?.block_on(rollbook::status(self.reach.place(&self.dataset)?))?;
         answer_as(self.json, &status, |status| describe(&self.dataset, status))?;
         Ok(Exit::Complete)
     }

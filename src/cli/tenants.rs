@@ -20,7 +20,7 @@ use super::exit::{self, Exit};
 use super::export::{self, STOPPING};
 use super::metrics::Metrics;
 use super::whole_file::WholeFile;
-use super::{config, credentials, signals};
+use super::{config, credentials, signals, variables};
 use crate::terminal::{Progress, Terminal};
 
 /// Version of the overall report's form.
@@ -92,14 +92,8 @@ pub(super) fn pick(
 ///
 /// Such a variable is set.
 fn refuse_variables(given: &ArgMatches) -> Result<()> {
-    let is_variable = |id: &&str| {
-        // Not every command has every flag.
-        let source = given
-            .try_contains_id(id)
-            .is_ok()
-            .then(|| given.value_source(id));
-        source.flatten() == Some(ValueSource::EnvVariable)
-    };
+    // Not every command has every flag.
+    let is_variable = |id: &&str| given.try_contains_id(id).is_ok() && variables::gave(given, id);
     match OWN.into_iter().find(is_variable) {
         Some(own) => Err(usage(&format!(
             "{own} is a tenant's own, and a variable says it: unset ROLLBOOK_{}, and say it in the \

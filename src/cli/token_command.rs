@@ -5,11 +5,12 @@
 //! is shown nowhere; of its arguments nothing is shown either, since they may be secret.
 
 use std::fmt;
+use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use rollbook::{Error, Result, TokenSource};
+use rollbook::{Error, InputKind, Result, TokenSource};
 use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
@@ -69,7 +70,7 @@ impl TokenCommand {
             // Also where the run is stopped, or the time is over.
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| self.refuse(&format!("cannot be started: {error}")))?;
+            .map_err(|error| self.not_started(&error))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let work = async {
             let (output, complaint) =
@@ -99,7 +100,8 @@ impl TokenCommand {
     }
 
     fn judge(&self, status: ExitStatus, output: &[u8], complaint: &[u8]) -> Result<SecretString> {
-        let text = std::str::from_utf8(output).unwrap_or_default().trim();
+        let text = String::from_utf8_lossy(output);
+        let text = text.trim();
         if !status.success() {
             let complaint = String::from_utf8_lossy(complaint);
             let complaint = if text.is_empty() {
@@ -114,11 +116,24 @@ impl TokenCommand {
         if text.is_empty() {
             return Err(self.refuse("printed no token on standard output"));
         }
-        secret(text, &format!("the output of {}", self.name()))
+        let name = format!("the output of {}", self.name());
+        secret(output, InputKind::Token, &name)
     }
 
     fn name(&self) -> String {
         format!("token_command {}", shortened(&self.program, COMPLAINT))
+    }
+
+    /// A token may have been written where the command belongs: what is no program is not shown.
+    fn not_started(&self, error: &io::Error) -> Error {
+        if error.kind() == io::ErrorKind::NotFound {
+            let reason = "token_command: there is no such program; name it, and its arguments \
+                          after it";
+            return Error::Credentials {
+                reason: reason.to_owned(),
+            };
+        }
+        self.refuse(&format!("cannot be started: {error}"))
     }
 
     fn refuse(&self, what: &str) -> Error {
@@ -190,6 +205,9 @@ mod tests {
             ("echo t0ken; echo \"no t0ken\" >&2; exit 1", "): no …; run"),
             ("printf 'a\\033[2Jb' >&2; exit 1", "a\\u{1b}[2Jb"),
             ("true", "printed no token"),
+            ("printf 't0ken\\377'", "is not a text in UTF-8"),
+            ("echo '\"t0ken\"'", "is in quotes"),
+            ("printf 't0ken\\n\\n'", "holds more than one line"),
             ("echo t0ken and more", "more than one word"),
             ("head -c 65537 /dev/zero; exec sleep 60", "more than 64 KiB"),
             ("exec sleep 60", "no token within 50ms"),
@@ -204,13 +222,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_is_not_there_is_named() {
-        let command = TokenCommand::new(vec!["/no/such/program".to_owned()]).unwrap();
+    async fn a_program_that_is_not_there_is_not_shown() {
+        let command = TokenCommand::new(vec!["hunter2".to_owned()]).unwrap();
         let error = command.token().await.unwrap_err().to_string();
-        assert!(
-            error.contains("/no/such/program cannot be started"),
-            "{error}"
-        );
+        assert!(error.contains("there is no such program"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
         assert!(TokenCommand::new(vec![]).is_none());
         assert!(TokenCommand::new(vec![String::new()]).is_none());
     }

@@ -39,7 +39,7 @@ pub(crate) struct VerifyArgs {
 impl VerifyArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         let dataset = &self.dataset;
-        let place = self.reach.place(dataset);
+        let place = self.reach.place(dataset)?;
         let is_sound = if self.repair {
             permit(mode_of(dataset));
             let repair = runtime()?.block_on(rollbook::repair(place))?;

@@ -224,6 +224,7 @@ impl Client {
         }
         match self.unless_cancelled(logins.join_next()).await? {
             Some(Ok(answer)) => answer,
+            Some(Err(died)) if died.is_panic() => Err(Failure::Run(Error::task("the login")(died))),
             Some(Err(_)) | None => Err(Failure::Cancelled),
         }
     }

@@ -59,10 +59,7 @@ impl Client {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Option<T> {
         let done = tokio::task::spawn_blocking(work).await;
-        let done = done.unwrap_or_else(|source| {
-            let what = "the spool";
-            Err(Error::Task { what, source })
-        });
+        let done = done.map_err(Error::task("the spool")).flatten();
         match done {
             Ok(done) => Some(done),
             Err(error) => {

@@ -1,8 +1,10 @@
 //! Which settings contradict each other, or would send the token in the clear.
 
-use super::{Config, Format, PartitionBy, TableFormat, When};
+use super::{Config, Format, PartitionBy, SearchKey, TableFormat, When};
+use crate::address;
 use crate::compression::Compression;
 use crate::error::{Error, Result};
+use crate::input::{InputKind, InvalidInput, clean};
 use crate::place;
 
 impl Config {
@@ -34,6 +36,16 @@ impl Config {
             .filter(|&out| !out.is_empty() && out != "-")
         {
             place::parse(out)?;
+        }
+        let search_key = self.search_key.as_ref().map(SearchKey::as_str);
+        for (key, text) in [("out", self.out.as_deref()), ("search_key", search_key)] {
+            let cleaned = text.map(|text| clean(text, InputKind::Text));
+            // An empty one counts as none, or has a message of its own.
+            if let Some(Err(invalid)) = cleaned
+                && invalid != InvalidInput::Empty
+            {
+                return refuse(format!("{key} {invalid}"));
+            }
         }
         if url.query().is_some() || url.fragment().is_some() {
             return refuse("base_url: expected no query and no fragment".into());
@@ -91,11 +103,6 @@ impl Config {
 
     /// Whether the site is on this machine.
     pub fn is_local(&self) -> bool {
-        match self.base_url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        }
+        address::is_loopback(&self.base_url)
     }
 }

@@ -187,6 +187,7 @@ fn report(run_id: &str) -> Report {
         replaced_surrogates: 0,
         ledger: None,
         without_records: vec![],
+        same_records: vec![],
         per_meeting: Vec::new(),
     }
 }

@@ -10,6 +10,7 @@ use super::Run;
 use super::destination::Destination;
 use super::discovery::Discovered;
 use super::recheck::Recheck;
+use super::same_records::SameRecords;
 use super::sink::Batch;
 use crate::client::Client;
 use crate::config::Config;
@@ -36,6 +37,7 @@ pub(super) struct Account {
     days: HashMap<ConfUuid, Span>,
     /// Of them, those that the list has no more.
     delisted: HashSet<ConfUuid>,
+    same_records: SameRecords,
     burst: u32,
     page_size: u64,
     overtaken: u64,
@@ -105,6 +107,7 @@ impl Account {
             replaced_surrogates: 0,
             ledger: None,
             without_records: vec![],
+            same_records: vec![],
             per_meeting: vec![],
         };
         Self {
@@ -113,6 +116,7 @@ impl Account {
             settled: HashMap::new(),
             days,
             delisted,
+            same_records: SameRecords::default(),
             burst: config.burst.get(),
             page_size: config.page_size.get().into(),
             overtaken: 0,
@@ -234,6 +238,7 @@ impl Account {
                 records: before.rows,
                 fetched: before.last_fetch,
             });
+            self.same_records.add(&whole.meeting, whole.multiset);
             self.settle(MeetingReport {
                 conf_uuid: whole.meeting,
                 status: MeetingStatus::Complete,
@@ -326,6 +331,17 @@ impl Account {
         self.report
     }
 
+    /// The report of a run that panicked before it had books.
+    pub(super) fn died(mut self, meetings: &[ConfUuid], error: &Error) -> Report {
+        self.already(meetings);
+        self.settle_all("the run stopped first");
+        *self.report.failures.entry(error.kind()).or_default() += 1;
+        self.report.error = Some(error.chain());
+        self.report.outcome = Outcome::Failed;
+        self.report.finished = self.now();
+        self.report
+    }
+
     /// Puts every meeting into the report; what nothing came of is unfinished.
     fn settle_all(&mut self, cause: &str) {
         let report = &mut self.report;
@@ -386,6 +402,7 @@ impl Account {
     ) -> Report {
         self.settle_all("the run stopped first");
         let finished = self.now();
+        self.report.same_records = self.same_records.groups();
         let mut report = self.report;
         let tally = client.tally();
         if let Some(window) = &mut report.window {

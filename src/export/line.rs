@@ -133,14 +133,13 @@ impl Line<'_> {
         if failed.is_some() {
             self.abandon(&mut reading);
         }
-        let died = |what| move |source| Error::Task { what, source };
-        let written = writing.await.map_err(died("the encoder")).flatten();
+        let written = writing.await.map_err(Error::task("the encoder")).flatten();
         if written.is_err() {
             self.abandon(&mut reading);
         }
         let read = match reading.join_next().await {
             Some(Err(error)) if error.is_cancelled() => Ok(()),
-            Some(read) => read.map_err(died("the pager")).flatten(),
+            Some(read) => read.map_err(Error::task("the pager")).flatten(),
             None => Ok(()),
         };
         failed.map_or(Ok(()), Err).and(written).and(read)?;
@@ -253,10 +252,7 @@ impl Line<'_> {
             let sink = self.sink(PASSES, destination, self.described.clone())?;
             let batch = tokio::task::spawn_blocking(move || sink.empty())
                 .await
-                .map_err(|source| Error::Task {
-                    what: "the encoder",
-                    source,
-                })??;
+                .map_err(Error::task("the encoder"))??;
             self.commit(destination, account, batch, None).await?;
         }
         Ok(())

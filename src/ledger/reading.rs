@@ -71,8 +71,8 @@ impl Ledger {
             })
             .buffered(READS)
             .map(|read| {
-                let what = "the reading of a ledger entry";
-                read.unwrap_or_else(|source| Err(Error::Task { what, source }))
+                let died = Error::task("the reading of a ledger entry");
+                read.map_err(died).flatten()
             });
         while let Some(read) = entries.try_next().await? {
             // Where it is gone since, the next one tells.

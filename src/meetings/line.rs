@@ -7,9 +7,6 @@ use crate::error::{Error, Result};
 /// Longest line that is read: ample for any object of the history list.
 const LONGEST: usize = 256 * 1024;
 
-/// Characters of a line that a message shows.
-const SHOWN: usize = 40;
-
 /// The lines of one list.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
@@ -49,8 +46,7 @@ impl<R> Lines<R> {
     }
 
     fn too_long(&self) -> Error {
-        let start = excerpt(&self.line);
-        self.refuse(format!("longer than {LONGEST} bytes: {start}"))
+        self.refuse(format!("longer than {LONGEST} bytes"))
     }
 
     fn unreadable(&self, error: &io::Error) -> Error {
@@ -108,18 +104,6 @@ impl<R: BufRead> Lines<R> {
         }
         Ok(line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line))
     }
-}
-
-/// The start of a text for a message: short, in quotes, without control characters.
-pub(super) fn excerpt(text: &[u8]) -> String {
-    // No character of a UTF-8 text is longer than four bytes.
-    let start = text.get(..4 * SHOWN).unwrap_or(text);
-    let start = String::from_utf8_lossy(start);
-    let mut shown: String = start.chars().take(SHOWN).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    format!("`{}`", escaped(&shown))
 }
 
 fn escaped(text: &str) -> String {

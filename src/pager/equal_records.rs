@@ -30,10 +30,33 @@ struct Answer {
 }
 
 /// A multiset of records: equal for the same records in any order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Multiset {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Multiset {
     sum: u128,
     records: u64,
+}
+
+impl Multiset {
+    /// Number of records.
+    pub(crate) const fn len(self) -> u64 {
+        self.records
+    }
+
+    /// Returns the multiset in 16 bytes.
+    pub(crate) fn digest(self) -> u128 {
+        self.sum ^ (u128::from(self.records) << 96)
+    }
+}
+
+impl FromIterator<u64> for Multiset {
+    fn from_iter<T: IntoIterator<Item = u64>>(digests: T) -> Self {
+        digests
+            .into_iter()
+            .fold(Self::default(), |all, digest| Self {
+                sum: all.sum.wrapping_add(u128::from(digest)),
+                records: all.records + 1,
+            })
+    }
 }
 
 /// Equal records of which no single answer holds all.
@@ -68,11 +91,7 @@ impl WalkDigests {
 
     /// Returns the multiset of the records.
     pub(super) fn multiset(&self) -> Multiset {
-        let digests = self.records().map(|(_, digest)| u128::from(digest));
-        Multiset {
-            sum: digests.fold(0, u128::wrapping_add),
-            records: self.records,
-        }
+        self.records().map(|(_, digest)| digest).collect()
     }
 
     /// Returns the digests of the records from `first` to `last`, both included.

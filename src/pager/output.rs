@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 use super::Pager;
+use super::equal_records::Multiset;
 use super::open_meeting::{Loss, OpenMeeting};
 use crate::event::Event;
 use crate::report::{FailureKind, MeetingStatus, Proof};
@@ -50,6 +51,7 @@ pub(crate) struct Whole {
     /// Records that equal an earlier one, and those of them that are in doubt and were kept.
     pub(crate) equal_records: u64,
     pub(crate) doubtful: u64,
+    pub(crate) multiset: Multiset,
     pub(crate) replaced: u64,
     pub(crate) first_fetch: DateTime<Utc>,
     pub(crate) last_fetch: DateTime<Utc>,
@@ -153,6 +155,7 @@ impl Pager {
                     seams: open.reading.seams(),
                     equal_records: open.reading.equal_records(),
                     doubtful: open.reading.doubtful(),
+                    multiset: open.reading.multiset(),
                     replaced: open.reading.replaced(),
                     first_fetch,
                     last_fetch,

@@ -166,6 +166,11 @@ impl Reading {
         self.walk.seams()
     }
 
+    /// The records as a multiset, once the meeting is whole.
+    pub(crate) fn multiset(&self) -> Multiset {
+        self.walk.multiset()
+    }
+
     /// Records that equal another one at a lower offset, once the meeting is whole.
     pub(crate) fn equal_records(&self) -> u64 {
         self.equal.repeats

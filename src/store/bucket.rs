@@ -13,9 +13,12 @@ use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, HeaderValue, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use url::{Host, Url};
 
+use super::transport::Transport;
+use super::variables;
+use crate::address;
 use crate::error::{Error, Result};
 use crate::place::{BucketUrl, Kind, Place, StoreOptions};
 
@@ -25,8 +28,6 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Attempts of the client itself, beside the first. What it gives up is tried anew with fresh
 /// credentials.
 const RETRIES: usize = 3;
-
-const AGENT: &str = concat!("rollbook/", env!("CARGO_PKG_VERSION"));
 
 /// A store in a network.
 pub(super) struct Client {
@@ -41,6 +42,7 @@ pub(super) struct Client {
 /// The client for a bucket.
 pub(super) fn connect(url: &BucketUrl, place: &Place) -> Result<Client> {
     let options = &place.options;
+    variables::check(url.kind, options)?;
     let prefix = Path::from_url_path(&url.path)
         .map_err(|error| Error::Config(format!("{}: {error}", url.shown(""))))?;
     let timeout = timeout(url.kind, options)?;
@@ -86,6 +88,7 @@ type Both = (String, Arc<dyn ObjectStore>, Arc<dyn MultipartStore>);
 
 impl Plan<'_> {
     fn s3(self, prefix: Path) -> Result<Both> {
+        variables::check_token_file(self.options)?;
         let endpoint = self.options.first(&AWS_ENDPOINTS);
         let obs = match endpoint {
             _ if self.url.kind == Kind::Obs => Some(Obs::find(self.url, self.options)?),
@@ -94,13 +97,16 @@ impl Plan<'_> {
         };
         let endpoint = obs.as_ref().map_or(endpoint, |obs| Some(&obs.endpoint));
         let mut builder = AmazonS3Builder::new()
+            .with_http_connector(self.transport())
             .with_client_options(self.client(endpoint)?)
             .with_retry(self.retry.clone())
             // One object a request is what every such store can do.
             .with_disable_bulk_delete(true);
         for (name, value) in self.variables("AWS_") {
-            let is_replaced = AWS_ENDPOINTS.contains(&name) || AWS_KEYS.contains(&name);
-            if obs.is_some() && is_replaced {
+            // Of several endpoints, the one that was checked is used.
+            let is_replaced =
+                AWS_ENDPOINTS.contains(&name) || obs.is_some() && AWS_KEYS.contains(&name);
+            if is_replaced {
                 continue;
             }
             if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
@@ -119,6 +125,11 @@ impl Plan<'_> {
                 builder = token.into_iter().fold(builder, AmazonS3Builder::with_token);
             }
         }
+        if obs.is_none()
+            && let Some(endpoint) = endpoint
+        {
+            builder = builder.with_endpoint(endpoint);
+        }
         let endpoint = endpoint.unwrap_or_default().to_owned();
         let built = builder.with_bucket_name(&self.url.bucket).build();
         let store = Arc::new(PrefixStore::new(self.usable(built)?, prefix));
@@ -128,6 +139,7 @@ impl Plan<'_> {
     fn google(self, prefix: Path) -> Result<Both> {
         let endpoint = self.options.get("GOOGLE_BASE_URL");
         let mut builder = GoogleCloudStorageBuilder::new()
+            .with_http_connector(self.transport())
             .with_client_options(self.client(endpoint)?)
             .with_retry(self.retry.clone());
         if let Some(path) = self.options.get("SERVICE_ACCOUNT") {
@@ -145,16 +157,28 @@ impl Plan<'_> {
     }
 
     fn azure(self, prefix: Path) -> Result<Both> {
-        let endpoint = self
-            .options
-            .first(&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]);
+        let emulator = self.options.get("AZURE_STORAGE_USE_EMULATOR");
+        // The emulator may be on another machine, and is spoken to in the clear.
+        let endpoint = match emulator {
+            Some(text) if !matches!(text, "false" | "0") => {
+                self.options.get("AZURITE_BLOB_STORAGE_URL")
+            }
+            _ => self.options.first(&AZURE_ENDPOINTS),
+        };
         let mut builder = MicrosoftAzureBuilder::new()
+            .with_http_connector(self.transport())
             .with_client_options(self.client(endpoint)?)
             .with_retry(self.retry.clone());
+        if let Some(endpoint) = endpoint {
+            builder = builder.with_endpoint(endpoint.to_owned());
+        }
         if let Some(endpoint) = self.options.get("IDENTITY_ENDPOINT") {
             builder = builder.with_msi_endpoint(endpoint);
         }
         for (name, value) in self.variables("AZURE_") {
+            if AZURE_ENDPOINTS.contains(&name) {
+                continue;
+            }
             if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
                 builder = builder.with_config(key, value);
             }
@@ -175,20 +199,28 @@ impl Plan<'_> {
         self.options.family(family).filter(is_free)
     }
 
-    /// How requests are made; refuses to send any in the clear.
+    fn transport(&self) -> Transport {
+        Transport {
+            timeout: self.timeout,
+        }
+    }
+
+    /// What requests are permitted; refuses to send any in the clear.
     fn client(&self, endpoint: Option<&str>) -> Result<ClientOptions> {
         let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
         let url = endpoint.and_then(|endpoint| Url::parse(endpoint).ok());
-        let has_secret = |url: &Url| {
-            !url.username().is_empty() || url.password().is_some() || url.query().is_some()
+        let is_other = |url: &Url| {
+            let has_secret =
+                !url.username().is_empty() || url.password().is_some() || url.query().is_some();
+            has_secret || !url.has_host() || !matches!(url.scheme(), "http" | "https")
         };
-        if endpoint.is_some() && url.as_ref().is_none_or(has_secret) {
+        if endpoint.is_some() && url.as_ref().is_none_or(is_other) {
             return Err(Error::Config(format!(
                 "the endpoint of {} must be a URL of scheme, host and port alone",
                 self.url.shown("")
             )));
         }
-        if is_plain && !self.allow_http && !url.is_some_and(|url| is_local(&url)) {
+        if is_plain && !self.allow_http && !url.is_some_and(|url| address::is_loopback(&url)) {
             return Err(Error::Config(format!(
                 "the endpoint of {}: http would send records in the clear; use https, or \
                  allow_http where the network is trusted",
@@ -197,9 +229,7 @@ impl Plan<'_> {
         }
         Ok(ClientOptions::new()
             .with_allow_http(is_plain)
-            .with_timeout(self.timeout)
-            .with_connect_timeout(self.timeout.min(Duration::from_secs(10)))
-            .with_user_agent(HeaderValue::from_static(AGENT)))
+            .with_timeout(self.timeout))
     }
 
     /// What was built, or what the variables lack.
@@ -212,8 +242,9 @@ impl Plan<'_> {
 }
 
 /// What variables of any family say, and is decided here.
-const DECIDED: [&str; 6] = [
+const DECIDED: [&str; 7] = [
     "ALLOW_HTTP",
+    "ALLOW_INVALID_CERTIFICATES",
     "BUCKET",
     "BUCKET_NAME",
     // The store is tried out.
@@ -221,6 +252,9 @@ const DECIDED: [&str; 6] = [
     "CONTAINER_NAME",
     "TIMEOUT",
 ];
+
+/// The variables that say where Azure's store is, the first one first.
+const AZURE_ENDPOINTS: [&str; 2] = ["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"];
 
 /// The variables that say where S3 is, the first one first.
 const AWS_ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
@@ -232,7 +266,7 @@ const AWS_KEYS: [&str; 3] = [
 ];
 
 /// The variables that have credentials for OBS, in the order in which they count.
-const OBS_KEYS: [[&str; 3]; 3] = [
+pub(super) const OBS_KEYS: [[&str; 3]; 3] = [
     [
         "OBS_ACCESS_KEY_ID",
         "OBS_SECRET_ACCESS_KEY",
@@ -316,15 +350,6 @@ fn address(endpoint: &str, bucket: &str) -> Result<(String, bool)> {
     Ok((url.as_str().trim_end_matches('/').to_owned(), true))
 }
 
-fn is_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
-}
-
 /// How long one request may take, as the variable of the kind says.
 fn timeout(kind: Kind, options: &StoreOptions) -> Result<Duration> {
     let name = match kind {
@@ -342,6 +367,8 @@ fn timeout(kind: Kind, options: &StoreOptions) -> Result<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use object_store::ObjectStoreExt as _;
+
     use super::*;
     use crate::place::{self, Target};
 
@@ -349,11 +376,8 @@ mod tests {
         let Target::Bucket(url) = place::parse(dest)? else {
             panic!("{dest}");
         };
-        let pairs = variables
-            .iter()
-            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
         let place = Place {
-            options: StoreOptions::of(pairs),
+            options: StoreOptions::of(variables.iter().copied()),
             allow_http,
             ..dest.into()
         };
@@ -430,6 +454,252 @@ mod tests {
         assert!(connected("gs://lake/x", &google, false).is_ok());
         let error = connected("az://lake/x", &[], false).unwrap_err();
         assert!(matches!(error, Error::Config(_)), "{error:?}");
+    }
+
+    #[test]
+    fn an_emulator_on_another_machine_is_not_spoken_to_in_the_clear() {
+        let connect = |url| {
+            let variables = [
+                ("AZURE_STORAGE_USE_EMULATOR", "true"),
+                ("AZURITE_BLOB_STORAGE_URL", url),
+            ];
+            connected("az://lake/x", &variables, false)
+        };
+        let error = connect("http://azurite.example.com:10000").unwrap_err();
+        assert!(error.to_string().contains("in the clear"), "{error}");
+        connect("http://127.0.0.1:10000").unwrap();
+    }
+
+    #[test]
+    fn an_address_that_is_no_url_of_a_host_is_refused() {
+        for endpoint in [
+            "mailto:me",
+            "data:x",
+            "unix:/run/store",
+            "ftp://lake.example.com",
+        ] {
+            for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"] {
+                let error = connected("s3://lake", &[(name, endpoint)], false).unwrap_err();
+                assert!(matches!(error, Error::Config(_)), "{endpoint}: {error}");
+            }
+            let azure = [
+                ("AZURE_STORAGE_ACCOUNT_NAME", "me"),
+                ("AZURE_STORAGE_ACCOUNT_KEY", "aHVudGVyMg=="),
+                ("AZURE_STORAGE_ENDPOINT", endpoint),
+            ];
+            assert!(connected("az://lake", &azure, false).is_err(), "{endpoint}");
+            let google = [("GOOGLE_BASE_URL", endpoint)];
+            assert!(
+                connected("gs://lake", &google, false).is_err(),
+                "{endpoint}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_variable_turns_verification_off_or_names_another_proxy() {
+        for family in ["AWS", "AZURE", "GOOGLE"] {
+            let dest = match family {
+                "AWS" => "s3://lake",
+                "AZURE" => "az://lake",
+                _ => "gs://lake",
+            };
+            for (key, value) in [
+                ("ALLOW_INVALID_CERTIFICATES", "true"),
+                ("PROXY_URL", "http://127.0.0.1:9"),
+                ("PROXY_EXCLUDES", "x"),
+            ] {
+                let name = format!("{family}_{key}");
+                let error = connected(dest, &[(name.as_str(), value)], false).unwrap_err();
+                assert!(error.to_string().contains(&name), "{error}");
+            }
+        }
+    }
+
+    /// A variable's worst values: each is cleaned, refused by its name, or fails as a request does.
+    #[tokio::test]
+    async fn no_value_of_any_variable_makes_the_client_panic() {
+        const WORST: [&str; 5] = [
+            "hunter2\n",
+            "hunter2 hunter2",
+            "h\u{fc}nter2",
+            "<hunter2>{|}^`\\",
+            "/../?#%zz@:hunter2",
+        ];
+        let s3 = [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_TOKEN",
+            "AWS_REGION",
+            "AWS_DEFAULT_REGION",
+            "AWS_ENDPOINT_URL",
+            "AWS_ENDPOINT",
+            "AWS_ENDPOINT_URL_S3",
+            "AWS_ENDPOINT_URL_STS",
+            "AWS_METADATA_ENDPOINT",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_ROLE_ARN",
+            "AWS_ROLE_SESSION_NAME",
+            "AWS_CHECKSUM_ALGORITHM",
+            "AWS_SERVER_SIDE_ENCRYPTION",
+            "AWS_SSE_KMS_KEY_ID",
+            "AWS_SSE_CUSTOMER_KEY_BASE64",
+            "AWS_USER_AGENT",
+            "AWS_DEFAULT_CONTENT_TYPE",
+            "AWS_CONNECT_TIMEOUT",
+            "AWS_TIMEOUT",
+        ];
+        let obs = [
+            "OBS_REGION",
+            "OBS_ENDPOINT",
+            "OBS_ACCESS_KEY_ID",
+            "OBS_SECRET_ACCESS_KEY",
+            "OBS_SECURITY_TOKEN",
+            "HUAWEICLOUD_SDK_AK",
+            "HUAWEICLOUD_SDK_SK",
+            "HUAWEICLOUD_SDK_SECURITY_TOKEN",
+        ];
+        let google = [
+            "GOOGLE_BASE_URL",
+            "GOOGLE_SERVICE_ACCOUNT",
+            "GOOGLE_SERVICE_ACCOUNT_KEY",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "GOOGLE_BEARER_TOKEN",
+            "SERVICE_ACCOUNT",
+            "GCE_METADATA_HOST",
+        ];
+        let azure = [
+            "AZURE_STORAGE_ACCOUNT_NAME",
+            "AZURE_STORAGE_ACCOUNT_KEY",
+            "AZURE_STORAGE_SAS_TOKEN",
+            "AZURE_STORAGE_TOKEN",
+            "AZURE_STORAGE_ENDPOINT",
+            "AZURE_CLIENT_ID",
+            "AZURE_CLIENT_SECRET",
+            "AZURE_TENANT_ID",
+            "AZURE_AUTHORITY_HOST",
+            "AZURE_MSI_ENDPOINT",
+            "AZURE_OBJECT_ID",
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "AZURE_STORAGE_ENCRYPTION_KEY",
+            "AZURE_CREDENTIAL_TYPE",
+            "IDENTITY_ENDPOINT",
+            "IDENTITY_HEADER",
+        ];
+        // Nobody listens there.
+        let nobody = "http://127.0.0.1:1";
+        let mut tried = tokio::task::JoinSet::new();
+        for (dest, usual, names) in [
+            (
+                "s3://lake/x",
+                vec![
+                    ("AWS_ACCESS_KEY_ID", "ak"),
+                    ("AWS_SECRET_ACCESS_KEY", "sk"),
+                    ("AWS_ENDPOINT_URL", nobody),
+                    ("AWS_METADATA_ENDPOINT", nobody),
+                    ("AWS_TIMEOUT", "100ms"),
+                ],
+                &s3[..],
+            ),
+            (
+                "obs://lake/x",
+                vec![
+                    ("OBS_ACCESS_KEY_ID", "ak"),
+                    ("OBS_SECRET_ACCESS_KEY", "sk"),
+                    ("OBS_ENDPOINT", nobody),
+                    ("AWS_TIMEOUT", "100ms"),
+                ],
+                &obs[..],
+            ),
+            (
+                "gs://lake/x",
+                vec![
+                    ("GOOGLE_BASE_URL", nobody),
+                    ("GOOGLE_BEARER_TOKEN", "token"),
+                    ("GOOGLE_TIMEOUT", "100ms"),
+                ],
+                &google[..],
+            ),
+            (
+                "az://lake/x",
+                vec![
+                    ("AZURE_STORAGE_ACCOUNT_NAME", "me"),
+                    ("AZURE_STORAGE_ACCOUNT_KEY", "aHVudGVyMg=="),
+                    ("AZURE_STORAGE_ENDPOINT", nobody),
+                    ("AZURE_TIMEOUT", "100ms"),
+                ],
+                &azure[..],
+            ),
+        ] {
+            for (name, value) in names
+                .iter()
+                .flat_map(|name| WORST.map(|value| (*name, value)))
+            {
+                let mut variables = usual.clone();
+                variables.retain(|(usual, _)| usual != &name);
+                if ["METADATA", "CONTAINER", "IDENTITY_TOKEN", "ROLE"]
+                    .iter()
+                    .any(|word| name.contains(word))
+                {
+                    // Keys would be used in their place.
+                    variables.retain(|(usual, _)| !usual.contains("ACCESS_KEY"));
+                }
+                variables.push((name, value));
+                let place = Place {
+                    options: StoreOptions::of(variables),
+                    allow_http: true,
+                    ..dest.into()
+                };
+                tried.spawn(async move {
+                    let Target::Bucket(url) = place::parse(&place.dest).unwrap() else {
+                        panic!("{}", place.dest);
+                    };
+                    let said = match connect(&url, &place) {
+                        Ok(client) => {
+                            let there = client.objects.head(&Path::from("x")).await;
+                            super::super::fault::told(&there.unwrap_err(), [].iter())
+                        }
+                        Err(error) => error.chain(),
+                    };
+                    (name, value, said)
+                });
+            }
+        }
+        let mut count = 0;
+        while let Some(tried) = tried.join_next().await {
+            // A panic fails the test here.
+            let (name, value, said) = tried.unwrap();
+            assert!(!said.contains("panicked"), "{name} {value:?}: {said}");
+            count += 1;
+        }
+        let names = s3.len() + obs.len() + google.len() + azure.len();
+        assert_eq!(count, WORST.len() * names);
+    }
+
+    #[tokio::test]
+    async fn a_token_file_that_no_header_can_carry_is_refused_by_the_variable_that_names_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let variables = [
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/x"),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", path),
+        ];
+        for token in ["hunter2\n", "hunter2 hunter2", "h\u{fc}nter2", ""] {
+            std::fs::write(path, token).unwrap();
+            let error = connected("s3://lake/x", &variables, false).unwrap_err();
+            let said = format!("{error} {error:?}");
+            assert!(
+                said.contains("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+                "{said}"
+            );
+            assert!(!said.contains("nter2"), "{said}");
+        }
+        std::fs::write(path, "hunter2").unwrap();
+        connected("s3://lake/x", &variables, false).unwrap();
     }
 
     #[test]

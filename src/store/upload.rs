@@ -186,8 +186,7 @@ impl Store {
             let Some(done) = sending.join_next().await else {
                 break;
             };
-            let what = "the upload of a piece";
-            let (number, part) = done.map_err(|source| Error::Task { what, source })?;
+            let (number, part) = done.map_err(Error::task("the upload of a piece"))?;
             let part = part.map_err(self.failed("upload", to))?;
             if let Some(slot) = sent.get_mut(number) {
                 *slot = Some(part);

@@ -39,6 +39,7 @@ pub(super) fn log(report: &Report) {
         elapsed_ms = report.quota.elapsed_ms,
         bound_ms = report.quota.bound_ms,
         anomalies = report.anomalies.values().sum::<u64>(),
+        same_records = report.same_records.len(),
         "finished"
     );
 }
@@ -74,7 +75,7 @@ pub(super) fn render(report: &Report, is_coloured: bool) -> String {
         .filter(|meeting| {
             matches!(
                 meeting.status,
-                MeetingStatus::Unstable | MeetingStatus::Failed
+                MeetingStatus::Unstable | MeetingStatus::Duplicates | MeetingStatus::Failed
             )
         })
         .collect();
@@ -94,6 +95,7 @@ pub(super) fn render(report: &Report, is_coloured: bool) -> String {
     }
     text.push_str(&replaced(report));
     text.push_str(&without_records(report));
+    text.push_str(&same_records(report));
     text.push('\n');
     text.push_str(&next_step(report));
     text.push('\n');
@@ -338,6 +340,27 @@ fn quota(report: &Report) -> String {
     notes.join(", ")
 }
 
+/// Meetings with the same records, which the server may have taken for each other.
+fn same_records(report: &Report) -> String {
+    if report.same_records.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        "\nthe same records came for several meetings; compare them with the console:\n".to_owned();
+    for group in report.same_records.iter().take(NAMED) {
+        let names: Vec<_> = group.iter().take(NAMED).map(ToString::to_string).collect();
+        text.extend(["  ", &names.join(", ")]);
+        if group.len() > NAMED {
+            text.push_str(&format!(" and {} more", group.len() - NAMED));
+        }
+        text.push('\n');
+    }
+    match report.same_records.len().saturating_sub(NAMED) {
+        0 => text,
+        more => format!("{text}  and {more} more; the report names them all\n"),
+    }
+}
+
 /// The days whose list could not be had whole, with their causes.
 fn unlisted(window: &Window) -> String {
     let (whole, rows): (Vec<_>, Vec<_>) =
@@ -517,6 +540,7 @@ mod tests {
             ledger: None,
             without_records: vec![],
             replaced_surrogates: 0,
+            same_records: vec![],
             per_meeting: vec![
                 meeting("a1", Proof::SinglePage),
                 meeting("b2", Proof::Seams),
