@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Fault, and the tests that show what becomes of it.
-const TABLE: [(&str, &[&str]); 52] = [
+const TABLE: [(&str, &[&str]); 54] = [
     (
         "1 429 with Retry-After",
         &[
@@ -88,7 +88,10 @@ const TABLE: [(&str, &[&str]); 52] = [
     ),
     (
         "12 a redirect",
-        &["a_redirect_is_not_followed_and_the_token_stays"],
+        &[
+            "a_redirect_is_not_followed_and_the_token_stays",
+            "a_redirect_of_a_store_is_not_followed",
+        ],
     ),
     ("13 a clamped limit", &["the_page_size_follows_a_clamp"]),
     (
@@ -280,8 +283,34 @@ const TABLE: [(&str, &[&str]); 52] = [
         ],
     ),
     (
+        "41 what stands around values from outside, and secrets in the wrong place",
+        &[
+            "what_stands_around_a_variable_of_a_store_is_not_sent",
+            "a_variable_that_no_store_can_use_is_refused_before_any_request",
+            "no_value_of_any_variable_makes_the_client_panic",
+            "an_identifier_is_sent_without_what_stands_around_it",
+            "a_variable_that_cannot_be_cleaned_is_refused_by_its_name",
+            "a_password_file_is_read_without_its_mark_and_its_line_end",
+            "a_secret_file_that_holds_no_secret_is_refused_by_its_name",
+            "a_secret_in_the_config_file_is_never_shown",
+            "no_word_of_a_line_is_repeated",
+            "a_run_that_panics_ends_with_its_report_its_metrics_and_1",
+        ],
+    ),
+    (
+        "security: memory and caches",
+        &[
+            "no_crash_of_a_run_writes_its_memory_into_a_file",
+            "no_request_wants_to_be_answered_by_a_cache",
+            "meetings_that_are_answered_with_the_same_records_are_named",
+        ],
+    ),
+    (
         "security: redirects",
-        &["a_redirect_is_not_followed_and_the_token_stays"],
+        &[
+            "a_redirect_is_not_followed_and_the_token_stays",
+            "a_redirect_of_a_store_is_not_followed",
+        ],
     ),
     (
         "security: the token is shown nowhere",
@@ -316,6 +345,10 @@ const TABLE: [(&str, &[&str]); 52] = [
         &[
             "a_proxy_of_the_environment_is_asked_for_a_tunnel_and_hears_nothing_else",
             "what_is_not_encrypted_never_goes_through_a_proxy",
+            "neither_a_store_on_this_machine_nor_its_credentials_are_asked_for_through_a_proxy",
+            "what_a_store_is_asked_in_the_clear_never_goes_through_a_proxy",
+            "of_an_encrypted_store_a_proxy_hears_the_name_alone",
+            "a_whole_run_into_a_store_on_this_machine_sends_nothing_through_a_proxy",
         ],
     ),
     (

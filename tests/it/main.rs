@@ -28,8 +28,12 @@ mod drift;
 #[cfg(unix)]
 mod dying;
 #[cfg(unix)]
+mod ears;
+#[cfg(unix)]
 mod evolution;
 mod export;
+#[cfg(unix)]
+mod fake_store;
 mod fault_table;
 mod faults;
 mod history;
@@ -50,6 +54,10 @@ mod nights;
 #[cfg(unix)]
 mod outages;
 #[cfg(unix)]
+mod outside;
+#[cfg(unix)]
+mod panics;
+#[cfg(unix)]
 mod partitions;
 mod peers;
 #[cfg(unix)]
@@ -66,6 +74,8 @@ mod recipes;
 mod refusals;
 mod repair;
 mod run;
+#[cfg(unix)]
+mod same_records;
 mod sdk;
 #[cfg(unix)]
 mod security;

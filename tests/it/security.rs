@@ -1,73 +1,24 @@
 //! What must not leave the machine, or the process, and by which way the rest may.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use rollbook::simulator::{APP_ID, APP_KEY, Effect, Fault, Options, Refusal, ServiceError, TOKEN};
 use rstest::rstest;
 
-use crate::stage::{Stage, ended, gone};
+use crate::ears::{Ears, FORBIDDEN};
+use crate::fake_store::FakeStore;
+use crate::stage::{Stage, ended, gone, until};
 
 const EXPORT: [&str; 5] = ["export", "--meetings", "list.txt", "--out", "out"];
 
-/// A proxy that hears what it is asked for, and refuses it.
-struct Proxy {
-    url: String,
-    heard: Arc<Mutex<String>>,
-}
-
-impl Proxy {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let heard = Arc::<Mutex<String>>::default();
-        let ears = Arc::clone(&heard);
-        // Ends with the process of the tests.
-        thread::spawn(move || {
-            for client in listener.incoming() {
-                hear(client.unwrap(), &ears);
-            }
-        });
-        Self { url, heard }
-    }
-
-    fn heard(&self) -> String {
-        self.heard.lock().unwrap().clone()
-    }
-}
-
-fn hear(mut client: TcpStream, ears: &Mutex<String>) {
-    let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
-    let head = lines.by_ref().map_while(Result::ok);
-    let head: Vec<_> = head.take_while(|line| !line.is_empty()).collect();
-    *ears.lock().unwrap() += &(head.join("\n") + "\n");
-    // A client that has left does not mind.
-    drop(client.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"));
-    drop(client.read(&mut [0; 64]));
-}
-
-/// The variables that name a proxy, each in both spellings.
-fn with_proxy(command: &mut std::process::Command, proxy: &Proxy) {
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-        command.env(name, &proxy.url);
-        command.env(name.to_lowercase(), &proxy.url);
-    }
-    for name in ["NO_PROXY", "no_proxy"] {
-        command.env_remove(name);
-    }
-}
-
 #[test]
 fn a_proxy_of_the_environment_is_asked_for_a_tunnel_and_hears_nothing_else() {
-    let (stage, proxy) = (Stage::of(&[10]), Proxy::start());
+    let (stage, proxy) = (Stage::of(&[10]), Ears::answering(FORBIDDEN));
     let mut command = stage.command(&EXPORT);
     command.env("ROLLBOOK_BASE_URL", "https://api.example.invalid");
     command.args(["--retries", "0", "--search-key", "+861390000"]);
-    with_proxy(&mut command, &proxy);
+    proxy.as_proxy_of(&mut command);
     let said = ended(&mut command).silently(4);
     let heard = proxy.heard();
     assert!(
@@ -83,13 +34,13 @@ fn a_proxy_of_the_environment_is_asked_for_a_tunnel_and_hears_nothing_else() {
 #[case::this_machine(None)]
 #[case::another_in_the_clear(Some("http://api.example.invalid"))]
 fn what_is_not_encrypted_never_goes_through_a_proxy(#[case] site: Option<&str>) {
-    let (stage, proxy) = (Stage::of(&[10]), Proxy::start());
+    let (stage, proxy) = (Stage::of(&[10]), Ears::answering(FORBIDDEN));
     let mut command = stage.command(&EXPORT);
     command.args(["--retries", "0", "--timeout", "2s", "--allow-http"]);
     if let Some(site) = site {
         command.env("ROLLBOOK_BASE_URL", site);
     }
-    with_proxy(&mut command, &proxy);
+    proxy.as_proxy_of(&mut command);
     let run = ended(&mut command);
     assert_eq!(proxy.heard(), "", "{}", run.stderr);
     assert_eq!(
@@ -98,6 +49,184 @@ fn what_is_not_encrypted_never_goes_through_a_proxy(#[case] site: Option<&str>) 
         "{}",
         run.stderr
     );
+}
+
+/// A store on this machine, as its variables name it.
+#[rstest]
+#[case::s3("s3://lake/x", &[("AWS_ENDPOINT_URL", ""), ("AWS_ACCESS_KEY_ID", "ak"), ("AWS_SECRET_ACCESS_KEY", "sk"), ("AWS_SESSION_TOKEN", "session")])]
+#[case::obs("obs://lake/x", &[("OBS_ENDPOINT", ""), ("OBS_ACCESS_KEY_ID", "ak"), ("OBS_SECRET_ACCESS_KEY", "sk")])]
+#[case::google("gs://lake/x", &[("GOOGLE_BASE_URL", ""), ("GOOGLE_SKIP_SIGNATURE", "true")])]
+#[case::azure("az://lake/x", &[("AZURE_STORAGE_ENDPOINT", ""), ("AZURE_STORAGE_ACCOUNT_NAME", "me"), ("AZURE_STORAGE_ACCOUNT_KEY", "aHVudGVyMg==")])]
+#[case::role_of_an_instance("s3://lake/x", &[("AWS_METADATA_ENDPOINT", "")])]
+#[case::role_of_a_container("s3://lake/x", &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", ""), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "token")])]
+#[case::account_of_an_instance("gs://lake/x", &[("GCE_METADATA_HOST", "host"), ("GCE_METADATA_IP", "host")])]
+#[case::managed_identity("az://lake/x", &[("IDENTITY_ENDPOINT", ""), ("IDENTITY_HEADER", "hunter2"), ("AZURE_STORAGE_ACCOUNT_NAME", "me")])]
+fn neither_a_store_on_this_machine_nor_its_credentials_are_asked_for_through_a_proxy(
+    #[case] dest: &str,
+    #[case] variables: &[(&str, &str)],
+) {
+    let stage = Stage::of(&[10]);
+    let (store, proxy) = (Ears::answering(FORBIDDEN), Ears::answering(FORBIDDEN));
+    fs::write(stage.path("token"), "hunter2").unwrap();
+    let mut command = stage.command(&["export", "--meetings", "list.txt", "--out", dest]);
+    for (name, value) in variables {
+        let value = match *value {
+            "" => store.url.as_str(),
+            "host" => store.host(),
+            value => value,
+        };
+        command.env(name, value);
+    }
+    proxy.as_proxy_of(&mut command);
+    let said = ended(at_once(&mut command)).silently(1);
+    assert!(!store.heard().is_empty(), "{said}");
+    assert_eq!(proxy.heard(), "", "{said}");
+    assert_eq!(stage.requests(), 0);
+}
+
+/// Has a store that does not answer be given up soon, and nothing of this machine's be used there.
+fn at_once(command: &mut std::process::Command) -> &mut std::process::Command {
+    for family in ["AWS", "GOOGLE", "AZURE"] {
+        command.env(format!("{family}_TIMEOUT"), "300ms");
+    }
+    // Credentials of who runs the tests.
+    command.env("HOME", "/nowhere")
+}
+
+#[rstest]
+#[case::another_host(&[("AWS_ENDPOINT_URL", "http://store.example.invalid"), ("AWS_ACCESS_KEY_ID", "ak"), ("AWS_SECRET_ACCESS_KEY", "sk")])]
+#[case::role_of_an_instance(&[("AWS_ENDPOINT_URL", "https://store.example.invalid")])]
+#[case::role_of_a_container(&[("AWS_ENDPOINT_URL", "https://store.example.invalid"), ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x")])]
+fn what_a_store_is_asked_in_the_clear_never_goes_through_a_proxy(
+    #[case] variables: &[(&str, &str)],
+) {
+    let (stage, proxy) = (Stage::of(&[10]), Ears::answering(FORBIDDEN));
+    let mut command = stage.command(&["export", "--meetings", "list.txt", "--out", "s3://lake/x"]);
+    command.arg("--allow-http").envs(variables.iter().copied());
+    proxy.as_proxy_of(&mut command);
+    let said = ended(at_once(&mut command)).silently(1);
+    assert_eq!(proxy.heard(), "", "{said}");
+}
+
+#[rstest]
+#[case::s3("s3://lake/x", "store.example.invalid", &[("AWS_ENDPOINT_URL", "https://store.example.invalid"), ("AWS_ACCESS_KEY_ID", "ak"), ("AWS_SECRET_ACCESS_KEY", "hunter2"), ("AWS_SESSION_TOKEN", "hunter2")])]
+#[case::obs("obs://lake/x", "lake.obs.cn-north-4.myhuaweicloud.com", &[("OBS_REGION", "cn-north-4"), ("OBS_ACCESS_KEY_ID", "ak"), ("OBS_SECRET_ACCESS_KEY", "hunter2")])]
+#[case::google("gs://lake/x", "storage.googleapis.com", &[("GOOGLE_BEARER_TOKEN", "hunter2")])]
+#[case::azure("az://lake/x", "me.blob.core.windows.net", &[("AZURE_STORAGE_ACCOUNT_NAME", "me"), ("AZURE_STORAGE_ACCOUNT_KEY", "aHVudGVyMg==")])]
+fn of_an_encrypted_store_a_proxy_hears_the_name_alone(
+    #[case] dest: &str,
+    #[case] host: &str,
+    #[case] variables: &[(&str, &str)],
+) {
+    let (stage, proxy) = (Stage::of(&[10]), Ears::answering(FORBIDDEN));
+    let mut command = stage.command(&["export", "--meetings", "list.txt", "--out", dest]);
+    command.envs(variables.iter().copied());
+    proxy.as_proxy_of(&mut command);
+    let said = ended(at_once(&mut command)).silently(1);
+    let heads = proxy.heads();
+    assert!(!heads.is_empty(), "{said}");
+    for head in heads {
+        let asked = format!("CONNECT {host}:443 HTTP/1.1\n");
+        assert!(head.starts_with(&asked), "{head}");
+        assert!(!head.contains("nter2") && !head.contains("x-amz"), "{head}");
+    }
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn a_whole_run_into_a_store_on_this_machine_sends_nothing_through_a_proxy() {
+    let stage = Stage::of(&[10, 700, 0]);
+    let (store, proxy) = (FakeStore::start(), Ears::answering(FORBIDDEN));
+    for (command, code) in [("export", 0), ("verify", 0)] {
+        let mut command = match command {
+            "export" => {
+                stage.command(&["export", "--meetings", "list.txt", "--out", "s3://lake/x"])
+            }
+            _ => stage.command(&["verify", "s3://lake/x"]),
+        };
+        command
+            .env("AWS_ENDPOINT_URL", &store.url)
+            .env("AWS_ACCESS_KEY_ID", "ak")
+            .env("AWS_SECRET_ACCESS_KEY", "sk")
+            .env("AWS_SESSION_TOKEN", "session");
+        proxy.as_proxy_of(&mut command);
+        let run = ended(&mut command);
+        assert_eq!(run.code, Some(code), "{}", run.stderr);
+        assert_eq!(proxy.heard(), "");
+    }
+    let names = store.names();
+    let parts = names.iter().filter(|name| name.ends_with(".parquet"));
+    assert!(parts.count() > 0, "{names:?}");
+    assert!(store.requests() > 10);
+}
+
+#[test]
+fn a_redirect_of_a_store_is_not_followed() {
+    let stage = Stage::of(&[10]);
+    let elsewhere = Ears::answering(FORBIDDEN);
+    let store = Ears::answering(format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: {}/lake/x\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n",
+        elsewhere.url
+    ));
+    let mut command = stage.command(&["export", "--meetings", "list.txt", "--out", "s3://lake/x"]);
+    command
+        .env("AWS_ENDPOINT_URL", &store.url)
+        .env("AWS_ACCESS_KEY_ID", "ak")
+        .env("AWS_SECRET_ACCESS_KEY", "sk");
+    let said = ended(at_once(&mut command)).silently(1);
+    assert!(!store.heard().is_empty(), "{said}");
+    assert_eq!(elsewhere.heard(), "", "{said}");
+}
+
+#[rstest]
+#[case::records(&["export", "--meetings", "list.txt", "--out", "out"], true)]
+#[case::history(&["meetings", "--since", "1d"], true)]
+#[case::validation(&["login-check"], true)]
+#[case::login(&["login-check"], false)]
+fn no_request_wants_to_be_answered_by_a_cache(#[case] args: &[&str], #[case] has_token: bool) {
+    let (stage, site) = (Stage::of(&[10]), Ears::answering(FORBIDDEN));
+    let mut command = stage.bare(args);
+    command
+        .env("ROLLBOOK_BASE_URL", &site.url)
+        .env("ROLLBOOK_RETRIES", "0");
+    if has_token {
+        command.env("ROLLBOOK_ACCESS_TOKEN", TOKEN);
+    } else {
+        command
+            .env("ROLLBOOK_APP_ID", APP_ID)
+            .env("ROLLBOOK_APP_KEY", APP_KEY);
+    }
+    let run = ended(&mut command);
+    assert!(!site.heads().is_empty(), "{}", run.stderr);
+    for head in site.heads() {
+        assert!(head.contains("\ncache-control: no-cache\n"), "{head}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_crash_of_a_run_writes_its_memory_into_a_file() {
+    let stage = Stage::of(&[10; 3]);
+    let mut command = stage.command(&EXPORT);
+    // It waits for its quota until it is stopped.
+    command.args(["-q", "--rate", "1/h"]);
+    let mut run = command.spawn().unwrap();
+    let limits = format!("/proc/{}/limits", run.id());
+    let is_off = || {
+        let limits = fs::read_to_string(&limits).unwrap();
+        let core = limits
+            .lines()
+            .find(|line| line.starts_with("Max core file size"));
+        let core: Vec<_> = core.unwrap().split_whitespace().skip(4).take(2).collect();
+        core == ["0", "0"]
+    };
+    // The first request is sent long after the limit is set.
+    until("the run asks", || !stage.simulator.requests().is_empty());
+    let was_off = is_off();
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert!(was_off);
 }
 
 #[test]
