@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rollbook::crash::Point;
 use rollbook::simulator::{Drift, Effect, Fault};
+use sha2::{Digest, Sha256};
 
 use crate::described::uuids;
 use crate::dying::{Saved, die, everywhere, first_and_last, slowly};
@@ -147,12 +148,18 @@ const GROWN: (&str, Before) = ("a ledger that has grown", |stage| {
 fn grow(stage: &Stage) {
     let ledger = stage.path("out/_rollbook/ledger");
     fs::create_dir_all(&ledger).unwrap();
+    let path = |sequence: usize| ledger.join(format!("{sequence:020}.json"));
     let there = names(&ledger).len();
     for sequence in there + 1..=there + 256 {
+        let link = fs::read(path(sequence - 1)).map_or(String::new(), |before| {
+            let digest = Sha256::digest(before);
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!(r#""previous_sha256":"{digest}","#)
+        });
         let entry = format!(
-            r#"{{"version":1,"sequence":{sequence},"run_id":"hourly","committed_at":"2026-01-02T03:04:05Z","parts":[],"meetings":[],"retracts":[]}}"#
+            r#"{{"version":1,"sequence":{sequence},"run_id":"hourly","committed_at":"2026-01-02T03:04:05Z",{link}"parts":[],"meetings":[],"retracts":[]}}"#
         );
-        fs::write(ledger.join(format!("{sequence:020}.json")), entry).unwrap();
+        fs::write(path(sequence), entry).unwrap();
     }
 }
 
