@@ -302,7 +302,7 @@ fn every_setting_is_a_variable_too() {
         // What is no value at all is refused: the variable was read.
         let mut command = rollbook(&["export", "--print-config"]);
         command.env(&name, "\u{1}");
-        assert_eq!(failure(command).0, 2, "{name}");
+        assert_eq!(failure(command).0, 3, "{name}");
     }
 }
 

@@ -55,7 +55,7 @@ fn what_is_not_encrypted_never_goes_through_a_proxy(#[case] site: Option<&str>) 
 #[rstest]
 #[case::s3("s3://lake/x", &[("AWS_ENDPOINT_URL", ""), ("AWS_ACCESS_KEY_ID", "ak"), ("AWS_SECRET_ACCESS_KEY", "sk"), ("AWS_SESSION_TOKEN", "session")])]
 #[case::obs("obs://lake/x", &[("OBS_ENDPOINT", ""), ("OBS_ACCESS_KEY_ID", "ak"), ("OBS_SECRET_ACCESS_KEY", "sk")])]
-#[case::google("gs://lake/x", &[("GOOGLE_BASE_URL", ""), ("GOOGLE_SKIP_SIGNATURE", "true")])]
+#[case::google("gs://lake/x", &[("GOOGLE_BASE_URL", ""), ("GOOGLE_BEARER_TOKEN", "hunter2")])]
 #[case::azure("az://lake/x", &[("AZURE_STORAGE_ENDPOINT", ""), ("AZURE_STORAGE_ACCOUNT_NAME", "me"), ("AZURE_STORAGE_ACCOUNT_KEY", "aHVudGVyMg==")])]
 #[case::role_of_an_instance("s3://lake/x", &[("AWS_METADATA_ENDPOINT", "")])]
 #[case::role_of_a_container("s3://lake/x", &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", ""), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "token")])]
