@@ -230,13 +230,12 @@ impl Export {
         (stop, signal): (CancellationToken, CancellationToken),
     ) -> Result<Finished> {
         let who = self.credentials.who_digest(&destination.salt()?);
-        let dataset = destination.dataset();
-        let time = (run.started, run.clock.is_given());
+        let (time, dataset) = ((run.started, run.clock.is_given()), destination.dataset());
         let discovery = Discovery::plan(&self.config, time, dataset, who).await?;
         let decoder = self.page_decoder(destination)?;
         let pii = decoder.pii.clone();
-        let who = self.credentials.who();
-        let question = destination.question(&self.config, pii.as_ref(), who)?;
+        let asker = self.credentials.who();
+        let question = destination.question(&self.config, pii.as_ref(), asker)?;
         let Self {
             config,
             credentials,
@@ -245,11 +244,8 @@ impl Export {
         } = self;
         let spool = spooling::open(&config, question, &run.id, &observer).await?;
         destination.tell_of_opening(&observer);
-        let throttle = Arc::new(Throttle::new(
-            config.rate,
-            config.burst,
-            Arc::clone(&observer),
-        ));
+        let throttle = Throttle::new(config.rate, config.burst, Arc::clone(&observer));
+        let throttle = Arc::new(throttle);
         let client = Client::new(
             &config,
             credentials,
@@ -284,8 +280,8 @@ impl Export {
             already: account.held(),
         });
         if let Some(spool) = &spool {
-            spooling::outdate(spool, &recheck.held, now);
             let wanted: Vec<_> = work.iter().chain(&recheck.meetings).cloned().collect();
+            spooling::outdate(spool, &recheck.held, now);
             spooling::forget_unwanted(spool, &config, &wanted, is_listed, &observer);
         }
         if destination.is_single_writer() {
@@ -302,47 +298,30 @@ impl Export {
             stop: &stop,
         };
         if outcome.is_ok() {
-            let passes = line.passes(work, destination, &mut account);
-            outcome = Error::unless_it_panics("the run", passes).await;
+            outcome = line.run(work, recheck, destination, &mut account).await;
         }
-        if outcome.is_ok() {
-            let last = line.leave_readable(destination, &mut account);
-            outcome = Error::unless_it_panics("the run", last).await;
-        }
-        if outcome.is_ok() {
-            let again = line.recheck(recheck, destination, &mut account);
-            outcome = Error::unless_it_panics("the run", again).await;
-        }
-        // A commit may be half done: then all is left to the next run, as after a kill.
+        // A commit may be half done: then all is left to the next run, as after a kill, and requests
+        // that are under way are stopped.
         let is_cut_off = matches!(outcome, Err(Error::Task { what: "the run" }));
         if is_cut_off {
-            // Requests may still be under way.
             stop.cancel();
         }
         // A deadline may have ended it; a signal is told instead.
         if !signal.is_cancelled() {
             outcome = outcome.and(client.outage().map_or(Ok(()), Err));
         }
-        if account.overtaken() > 0 {
-            let meetings = account.overtaken();
-            (observer)(Event::Overtaken { meetings });
-        }
+        account.report_overtaken(&observer);
         let mut error = outcome.err();
-        let elapsed = begun.elapsed();
         let mut report = account.close(
             &client,
             &throttle,
-            elapsed,
+            begun.elapsed(),
             error.as_ref(),
             stop.is_cancelled(),
         );
         report.without_records = without_records(named.as_deref(), destination, &report);
         report.ledger = destination.dataset().and_then(Dataset::head);
-        if !is_cut_off
-            && let Destination::Dataset(dataset) = destination
-            && let finished = Error::unless_it_panics("the end of the run", dataset.finish(&report))
-            && let Err(failed) = finished.await
-        {
+        if !is_cut_off && let Err(failed) = finish(destination, &report).await {
             error.get_or_insert(failed);
         }
         destination.tell_of_checkpoints(&observer);
@@ -401,6 +380,16 @@ impl Found {
     }
 }
 
+/// Writes the report of a run into its dataset; a panic is an error.
+async fn finish(destination: &mut Destination, report: &Report) -> Result<()> {
+    match destination {
+        Destination::Dataset(dataset) => {
+            Error::unless_it_panics("the end of the run", dataset.finish(report)).await
+        }
+        Destination::Pipe(_) => Ok(()),
+    }
+}
+
 /// Of meetings that a list named, those that are there and have no record.
 fn without_records(
     named: Option<&[ConfUuid]>,
@@ -408,19 +397,15 @@ fn without_records(
     report: &Report,
 ) -> Vec<ConfUuid> {
     let named = named.unwrap_or_default();
-    let is_empty: HashSet<ConfUuid> = match destination.dataset() {
-        Some(dataset) => {
-            let held = dataset.committed(&named.iter().collect()).into_values();
-            let empty = held.filter(|meeting| meeting.rows == 0);
-            empty.map(|meeting| meeting.conf_uuid).collect()
-        }
-        None => {
-            let read = report.per_meeting.iter();
-            let empty = read.filter(|meeting| {
-                meeting.status == MeetingStatus::Complete && meeting.records == 0
-            });
-            empty.map(|meeting| meeting.conf_uuid.clone()).collect()
-        }
+    let is_empty: HashSet<ConfUuid> = if let Some(dataset) = destination.dataset() {
+        let held = dataset.committed(&named.iter().collect()).into_values();
+        let empty = held.filter(|meeting| meeting.rows == 0);
+        empty.map(|meeting| meeting.conf_uuid).collect()
+    } else {
+        let read = report.per_meeting.iter();
+        let empty = read
+            .filter(|meeting| meeting.status == MeetingStatus::Complete && meeting.records == 0);
+        empty.map(|meeting| meeting.conf_uuid.clone()).collect()
     };
     let empty = named.iter().filter(|meeting| is_empty.contains(*meeting));
     empty.cloned().collect()

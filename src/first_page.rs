@@ -116,8 +116,8 @@ fn digests(
     let fields = schema.fields().iter();
     let fields = fields.map(|field| SortField::new(field.data_type().clone()));
     let converter = RowConverter::new(fields.collect())?;
-    let converted = converter.convert_columns(rows.columns())?;
-    let digests: Vec<_> = converted
+    let packed = converter.convert_columns(rows.columns())?;
+    let digests: Vec<_> = packed
         .iter()
         .map(|row| key.hash_one(row.as_ref()))
         .collect();

@@ -333,17 +333,7 @@ impl Pager {
         };
         let count = page.count;
         if !std::mem::replace(&mut open.is_counted, true) {
-            (self.observer)(Event::Counted {
-                meeting: open.meeting.clone(),
-                count,
-            });
-            if count > LARGE_MEETING {
-                (self.observer)(Event::LargeMeeting {
-                    meeting: open.meeting.clone(),
-                    count,
-                    bytes: count.saturating_mul(DIGEST_BYTES),
-                });
-            }
+            report_count(&self.observer, &open.meeting, count);
         }
         open.arrived += rows;
         (self.observer)(Event::Page { rows });
@@ -397,4 +387,19 @@ impl Pager {
             self.stop();
         }
     }
+}
+
+/// Reports the `count` of a meeting, and the memory of its digests where that is much.
+fn report_count(observer: &Observer, meeting: &ConfUuid, count: u64) {
+    let meeting = meeting.clone();
+    if count > LARGE_MEETING {
+        let meeting = meeting.clone();
+        let bytes = count.saturating_mul(DIGEST_BYTES);
+        (observer)(Event::LargeMeeting {
+            meeting,
+            count,
+            bytes,
+        });
+    }
+    (observer)(Event::Counted { meeting, count });
 }

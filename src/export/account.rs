@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::error::Error;
+use crate::event::{Event, Observer};
 use crate::ledger::{CommittedMeeting, Rechecked};
 use crate::pager::{Absent, Unchanged, Whole, minimum_requests};
 use crate::partition::Partition;
@@ -198,9 +199,12 @@ impl Account {
         self.overtaken += overtaken;
     }
 
-    /// Meetings that other runs committed since the beginning.
-    pub(super) fn overtaken(&self) -> u64 {
-        self.overtaken
+    /// Reports meetings that other runs committed since the beginning, if there are any.
+    pub(super) fn report_overtaken(&self, observer: &Observer) {
+        let meetings = self.overtaken;
+        if meetings > 0 {
+            (observer)(Event::Overtaken { meetings });
+        }
     }
 
     /// A batch is in the dataset.

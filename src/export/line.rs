@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::account::{self, Account};
 use super::described::Described;
 use super::destination::Destination;
+use super::recheck::Recheck;
 use super::sink::{Batch, Sink, Word};
 use crate::client::Client;
 use crate::config::Config;
@@ -56,6 +57,23 @@ pub(super) struct Round<'a> {
 }
 
 impl Line<'_> {
+    /// Exports the meetings, leaves the dataset readable, and asks again for those to recheck. A
+    /// panic is an error.
+    pub(super) async fn run(
+        &self,
+        work: Vec<ConfUuid>,
+        recheck: Recheck,
+        destination: &mut Destination,
+        account: &mut Account,
+    ) -> Result<()> {
+        let passes = self.passes(work, destination, account);
+        Error::unless_it_panics("the run", passes).await?;
+        let last = self.leave_readable(destination, account);
+        Error::unless_it_panics("the run", last).await?;
+        let again = self.recheck(recheck, destination, account);
+        Error::unless_it_panics("the run", again).await
+    }
+
     /// Reads and commits the meetings; those of batches that another run of the same dataset got
     /// in the way of are read again, unless that run has them.
     pub(super) async fn passes(

@@ -61,7 +61,7 @@ impl Line<'_> {
                 };
                 series += 1;
                 let dropped = self.pass(round, destination, account).await?;
-                let (same, changed) = self.sort(dropped, &recheck.held, destination);
+                let (same, changed) = Self::sort(dropped, &recheck.held, destination);
                 account.found(&changed);
                 meetings = same;
             }
@@ -89,7 +89,6 @@ impl Line<'_> {
     /// Sorts meetings of batches that were not committed into those that are held as before, and
     /// those that another run changed.
     fn sort(
-        &self,
         dropped: Vec<ConfUuid>,
         before: &HashMap<ConfUuid, CommittedMeeting>,
         destination: &Destination,

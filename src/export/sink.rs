@@ -130,7 +130,8 @@ impl Sink {
                     }
                 }
                 Some(Output::Unchanged(unchanged)) => {
-                    if words.blocking_send(Word::Unchanged(unchanged)).is_err() {
+                    let sent = words.blocking_send(Word::Unchanged(unchanged));
+                    if sent.is_err() {
                         return Ok(());
                     }
                 }

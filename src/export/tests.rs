@@ -30,15 +30,10 @@ async fn run_into(root: &std::path::Path, store: &Faulty) -> (Finished, Vec<Even
     let hearing = Arc::clone(&said);
     let observer: Observer = Arc::new(move |event| hearing.lock().unwrap().push(event));
     let mut destination = Destination::Dataset(Box::new(dataset.unwrap()));
-    let finished = export
-        .run_into(
-            &mut destination,
-            Run::new("one".to_owned(), Utc::now(), ServerClock::default()),
-            observer,
-            (CancellationToken::new(), CancellationToken::new()),
-        )
-        .await
-        .unwrap();
+    let run = Run::new("one".to_owned(), Utc::now(), ServerClock::default());
+    let stop = (CancellationToken::new(), CancellationToken::new());
+    let finished = Box::pin(export.run_into(&mut destination, run, observer, stop)).await;
+    let finished = finished.unwrap();
     let said = said.lock().unwrap().clone();
     (finished, said)
 }

@@ -13,6 +13,10 @@ use crate::report::{FailureKind, MeetingStatus};
 use crate::uuid::ConfUuid;
 
 /// One meeting on the desk.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a step that a meeting takes at most once"
+)]
 pub(super) struct OpenMeeting {
     pub(super) meeting: ConfUuid,
     pub(super) reading: Reading,

@@ -71,7 +71,7 @@ pub(super) fn holds_name(text: &str, name: &str) -> bool {
     text.match_indices(&name).any(|(at, _)| {
         let before = text[..at].chars().next_back();
         let after = text[at + name.len()..].chars().next();
-        !(is_word(first) && is_word(before)) && !(is_word(last) && is_word(after))
+        !(is_word(first) && is_word(before) || is_word(last) && is_word(after))
     })
 }
 

@@ -517,6 +517,7 @@ mod tests {
     }
 
     /// A variable's worst values: each is cleaned, refused by its name, or fails as a request does.
+    #[expect(clippy::too_many_lines, reason = "a table of all variables")]
     #[tokio::test]
     async fn no_value_of_any_variable_makes_the_client_panic() {
         const WORST: [&str; 5] = [

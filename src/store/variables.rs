@@ -1,5 +1,6 @@
 //! Which variables of a store may not be as they are, before its library sees them.
 
+use hyper::Uri;
 use object_store::aws::AmazonS3ConfigKey;
 use object_store::azure::AzureConfigKey;
 use object_store::gcp::GoogleConfigKey;
@@ -16,6 +17,7 @@ use crate::place::{Kind, StoreOptions};
 /// Names the variable and what is wrong with it, never its value.
 pub(super) fn check(kind: Kind, options: &StoreOptions) -> Result<()> {
     options.check(|name| is_read(kind, name))?;
+    check_addresses(options)?;
     refuse_client_options(kind, options)
 }
 
@@ -38,6 +40,40 @@ fn is_read(kind: Kind, name: &str) -> bool {
             is_own || name.starts_with("IDENTITY_") || name == "AZURITE_BLOB_STORAGE_URL"
         }
     }
+}
+
+/// Refuses addresses of credential services that are none: the client would end the process.
+fn check_addresses(options: &StoreOptions) -> Result<()> {
+    const URLS: [&str; 7] = [
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_ENDPOINT_URL_STS",
+        "AWS_METADATA_ENDPOINT",
+        "AZURE_AUTHORITY_HOST",
+        "AZURE_IDENTITY_ENDPOINT",
+        "AZURE_MSI_ENDPOINT",
+        "IDENTITY_ENDPOINT",
+    ];
+    const PATHS: [&str; 1] = ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"];
+    const HOSTS: [&str; 2] = ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"];
+    let given = |names: &'static [&'static str], before: &'static str| {
+        names
+            .iter()
+            .filter_map(move |name| Some((*name, format!("{before}{}", options.get(name)?))))
+    };
+    let addresses = given(&URLS, "")
+        .chain(given(&PATHS, "http://127.0.0.1"))
+        .chain(given(&HOSTS, "http://"));
+    for (name, address) in addresses {
+        let is_address = |uri: Uri| {
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some_and(|host| !host.is_empty())
+        };
+        if !address.parse().is_ok_and(is_address) {
+            let reason = "expected an address; correct or unset it";
+            return Err(Error::Config(format!("the variable {name}: {reason}")));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses variables of other tools that would turn verification off or name a proxy of their own.

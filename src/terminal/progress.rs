@@ -173,6 +173,7 @@ fn minute(time: DateTime<Utc>) -> impl Display {
 }
 
 /// What is told of an event.
+#[expect(clippy::too_many_lines, reason = "one arm an event")]
 pub(crate) fn observe(event: &Event) {
     match event {
         Event::Started { meetings, already } if *already > 0 => {

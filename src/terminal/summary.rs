@@ -351,7 +351,7 @@ fn same_records(report: &Report) -> String {
         let names: Vec<_> = group.iter().take(NAMED).map(ToString::to_string).collect();
         text.extend(["  ", &names.join(", ")]);
         if group.len() > NAMED {
-            text.push_str(&format!(" and {} more", group.len() - NAMED));
+            text.extend([" and ", &(group.len() - NAMED).to_string(), " more"]);
         }
         text.push('\n');
     }

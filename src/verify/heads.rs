@@ -3,6 +3,8 @@
 //! The chain proves each entry but the last. The reports prove the last one too, and that none
 //! behind it was removed.
 
+use std::path::Path;
+
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 
@@ -21,7 +23,8 @@ const READS: usize = 8;
 pub(super) async fn listed(store: &Store) -> Result<Vec<String>> {
     let objects = store.list(RUNS).await?.into_iter();
     let paths = objects.map(|object| object.path);
-    Ok(paths.filter(|path| path.ends_with(".json")).collect())
+    let is_report = |path: &String| Path::new(path).extension().is_some_and(|it| it == "json");
+    Ok(paths.filter(is_report).collect())
 }
 
 /// Compares the ledger with these reports; each entry is named once.

@@ -14,11 +14,10 @@ use std::time::Duration;
 
 use rollbook::crash::Point;
 use rollbook::simulator::{Drift, Effect, Fault};
-use sha2::{Digest, Sha256};
 
 use crate::described::uuids;
 use crate::dying::{Saved, die, everywhere, first_and_last, slowly};
-use crate::stage::{Stage, until};
+use crate::stage::{Stage, sha256_hex, until};
 
 /// Records a request in these tests.
 const PAGE: u64 = 100;
@@ -152,8 +151,7 @@ fn grow(stage: &Stage) {
     let there = names(&ledger).len();
     for sequence in there + 1..=there + 256 {
         let link = fs::read(path(sequence - 1)).map_or(String::new(), |before| {
-            let digest = Sha256::digest(before);
-            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = sha256_hex(before);
             format!(r#""previous_sha256":"{digest}","#)
         });
         let entry = format!(

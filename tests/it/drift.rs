@@ -244,9 +244,11 @@ async fn two_replicas_in_turn_that_differ_far_apart_give_the_right_set_or_none()
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_records_around_a_seam_are_settled_by_one_request_and_counted_in_the_report() {
     let twin = |at: u64| {
-        let mut edit = RecordEdit::default();
-        edit.at = Some(at);
-        edit.replace = Some(r#"{"displayName":"twin","joinTime":1574119917872}"#.to_owned());
+        let edit = RecordEdit {
+            at: Some(at),
+            replace: Some(r#"{"displayName":"twin","joinTime":1574119917872}"#.to_owned()),
+            ..RecordEdit::default()
+        };
         Fault::new(Effect::Record(edit))
     };
     let scene = Scene::of(&[1_200]).await.fault(twin(498)).fault(twin(501));

@@ -1,6 +1,7 @@
 //! A panic of a library, wherever it happens: the run ends with its report, its metrics and exit 1,
 //! and nothing that the panic says is shown.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
@@ -97,8 +98,12 @@ fn of_several_tenants_the_one_that_panics_has_a_report_as_well() {
     fs::write(stage.path("token"), rollbook::simulator::TOKEN).unwrap();
     let mut config = "access_token_env = \"TOKEN\"\nmeetings = \"list.txt\"\n".to_owned();
     for name in ["a", "b"] {
-        config += &format!("[[tenant]]\nname = \"{name}\"\n");
-        config += &format!("base_url = \"{}\"\n", stage.simulator.base_url());
+        let url = stage.simulator.base_url();
+        writeln!(
+            config,
+            "[[tenant]]\nname = \"{name}\"\nbase_url = \"{url}\""
+        )
+        .unwrap();
     }
     fs::write(stage.path("my.toml"), config).unwrap();
     let args = ["export", "--config", "my.toml", "--out", "out"];

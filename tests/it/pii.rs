@@ -7,9 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use rollbook::simulator::{Answer, Effect, Fault, Record};
-use sha2::{Digest, Sha256};
 
-use crate::stage::{Ended, Stage, lines};
+use crate::stage::{Ended, Stage, lines, sha256_hex};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -262,11 +261,7 @@ fn a_search_key_is_in_no_file_and_neither_is_its_plain_hash() {
         ]);
         command
     };
-    let plain_hash = Sha256::digest(&key);
-    let plain_hash = plain_hash
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let plain_hash = sha256_hex(&key);
     let hidden = BTreeSet::from([key.trim_start_matches('+').to_owned(), plain_hash]);
     for point in ["FrameWritten:1", "EntryPut:1"] {
         let killed = run(searching(&key).env("ROLLBOOK_CRASH_AT", point));

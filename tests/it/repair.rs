@@ -14,9 +14,9 @@ use parquet::file::properties::WriterProperties;
 use rollbook::Column;
 use rstest::rstest;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::run::Scene;
+use crate::stage::sha256_hex;
 
 const SIZES: [u64; 6] = [10, 1_200, 3, 700, 0, 20];
 
@@ -254,9 +254,7 @@ fn forge(scene: &Scene, path: &Path, entry: &Value) {
     let bytes = writer.into_inner().unwrap();
     let mut forged = entry.clone();
     forged["parts"][0]["bytes"] = bytes.len().into();
-    let digest = Sha256::digest(&bytes);
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    forged["parts"][0]["sha256"] = digest.into();
+    forged["parts"][0]["sha256"] = sha256_hex(&bytes).into();
     fs::write(&part, bytes).unwrap();
     fs::write(path, format!("{forged}\n")).unwrap();
 }
@@ -285,10 +283,10 @@ async fn the_last_entry_that_is_removed_with_its_part_is_named_and_no_repair_for
     // The way out that the message names.
     let runs = Path::new(out(&scene)).join("_rollbook/runs");
     fs::remove_dir_all(&runs).unwrap();
-    let lost = entry["meetings"].as_array().unwrap().len();
+    let meetings = entry["meetings"].as_array().unwrap().len();
     let run = scene.run().await;
     run.is_complete(&scene);
-    assert_eq!(run.report.per_meeting.len(), lost);
+    assert_eq!(run.report.per_meeting.len(), meetings);
 }
 
 #[rstest]

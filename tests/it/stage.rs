@@ -2,6 +2,7 @@
 //! the command as its user does.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use rollbook::simulator::{Effect, Fault, Options, ServiceError, Simulator, TOKEN
 use rollbook::{Column, Report};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
 /// Longer than anything here takes.
@@ -364,4 +366,13 @@ pub(crate) fn rows(batch: &RecordBatch) -> Vec<(String, i64, String)> {
             )
         })
         .collect()
+}
+
+/// SHA-256 in lower-case hexadecimal digits.
+pub(crate) fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
 }
