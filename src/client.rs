@@ -22,7 +22,7 @@ mod spooled;
 mod trial;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex, OnceLock};
 
 use reqwest::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
@@ -93,6 +93,8 @@ pub(crate) struct Client {
     cancel: CancellationToken,
     tally: Tally,
     naps: Naps,
+    /// The list of all users' meetings was found to be open to this user.
+    is_open_to_all: AtomicBool,
     clock: ServerClock,
     ahead: Ahead,
 }
@@ -203,6 +205,7 @@ impl Client {
             cancel,
             tally: Tally::default(),
             naps: Naps::default(),
+            is_open_to_all: AtomicBool::new(false),
             clock: ServerClock::default(),
             ahead: Ahead::default(),
         })
@@ -267,7 +270,7 @@ impl Client {
 
     async fn attempt(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
         let client = self;
-        let fetched = self.ask(&Records { client, wanted }).await?;
+        let (fetched, _slot) = self.ask(&Records { client, wanted }).await?;
         Ok(self.spool_page(wanted, fetched).await)
     }
 

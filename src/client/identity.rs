@@ -1,6 +1,8 @@
 //! What the server says of the credentials: whose they are, and whether the history list is open
 //! to them.
 
+use std::sync::atomic::Ordering;
+
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +103,14 @@ impl Client {
     /// Makes sure that the list of all users' meetings is open to this user, as far as the server
     /// tells: to who is no administrator it may give that user's meetings alone, without a word.
     pub(crate) async fn may_query_all(&self) -> Result<(), Failure> {
+        if !self.is_open_to_all.load(Ordering::Relaxed) {
+            self.check_query_all().await?;
+            self.is_open_to_all.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn check_query_all(&self) -> Result<(), Failure> {
         let token = self.token(None).await?;
         let mut is_refused = false;
         let (admin_type, doubt) = match token.granted() {

@@ -43,7 +43,7 @@ impl Client {
             listing,
         };
         self.patiently(
-            || self.ask(&question),
+            || async { Ok(self.ask(&question).await?.0) },
             |failure, delay| {
                 (self.observer)(Event::ListingAgain {
                     day: listing.span.since,

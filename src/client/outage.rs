@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{Mutex as Queue, MutexGuard as Turn};
+use tokio::sync::{Mutex as Queue, MutexGuard as Turn, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::{Client, Failure, Question};
@@ -122,11 +122,18 @@ impl Outage {
 }
 
 impl Client {
-    /// Sends a question with a token, in its turn where the API is away.
-    pub(super) async fn ask<Q: Question>(&self, question: &Q) -> Result<Q::Answer, Failure> {
+    /// Sends a question with a token, in its turn where the API is away. Returns the answer with its
+    /// slot: an answer counts as in flight until the slot is dropped.
+    pub(super) async fn ask<Q: Question>(
+        &self,
+        question: &Q,
+    ) -> Result<(Q::Answer, SemaphorePermit<'_>), Failure> {
         loop {
             let mut turn = self.unless_stopped(self.turn()).await?;
-            let slot = self.unless_stopped(self.slots.acquire()).await?;
+            // The slots are never closed.
+            let Ok(slot) = self.unless_stopped(self.slots.acquire()).await? else {
+                return Err(Failure::Cancelled);
+            };
             if turn.is_none() && self.outage.is_out() {
                 continue;
             }
@@ -151,7 +158,6 @@ impl Client {
                 Ok(()) => self.granted(question).await,
                 Err(failure) => Err(failure),
             };
-            drop(slot);
             let failure = match outcome {
                 Err(failure) if failure.is_outage() => failure,
                 Err(stop @ (Failure::Cancelled | Failure::UsedUp | Failure::Run(_))) => {
@@ -159,9 +165,10 @@ impl Client {
                 }
                 outcome => {
                     self.answered();
-                    return outcome;
+                    return Ok((outcome?, slot));
                 }
             };
+            drop(slot);
             let subject = question.subject();
             if let Some(wait) = failure.wait().filter(|_| failure.is_unavailable())
                 && self.outage.may_silence(subject.clone())

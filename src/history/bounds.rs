@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::LIMIT;
 use super::walk::HistoryWalk;
-use crate::client::{Client, Listing, TOLERANCE, untold};
+use crate::client::{Client, Failure, Listing, TOLERANCE, untold};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
@@ -93,6 +93,11 @@ impl Bounds {
     ) -> Result<Self> {
         if client.clock().is_given() {
             return Ok(self);
+        }
+        if config.query_all
+            && let Err(Failure::Run(error)) = client.may_query_all().await
+        {
+            return Err(error);
         }
         let Some(now) = client.learn_time(first_page(config, first)).await? else {
             let warning = untold(self.now);

@@ -17,7 +17,7 @@ use crate::place::{Kind, StoreOptions};
 /// Names the variable and what is wrong with it, never its value.
 pub(super) fn check(kind: Kind, options: &StoreOptions) -> Result<()> {
     options.check(|name| is_read(kind, name))?;
-    check_addresses(options)?;
+    check_addresses(kind, options)?;
     refuse_client_options(kind, options)
 }
 
@@ -43,7 +43,7 @@ fn is_read(kind: Kind, name: &str) -> bool {
 }
 
 /// Refuses addresses of credential services that are none: the client would end the process.
-fn check_addresses(options: &StoreOptions) -> Result<()> {
+fn check_addresses(kind: Kind, options: &StoreOptions) -> Result<()> {
     const URLS: [&str; 7] = [
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         "AWS_ENDPOINT_URL_STS",
@@ -63,7 +63,7 @@ fn check_addresses(options: &StoreOptions) -> Result<()> {
     let addresses = given(&URLS, "")
         .chain(given(&PATHS, "http://127.0.0.1"))
         .chain(given(&HOSTS, "http://"));
-    for (name, address) in addresses {
+    for (name, address) in addresses.filter(|(name, _)| is_read(kind, name)) {
         let is_address = |uri: Uri| {
             matches!(uri.scheme_str(), Some("http" | "https"))
                 && uri.host().is_some_and(|host| !host.is_empty())

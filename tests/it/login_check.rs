@@ -301,7 +301,8 @@ fn a_password_without_an_account_is_named() {
 
 #[test]
 fn a_token_command_is_asked_at_the_start_and_when_its_token_dies() {
-    let stage = stage(Known::default()).fault(Fault::new(Effect::Status(401)).first(1));
+    // A new token is tried twice before it counts as refused.
+    let stage = stage(Known::default()).fault(Fault::new(Effect::Status(401)).first(2));
     fs::write(stage.path("calls"), "").unwrap();
     let script = format!("echo called >> calls; echo {TOKEN}");
     let config = format!("token_command = [\"sh\", \"-c\", \"{script}\"]\nconcurrency = 1\n");
