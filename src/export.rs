@@ -306,8 +306,8 @@ impl Export {
         if is_cut_off {
             stop.cancel();
         }
-        // A deadline may have ended it; a signal is told instead.
-        if !signal.is_cancelled() {
+        // A deadline may have ended it; a signal and requests that are used up are told instead.
+        if !signal.is_cancelled() && !client.is_used_up() {
             outcome = outcome.and(client.outage().map_or(Ok(()), Err));
         }
         account.report_overtaken(&observer);
