@@ -408,7 +408,10 @@ async fn nonsense_that_claims_success_is_asked_again() {
         Effect::Bytes(b"{}".to_vec()),
         Effect::Bytes(b"{\"data\":{},\"offset\":0,\"limit\":500,\"count\":2}".to_vec()),
     ];
-    let scene = Scene::of(&vec![40; nonsense.len()]).await;
+    // Patience with an outage follows from the delay; a slow machine needs some.
+    let scene = Scene::of(&vec![40; nonsense.len()])
+        .await
+        .set(|config| config.retry_delay = Duration::from_millis(20));
     for (position, effect) in nonsense.iter().enumerate() {
         let fault = Fault::new(effect.clone()).meeting(position);
         scene.simulator.add_fault(fault.first(2));
