@@ -57,7 +57,7 @@ impl Credentials {
         }
     }
 
-    /// The same, keyed for the dataset with this salt: an account can be guessed.
+    /// Digest of the account, keyed with the dataset's salt: a plain one could be guessed.
     pub(crate) fn who_digest(&self, salt: &DatasetSalt) -> Option<String> {
         let who = self.who()?.join("\0");
         Some(salt.digest("who asks", who.as_bytes()))

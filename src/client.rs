@@ -211,7 +211,7 @@ impl Client {
         })
     }
 
-    /// The same requests beside another clock.
+    /// Replaces the clock that the requests go by.
     pub(crate) fn with_clock(mut self, clock: ServerClock) -> Self {
         self.clock = clock;
         self

@@ -58,7 +58,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// What a secret may hold.
+    /// Kind of input, which decides what a secret may hold.
     const fn input(self) -> InputKind {
         match self {
             Self::Token | Self::Key => InputKind::Token,
@@ -102,7 +102,7 @@ pub(crate) fn read(config: &Config, given: Option<&ArgMatches>) -> Result<Creden
     credentials(config, &choose(places(config, rank, variables::is_set))?)
 }
 
-/// Who said what a flag stands for.
+/// Source of a flag's value.
 fn rank(given: &ArgMatches, id: &str) -> Rank {
     match given.value_source(id) {
         Some(ValueSource::CommandLine) => Rank::Flag,

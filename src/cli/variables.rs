@@ -17,7 +17,7 @@ use rollbook::{Error, InputKind, InvalidInput, Result, clean, clean_bytes};
 ///
 /// # Errors
 ///
-/// Its value is not of this kind: the message names the variable.
+/// Fails where the value is not of this kind; the message names the variable.
 pub(crate) fn read(name: &str, kind: InputKind) -> Result<Option<String>> {
     let Some(value) = raw(name) else {
         return Ok(None);
@@ -33,7 +33,7 @@ pub(crate) fn read(name: &str, kind: InputKind) -> Result<Option<String>> {
 ///
 /// # Errors
 ///
-/// As [`read`].
+/// Fails as [`read`] does.
 pub(crate) fn path(name: &str) -> Result<Option<PathBuf>> {
     match raw(name) {
         Some(value) if value.to_str().is_none() => Ok(Some(value.into())),

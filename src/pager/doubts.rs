@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::drift::Drift;
 use super::equal_records::{Doubt, EqualRecords, WalkDigests};
-use super::walk::{IDLE_ANSWERS, check_answer};
+use super::walk::{IDLE_ANSWERS, check_answer, check_count, usize_of};
 use crate::decode::Page;
 
 /// More doubts than this are not settled one by one.
@@ -83,17 +83,12 @@ impl Doubts {
     pub(super) fn answer(&mut self, offset: u64, limit: u64, page: &Page) -> Result<(), Drift> {
         self.is_asked = false;
         check_answer(offset, limit, page)?;
-        if page.count != self.count {
-            return Err(Drift::CountChanged {
-                from: self.count,
-                to: page.count,
-            });
-        }
+        check_count(self.count, page)?;
         let got = page.digests.as_slice();
         let open = self.open.len();
         let mut changed = None;
         self.open.retain(|stretch| {
-            let from = stretch.offset.checked_sub(offset).map(to_usize);
+            let from = stretch.offset.checked_sub(offset).map(usize_of);
             let shown = from.and_then(|from| got.get(from..)?.get(..stretch.digests.len()));
             if shown.is_some_and(|shown| shown != stretch.digests) {
                 changed = Some(stretch.offset);
@@ -113,8 +108,4 @@ impl Doubts {
         }
         Ok(())
     }
-}
-
-fn to_usize(rows: u64) -> usize {
-    usize::try_from(rows).unwrap_or(usize::MAX)
 }

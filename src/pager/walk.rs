@@ -244,12 +244,7 @@ impl Walk {
         check_answer(ask.offset, ask.limit, &page)?;
         let got = page.records.num_rows() as u64;
         let count = *self.count.get_or_insert(page.count);
-        if page.count != count {
-            return Err(Drift::CountChanged {
-                from: count,
-                to: page.count,
-            });
-        }
+        check_count(count, &page)?;
         let position = self
             .stretches
             .iter()
@@ -433,6 +428,18 @@ pub(super) fn check_answer(offset: u64, limit: u64, page: &Page) -> Result<(), D
     Ok(())
 }
 
+/// Checks that an answer has the `count` of the answers before it.
+pub(super) fn check_count(count: u64, page: &Page) -> Result<(), Drift> {
+    if page.count == count {
+        Ok(())
+    } else {
+        Err(Drift::CountChanged {
+            from: count,
+            to: page.count,
+        })
+    }
+}
+
 /// Checks that a page begins with the last record of the one before.
 fn check_seam(before: Option<&u64>, after: &Page, offset: u64) -> Result<(), Drift> {
     if before.is_some() && before == after.digests.first() {
@@ -449,6 +456,6 @@ fn echoed_limit(page: &Page, asked: u64) -> Option<u64> {
 }
 
 /// A number of records of one page, which fits in memory.
-fn usize_of(rows: u64) -> usize {
+pub(super) fn usize_of(rows: u64) -> usize {
     usize::try_from(rows).unwrap_or(usize::MAX)
 }
