@@ -166,17 +166,17 @@ impl Ledger {
         self.holder(meeting.as_str()).is_none() && void.any(|held| held.conf_uuid == *meeting)
     }
 
-    /// When a meeting was last seen as the dataset holds it, as far as that is before `now`: a
+    /// When a meeting was last seen as the dataset holds it, as far as that is not after `latest`: a
     /// stored time in the future is of a wrong clock, and not believed.
     pub(crate) fn last_look(
         &self,
         meeting: &CommittedMeeting,
-        now: DateTime<Utc>,
+        latest: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
         let again = self.rechecked.get(&meeting.conf_uuid);
         let again = again.into_iter().flatten().copied();
         let looks = again.chain([meeting.last_fetch]);
-        looks.filter(|look| *look <= now).max()
+        looks.filter(|look| *look <= latest).max()
     }
 
     /// How many meetings were erased for good.

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::client::TOLERANCE;
 use crate::config::Format;
 use crate::crash::{Point, point};
 use crate::error::Result;
@@ -204,13 +205,15 @@ impl Dataset {
         groups
     }
 
-    /// When a meeting was last seen as the dataset holds it, as far as that is before `now`.
+    /// When a meeting was last seen as the dataset holds it, as far as that is not after `now`. Two
+    /// readings of the server's clock may differ: a `Date` is cut to a second.
     pub(crate) fn last_look(
         &self,
         meeting: &CommittedMeeting,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        self.ledger.last_look(meeting, now)
+        let latest = now.checked_add_signed(TOLERANCE).unwrap_or(now);
+        self.ledger.last_look(meeting, latest)
     }
 }
 
