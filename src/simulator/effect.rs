@@ -95,6 +95,8 @@ pub enum Effect {
     Window(u64),
     /// The limit echoed is the number of rows.
     EchoRows,
+    /// Each record has one member more, with a text of so many bytes that hardly compresses.
+    LongRecords(usize),
     /// One record, or each, is not as it should be.
     Record(RecordEdit),
 }

@@ -3,6 +3,8 @@
 //! Pages without a fault are written straight from the world; this slower way serves the rest:
 //! pages with faults, filtered lists, the history list, and indented answers.
 
+use std::fmt::Write as _;
+
 use super::armed::Struck;
 use super::effect::{ClampLimit, Echo, Effect, RecordEdit};
 use super::options::PastEnd;
@@ -56,6 +58,7 @@ pub(super) const fn is_of_page(effect: &Effect) -> bool {
             | Effect::Swap(..)
             | Effect::Window(_)
             | Effect::EchoRows
+            | Effect::LongRecords(_)
             | Effect::Record(_)
     )
 }
@@ -181,15 +184,41 @@ fn items(list: &dyn List, cut: &Cut, count: u64, struck: &[Struck]) -> Vec<Item>
             _ => None,
         })
         .collect();
+    let lengths = struck.iter().filter_map(|strike| match strike.effect() {
+        Effect::LongRecords(bytes) => Some(*bytes),
+        _ => None,
+    });
+    let length = lengths.max();
     cut.indices(count)
         .into_iter()
         .map(|index| {
             edits
                 .iter()
                 .filter(|edit| edit.at.is_none_or(|at| at == index))
-                .fold(Item::Row(list.row(index)), |item, edit| edited(item, edit))
+                .fold(Item::Row(long_row(list, index, length)), |item, edit| {
+                    edited(item, edit)
+                })
         })
         .collect()
+}
+
+/// A row, with a long text at its end where that has a length.
+fn long_row(list: &dyn List, index: u64, length: Option<usize>) -> Members {
+    let mut row = list.row(index);
+    if let Some(length) = length {
+        let mut text = String::with_capacity(length + 18);
+        text.push('"');
+        let mut number = 0;
+        while text.len() <= length {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{:016x}", mix(index, number));
+            number += 1;
+        }
+        text.truncate(length + 1);
+        text.push('"');
+        row.push(("remark".to_owned(), text));
+    }
+    row
 }
 
 fn edited(item: Item, edit: &RecordEdit) -> Item {
