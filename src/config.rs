@@ -144,6 +144,8 @@ pub struct Config {
     pub max_body: ByteSize,
     /// Records held in memory until their meetings are whole.
     pub buffer_rows: u64,
+    /// And the bytes of these records, about.
+    pub buffer_size: ByteSize,
     /// The part that meetings share, or that of a partition, is closed at this size.
     pub part_size: ByteSize,
     /// The part that meetings share is closed at this many records.
@@ -238,6 +240,7 @@ impl Default for Config {
             restart_delay: Duration::from_secs(1),
             max_body: ByteSize::mib(64),
             buffer_rows: 100_000,
+            buffer_size: ByteSize::mib(32),
             part_size: ByteSize::mib(128),
             part_rows: 8_000_000,
             commit_every: Duration::from_secs(300),

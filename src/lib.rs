@@ -75,6 +75,7 @@ mod rate;
 mod reader;
 mod record;
 mod record_digest;
+mod record_size;
 mod report;
 mod retry;
 mod rewrite;

@@ -6,6 +6,7 @@
 //! bounded by its options, not by any `count`: a meeting that is too large to hold is handed
 //! out page by page while it is first in line, and taken back if it turns out not to be whole.
 
+mod buffer;
 mod doubts;
 mod drift;
 mod equal_records;
@@ -23,14 +24,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::buffer::{Buffer, Load};
 pub(crate) use self::equal_records::Multiset;
 use self::open_meeting::{Loss, OpenMeeting};
-pub(crate) use self::output::{Absent, Output, Unchanged, Whole};
+pub(crate) use self::output::{Absent, Output, Outputs, Queued, Unchanged, Whole};
 pub(crate) use self::reading::minimum_requests;
 use self::reading::{Policy, Progress, Request};
 use crate::client::{Client, Failure, Wanted};
@@ -63,7 +64,7 @@ pub(crate) struct Pager {
     client: Arc<Client>,
     policy: Policy,
     tasks_at_once: usize,
-    buffer_rows: u64,
+    buffer: Buffer,
     fail_fast: bool,
     observer: Observer,
     cancel: CancellationToken,
@@ -110,7 +111,7 @@ impl Pager {
             client,
             policy,
             tasks_at_once,
-            buffer_rows: config.buffer_rows,
+            buffer: Buffer::new(config),
             fail_fast: config.fail_fast,
             observer,
             cancel,
@@ -135,7 +136,7 @@ impl Pager {
     /// # Errors
     ///
     /// What makes further requests pointless. What was whole before is handed out all the same.
-    pub(crate) async fn run(mut self, out: mpsc::Sender<Output>) -> Result<()> {
+    pub(crate) async fn run(mut self, out: Outputs) -> Result<()> {
         let mut outcome = Ok(());
         let mut leaves = None;
         loop {
@@ -183,7 +184,7 @@ impl Pager {
         // What became whole behind a meeting that did not is not lost.
         while let Some(open) = self.desk.pop_front() {
             let is_void = open.is_void || open.has_slices && open.reading.proof().is_none();
-            if is_void && out.send(Output::Void).await.is_err() || !self.close(open, &out).await {
+            if is_void && !out.send(Output::Void).await || !self.close(open, &out).await {
                 break;
             }
         }
@@ -196,7 +197,7 @@ impl Pager {
             // Nothing is gained by waiting.
             self.desk.iter_mut().for_each(|open| open.wakes = None);
         }
-        let held: u64 = self.desk.iter().map(OpenMeeting::held).sum();
+        let held: Load = self.desk.iter().map(OpenMeeting::held).sum();
         let mut position = 0;
         let places = (self.tasks_at_once + self.client.naps().count()).min(MOST_TASKS);
         // Under a quota, what is asked next is decided when its turn comes: the oldest meeting
@@ -208,8 +209,10 @@ impl Pager {
         );
         while self.tasks.len() < places {
             // Each request in flight may bring a full page.
-            let load = held + (self.tasks.len() as u64 + 1) * self.policy.page_size;
-            if position > 0 && load > self.buffer_rows {
+            let open = self.desk.get_mut(position);
+            let page_bytes = open.map_or(0, |open| open.record_bytes() * self.policy.page_size);
+            let requests = self.tasks.len();
+            if position > 0 && !self.buffer.has_room(held, requests, page_bytes) {
                 break;
             }
             if position == self.desk.len() {
@@ -222,7 +225,11 @@ impl Pager {
                 self.desk.push_back(OpenMeeting::new(meeting, self.policy));
             }
             let must_wait = position > 0 && self.is_large(position);
+            let is_full = !self.buffer.has_room_for_first(held, requests, page_bytes);
             let open = &mut self.desk[position];
+            open.tasks.retain(|task| !task.is_finished());
+            // One request is under way in any case, or its meeting would never be whole.
+            let must_wait = must_wait || position == 0 && is_full && !open.tasks.is_empty();
             if must_wait || open.wakes.is_some() || open.is_settled() {
                 position += 1;
                 continue;
@@ -233,7 +240,6 @@ impl Pager {
             };
             let (client, meeting) = (Arc::clone(&self.client), open.meeting.clone());
             let (number, sent) = (self.front + position, Arc::clone(&open.sent));
-            open.tasks.retain(|task| !task.is_finished());
             open.tasks.push(self.tasks.spawn(async move {
                 let wanted = Wanted {
                     meeting: &meeting,
@@ -254,8 +260,7 @@ impl Pager {
 
     /// Whether a meeting is too large to be held: it is read on when it is first in line.
     fn is_large(&self, position: usize) -> bool {
-        let open = &self.desk[position];
-        open.reading.count().unwrap_or(0).max(open.held()) > self.buffer_rows / 2
+        self.desk[position].is_large(&self.buffer)
     }
 
     /// Meetings whose delay is over may be asked again.
@@ -317,6 +322,7 @@ impl Pager {
                 return Ok(());
             }
         };
+        self.buffer.learn(open.weigh(&page.records));
         let (first, last) = open.fetched.unwrap_or((at, at));
         open.fetched = Some((first.min(at), last.max(at)));
         let known = self.known.remove(&open.meeting);

@@ -16,6 +16,7 @@ use arrow::json;
 use flate2::bufread::MultiGzDecoder;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic;
+use parquet::file::metadata::RowGroupMetaData;
 
 use crate::compression::Compression;
 use crate::config::Format;
@@ -24,8 +25,9 @@ use crate::record::Provenance;
 use crate::table::Table;
 use crate::writer::form_of;
 
-/// Rows read at once.
+/// Rows read at once, and about how many bytes.
 const BATCH_ROWS: usize = 8_192;
+const BATCH_BYTES: i64 = 8 << 20;
 
 /// Bytes of the head of a message of an Arrow stream: it tells the schema, or where buffers lie.
 const LONGEST_HEAD: u32 = 1 << 20;
@@ -107,7 +109,9 @@ fn open(mut file: File, path: &str, table: Table) -> Result<(Origin, Batches), F
                 provenance: Provenance::from_metadata(&reader.schema().metadata().clone().into()),
                 compression: column.and_then(|column| parquet_way(column.compression())),
             };
-            let batches = reader.with_batch_size(BATCH_ROWS).build()?;
+            let bytes: i64 = groups.iter().map(RowGroupMetaData::total_byte_size).sum();
+            let rows: i64 = groups.iter().map(RowGroupMetaData::num_rows).sum();
+            let batches = reader.with_batch_size(batch_rows(bytes, rows)).build()?;
             Ok((origin, Box::new(batches)))
         }
         Format::Arrow => {
@@ -132,12 +136,19 @@ fn open(mut file: File, path: &str, table: Table) -> Result<(Origin, Batches), F
                 provenance: None,
                 compression: Some(by_name),
             };
-            let reader = json::ReaderBuilder::new(Arc::new(parseable(&table.schema())))
+            let rows = json::ReaderBuilder::new(Arc::new(parseable(&table.schema())))
                 .with_batch_size(BATCH_ROWS)
-                .build(lines)?;
-            Ok((origin, Box::new(reader)))
+                .build_decoder()?;
+            Ok((origin, Box::new(Lines { lines, rows })))
         }
     }
+}
+
+/// Rows of so many bytes in all that are read at once.
+fn batch_rows(bytes: i64, rows: i64) -> usize {
+    let bytes_of_one = (bytes / rows.max(1)).max(1);
+    let fitting = usize::try_from(BATCH_BYTES / bytes_of_one).unwrap_or(1);
+    fitting.clamp(1, BATCH_ROWS)
 }
 
 fn parquet_way(found: basic::Compression) -> Option<Compression> {
@@ -175,6 +186,41 @@ fn arrow_way(file: &mut File) -> Result<Option<Compression>, Fault> {
         file.seek_relative(message.bodyLength())?;
     }
     Ok(None)
+}
+
+/// NDJSON to batches, of which none holds many more bytes than it may.
+struct Lines {
+    lines: Box<dyn BufRead>,
+    rows: json::reader::Decoder,
+}
+
+impl Lines {
+    fn batch(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        let mut taken = 0;
+        loop {
+            let bytes = self.lines.fill_buf()?;
+            // A batch ends with a line: there is no half of a record.
+            let is_full = taken >= BATCH_BYTES;
+            let end = bytes.iter().position(|&byte| is_full && byte == b'\n');
+            let wanted = end.map_or(bytes, |end| &bytes[..=end]);
+            let decoded = self.rows.decode(wanted)?;
+            let is_end = bytes.is_empty() || end.is_some() || decoded < wanted.len();
+            self.lines.consume(decoded);
+            taken += i64::try_from(decoded).unwrap_or(i64::MAX);
+            if is_end {
+                break;
+            }
+        }
+        self.rows.flush()
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.batch().transpose()
+    }
 }
 
 /// The schema with the zone as an offset: times are parsed in zones by name only with a table of
@@ -218,4 +264,50 @@ fn conform(batch: &RecordBatch, table: Table) -> Result<RecordBatch, Fault> {
         Arc::clone(&schema),
         columns.collect::<Result<_, _>>()?,
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::compute::concat_batches;
+
+    use super::*;
+    use crate::record_size::batch_bytes;
+    use crate::writer::BatchWriter;
+    use crate::writer::tests::{long_page, options};
+
+    #[test]
+    fn long_rows_are_read_a_few_at_a_time() {
+        let rows = long_page("m1", 0, 1_000, 25_000);
+        for (format, compression) in [
+            (Format::Parquet, Compression::ZSTD),
+            (Format::Arrow, Compression::Lz4),
+            (Format::Ndjson, Compression::None),
+            (Format::Ndjson, Compression::Gzip),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let options = options(format, compression);
+            let mut writer = BatchWriter::new(options, home.path().to_owned());
+            writer.whole(std::slice::from_ref(&rows)).unwrap();
+            let part = writer.finish().unwrap().remove(0);
+            let file = File::open(&part.path).unwrap();
+            let path = part.path.to_string_lossy();
+            let reader = PartReader::new(file, &path, Table::Records).unwrap();
+            let batches: Vec<_> = reader.map(Result::unwrap).collect();
+            let largest = batches.iter().map(batch_bytes).max();
+            assert!(largest < Some(9 << 20), "{format} {largest:?}");
+            assert_eq!(concat_batches(&rows.schema(), &batches).unwrap(), rows);
+        }
+    }
+
+    #[test]
+    fn as_many_rows_are_read_at_once_as_their_bytes_allow() {
+        for (bytes, rows, at_once) in [
+            (0, 0, 8_192),
+            (1_000_000, 10_000, 8_192),
+            (8 << 20, 4, 4),
+            (i64::MAX, 1, 1),
+        ] {
+            assert_eq!(batch_rows(bytes, rows), at_once, "{bytes} {rows}");
+        }
+    }
 }

@@ -24,6 +24,7 @@ use crate::config::Format;
 use crate::error::Result;
 use crate::partition::{Calendar, DateOf, Partition, Partitioning};
 use crate::record::Provenance;
+use crate::record_size::{batch_bytes, rows_within};
 use crate::table::Table;
 use crate::zone::Zone;
 
@@ -33,8 +34,9 @@ use shares::Shares;
 pub use part::StagedPart;
 pub use pipe::PipeWriter;
 
-/// Records of a large meeting between two looks at what its parts need.
+/// Records of a large meeting between two looks at what its parts need, and their bytes.
 const RELIEVE_EVERY: u64 = 8_192;
+const RELIEVE_BYTES: u64 = 8 << 20;
 
 /// What parts look like and when they are closed.
 #[derive(Clone, Debug)]
@@ -99,6 +101,8 @@ pub struct BatchWriter {
     earliest: Option<i64>,
     /// The same of the large one.
     earliest_of_large: Option<i64>,
+    /// Bytes of its records since the last look at what its parts need.
+    since_relief: u64,
 }
 
 impl BatchWriter {
@@ -113,6 +117,7 @@ impl BatchWriter {
             held: Vec::new(),
             earliest: None,
             earliest_of_large: None,
+            since_relief: 0,
         }
     }
 
@@ -186,32 +191,43 @@ impl BatchWriter {
                 self.earliest_of_large = earlier(self.earliest_of_large, earliest);
                 large.push(None, page.clone(), files)
             }
-            Some(DateOf::Join) => {
-                let mut offset = 0;
-                while offset < page.num_rows() {
-                    // Room is made at fixed counts of records: where pages ended does not show.
-                    let until = RELIEVE_EVERY - large.rows() % RELIEVE_EVERY;
-                    let rest = page.num_rows() - offset;
-                    let rows = usize::try_from(until).map_or(rest, |until| until.min(rest));
-                    let piece = page.slice(offset, rows);
-                    let before = large.rows();
-                    for (partition, rows, last) in split::by_join_date(&piece, &mut self.calendar)?
-                    {
-                        large.push(Some(partition), rows, files)?;
-                        large.reached(partition, before + u64::from(last));
-                    }
-                    if large.rows().is_multiple_of(RELIEVE_EVERY) {
-                        large.relieve(files)?;
-                    }
-                    offset += rows;
-                }
-                Ok(())
+            Some(DateOf::Join) => self.slice_by_date(page),
+        }
+    }
+
+    /// Adds records of a large meeting to the parts of their days. Room is made at fixed counts of
+    /// records and before the record that would be too much: where pages ended does not show.
+    fn slice_by_date(&mut self, page: &RecordBatch) -> Result<()> {
+        let Self { files, large, .. } = self;
+        let mut offset = 0;
+        while offset < page.num_rows() {
+            let until = RELIEVE_EVERY - large.rows() % RELIEVE_EVERY;
+            let rest = page.num_rows() - offset;
+            let wanted = usize::try_from(until).map_or(rest, |until| until.min(rest));
+            let mut piece = page.slice(offset, wanted);
+            let room = RELIEVE_BYTES.saturating_sub(self.since_relief);
+            if batch_bytes(&piece) > room {
+                let least = usize::from(self.since_relief == 0);
+                piece = page.slice(offset, rows_within(&piece, 0, room).max(least));
+            }
+            let before = large.rows();
+            for (partition, rows, last) in split::by_join_date(&piece, &mut self.calendar)? {
+                large.push(Some(partition), rows, files)?;
+                large.reached(partition, before + u64::from(last));
+            }
+            self.since_relief += batch_bytes(&piece);
+            offset += piece.num_rows();
+            if large.rows().is_multiple_of(RELIEVE_EVERY) || piece.num_rows() < wanted {
+                large.relieve(files)?;
+                self.since_relief = 0;
             }
         }
+        Ok(())
     }
 
     /// The large meeting is whole: closes its parts and makes them durable.
     pub fn keep_slices(&mut self) -> Result<Vec<StagedPart>> {
+        self.since_relief = 0;
         let earliest = self.earliest_of_large.take();
         let mut parts = self.large.finish(&mut self.files)?;
         if self.date() == Some(DateOf::Meeting) {
@@ -226,6 +242,7 @@ impl BatchWriter {
     /// The large meeting could not be had whole: its parts are removed.
     pub fn discard_slices(&mut self) -> Result<()> {
         self.earliest_of_large = None;
+        self.since_relief = 0;
         self.large.discard()
     }
 

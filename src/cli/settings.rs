@@ -220,6 +220,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "N", env = "ROLLBOOK_BUFFER_ROWS", help_heading = TUNING)]
     #[arg(hide_short_help = true)]
     buffer_rows: Option<u64>,
+    /// Bytes of these records, where they are long [default: 32MiB]
+    #[arg(long, value_name = "SIZE", env = "ROLLBOOK_BUFFER_SIZE", help_heading = TUNING)]
+    #[arg(hide_short_help = true)]
+    buffer_size: Option<ByteSize>,
     /// Largest answer that is read, after decompression [default: 64MiB]
     #[arg(long, value_name = "SIZE", env = "ROLLBOOK_MAX_BODY", help_heading = TUNING)]
     #[arg(hide_short_help = true)]
@@ -284,6 +288,7 @@ impl Settings {
             part_size,
             part_rows,
             buffer_rows,
+            buffer_size,
             max_body,
         } = self;
         site.overlay(config);
@@ -334,6 +339,7 @@ impl Settings {
         set(&mut config.part_size, part_size);
         set(&mut config.part_rows, part_rows);
         set(&mut config.buffer_rows, buffer_rows);
+        set(&mut config.buffer_size, buffer_size);
         set(&mut config.max_body, max_body);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, Int64Array, Int64Builder, StringArray, StringBuilder, TimestampMillisecondArray,
 };
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
@@ -29,6 +30,9 @@ pub(super) const TIMES: [&str; 2] = ["joinTime", "leftTime"];
 /// The bits of all texts.
 const ALL_TEXTS: u8 = (1 << TEXTS.len()) - 1;
 
+/// Bytes of the unknown members of a page of usual records, and many times more.
+const LONG_TEXT: usize = 256 << 10;
+
 /// How deep an unknown member may be nested: it is kept as it comes, for readers whose parsers have
 /// a limit of this order.
 const DEEPEST: usize = 120;
@@ -41,9 +45,9 @@ pub(super) struct Columns {
     time: [Int64Builder; TIMES.len()],
     duration: Int64Builder,
     /// The few rows that have one.
-    anomaly: Sparse<&'static str>,
+    anomaly: Sparse,
     /// The few rows that have unknown members.
-    extra: Sparse<String>,
+    extra: Sparse,
     rows: usize,
     /// Unknown members of the record at hand, as the inside of a JSON object.
     unknown: String,
@@ -59,8 +63,8 @@ impl Columns {
             text: std::array::from_fn(|_| StringBuilder::with_capacity(rows, rows * 20)),
             time: std::array::from_fn(|_| Int64Builder::with_capacity(rows)),
             duration: Int64Builder::with_capacity(rows),
-            anomaly: Sparse::default(),
-            extra: Sparse::default(),
+            anomaly: Sparse::new(bytes),
+            extra: Sparse::new(bytes),
             rows: 0,
             unknown: String::new(),
         }
@@ -133,8 +137,8 @@ impl Columns {
         }
         if !self.unknown.is_empty() {
             self.unknown.push('}');
-            self.extra
-                .push(self.rows, std::mem::take(&mut self.unknown));
+            self.extra.push(self.rows, &self.unknown);
+            self.unknown.clear();
         }
         self.rows += 1;
     }
@@ -163,33 +167,63 @@ impl Columns {
             columns.push(Arc::new(times));
         }
         columns.push(Arc::new(self.duration.finish()));
-        columns.push(Arc::new(self.anomaly.finish(rows)));
-        columns.push(Arc::new(self.extra.finish(rows)));
+        columns.push(Arc::new(self.anomaly.finish(rows)?));
+        columns.push(Arc::new(self.extra.finish(rows)?));
         RecordBatch::try_new(schema(), columns)
     }
 }
 
 /// A column that is null in nearly every row.
-struct Sparse<T>(Vec<(usize, T)>);
-
-impl<T> Default for Sparse<T> {
-    fn default() -> Self {
-        Self(vec![])
-    }
+struct Sparse {
+    text: String,
+    /// Rows that have a value, and where in the text it ends.
+    ends: Vec<(usize, usize)>,
+    /// Bytes of the answer.
+    bytes: usize,
 }
 
-impl<T: AsRef<str>> Sparse<T> {
-    fn push(&mut self, row: usize, value: T) {
-        self.0.push((row, value));
+impl Sparse {
+    fn new(bytes: usize) -> Self {
+        Self {
+            text: String::new(),
+            ends: vec![],
+            bytes,
+        }
     }
 
-    fn finish(self, rows: usize) -> StringArray {
-        if self.0.is_empty() {
-            return StringArray::new_null(rows);
+    /// Sets the value of a row; rows come in order.
+    fn push(&mut self, row: usize, value: &str) {
+        if self.text.len() + value.len() > self.text.capacity().max(LONG_TEXT) {
+            // Long texts are hardly longer than the answer: growth by doubling would take twice that.
+            let rest = self.bytes.saturating_sub(self.text.len());
+            if rest > value.len() {
+                self.text.reserve_exact(rest);
+            }
         }
-        let mut values = self.0.into_iter().peekable();
-        let at = |row| values.next_if(|(at, _)| *at == row).map(|(_, value)| value);
-        (0..rows).map(at).collect()
+        self.text.push_str(value);
+        self.ends.push((row, self.text.len()));
+    }
+
+    fn finish(self, rows: usize) -> Result<StringArray, ArrowError> {
+        if self.ends.is_empty() {
+            return Ok(StringArray::new_null(rows));
+        }
+        let mut offsets = Vec::with_capacity(rows + 1);
+        let mut is_valid = vec![false; rows];
+        offsets.push(0);
+        let mut last = 0;
+        for (row, end) in self.ends {
+            offsets.resize(row + 1, last);
+            last = i32::try_from(end).map_err(|_| ArrowError::OffsetOverflowError(end))?;
+            offsets.push(last);
+            is_valid[row] = true;
+        }
+        offsets.resize(rows + 1, last);
+        StringArray::try_new(
+            OffsetBuffer::new(offsets.into()),
+            Buffer::from_vec(self.text.into_bytes()),
+            Some(NullBuffer::from(is_valid)),
+        )
     }
 }
 

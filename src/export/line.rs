@@ -19,14 +19,11 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::first_page::FirstPage;
 use crate::ledger::CommittedMeeting;
-use crate::pager::Pager;
+use crate::pager::{Outputs, Pager};
 use crate::record::Provenance;
 use crate::table::Table;
 use crate::uuid::ConfUuid;
 use crate::writer::{BatchWriter, PartOptions, PipeWriter};
-
-/// Pages on their way to the encoder.
-const PAGES_AHEAD: usize = 64;
 
 /// Batches on their way to their commit.
 const BATCHES_AHEAD: usize = 2;
@@ -121,7 +118,7 @@ impl Line<'_> {
         // What the meetings table has of a meeting that is replaced stays.
         let described = self.described.clone().filter(|_| round.before.is_none());
         let sink = self.sink(round.series, destination, described)?;
-        let (outputs, taken) = mpsc::channel(PAGES_AHEAD);
+        let (outputs, taken) = Outputs::new();
         let (words, mut heard) = mpsc::channel(BATCHES_AHEAD);
         let mut reading = JoinSet::new();
         reading.spawn(pager.run(outputs));

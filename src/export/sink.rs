@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::described::Described;
 use crate::error::Result;
-use crate::pager::{Absent, Output, Unchanged, Whole};
+use crate::pager::{Absent, Output, Queued, Unchanged, Whole};
 use crate::record::Column;
 use crate::writer::{BatchWriter, PipeWriter, StagedPart};
 
@@ -105,42 +105,23 @@ impl Sink {
     /// Encodes until the pager ends, or until nobody commits any more.
     pub(super) fn run(
         mut self,
-        mut outputs: mpsc::Receiver<Output>,
+        mut outputs: mpsc::Receiver<Queued>,
         words: &mpsc::Sender<Word>,
     ) -> Result<()> {
         loop {
-            let output = match outputs.try_recv() {
-                Ok(output) => Some(output),
+            let queued = match outputs.try_recv() {
+                Ok(queued) => Some(queued),
                 Err(mpsc::error::TryRecvError::Disconnected) => break,
                 Err(mpsc::error::TryRecvError::Empty) => match self.wait(&mut outputs) {
-                    Waited::Output(output) => Some(output),
+                    Waited::Output(queued) => Some(queued),
                     Waited::Due => None,
                     Waited::Ended => break,
                 },
             };
-            match output {
-                None => {}
-                Some(Output::Slice(page)) => self.slice(&page)?,
-                Some(Output::Page(page)) => self.page(&page)?,
-                Some(Output::Void) => self.void()?,
-                Some(Output::Whole(whole)) => {
-                    let batch = self.whole(whole)?;
-                    if batch.is_some_and(|batch| words.blocking_send(Word::Batch(batch)).is_err()) {
-                        return Ok(());
-                    }
-                }
-                Some(Output::Unchanged(unchanged)) => {
-                    let sent = words.blocking_send(Word::Unchanged(unchanged));
-                    if sent.is_err() {
-                        return Ok(());
-                    }
-                }
-                Some(Output::Absent(absent)) => {
-                    self.void()?;
-                    if words.blocking_send(Word::Absent(absent)).is_err() {
-                        return Ok(());
-                    }
-                }
+            if let Some(queued) = queued
+                && !self.take(&queued, words)?
+            {
+                return Ok(());
             }
             let is_due = self.due.is_some_and(|due| due <= Instant::now());
             if !self.is_open && (is_due || self.is_full()) && !self.close(words)? {
@@ -157,6 +138,31 @@ impl Sink {
         Ok(())
     }
 
+    /// Encodes an output; false if nobody commits any more.
+    fn take(&mut self, queued: &Queued, words: &mpsc::Sender<Word>) -> Result<bool> {
+        let word = match &queued.output {
+            Output::Slice(page) => {
+                self.slice(page)?;
+                None
+            }
+            Output::Page(page) => {
+                self.page(page)?;
+                None
+            }
+            Output::Void => {
+                self.void()?;
+                None
+            }
+            Output::Whole(whole) => self.whole(whole.clone())?.map(Word::Batch),
+            Output::Unchanged(unchanged) => Some(Word::Unchanged(unchanged.clone())),
+            Output::Absent(absent) => {
+                self.void()?;
+                Some(Word::Absent(absent.clone()))
+            }
+        };
+        Ok(word.is_none_or(|word| words.blocking_send(word).is_ok()))
+    }
+
     /// A batch with parts that hold nothing but the schema.
     pub(super) fn empty(mut self) -> Result<Batch> {
         if let Writer::Dataset(writer) = &mut self.writer {
@@ -169,14 +175,14 @@ impl Sink {
         Ok(self.batch)
     }
 
-    fn wait(&self, outputs: &mut mpsc::Receiver<Output>) -> Waited {
+    fn wait(&self, outputs: &mut mpsc::Receiver<Queued>) -> Waited {
         Handle::current().block_on(async {
             let output = match self.due {
                 Some(due) => tokio::time::timeout_at(due, outputs.recv()).await,
                 None => Ok(outputs.recv().await),
             };
             match output {
-                Ok(Some(output)) => Waited::Output(output),
+                Ok(Some(queued)) => Waited::Output(queued),
                 Ok(None) => Waited::Ended,
                 Err(_elapsed) => Waited::Due,
             }
@@ -271,7 +277,7 @@ impl Sink {
 }
 
 enum Waited {
-    Output(Output),
+    Output(Queued),
     Due,
     Ended,
 }

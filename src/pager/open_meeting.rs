@@ -8,7 +8,9 @@ use chrono::{DateTime, Utc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::buffer::{Buffer, Load};
 use super::reading::{Policy, Reading};
+use crate::record_size::batch_bytes;
 use crate::report::{FailureKind, MeetingStatus};
 use crate::uuid::ConfUuid;
 
@@ -22,6 +24,10 @@ pub(super) struct OpenMeeting {
     pub(super) reading: Reading,
     /// Records in order that are not handed out yet.
     pub(super) pages: Vec<RecordBatch>,
+    /// Records of all answers, and their bytes.
+    weighed: Load,
+    /// Bytes of a record of the first answer, which is the same whatever the order of the others.
+    first_bytes: Option<u64>,
     /// Rows that were told as arrived and are not void.
     pub(super) arrived: u64,
     /// Its `count` was told.
@@ -56,6 +62,8 @@ impl OpenMeeting {
             meeting,
             reading: Reading::new(policy),
             pages: vec![],
+            weighed: Load::default(),
+            first_bytes: None,
             arrived: 0,
             is_counted: false,
             has_slices: false,
@@ -74,9 +82,32 @@ impl OpenMeeting {
         self.absent.is_some() || self.is_unchanged
     }
 
-    pub(super) fn held(&self) -> u64 {
+    /// Records that are here and not handed out; their bytes are estimated.
+    pub(super) fn held(&self) -> Load {
         let pages: u64 = self.pages.iter().map(|page| page.num_rows() as u64).sum();
-        pages + self.reading.held()
+        let rows = pages + self.reading.held();
+        let bytes = rows * self.record_bytes();
+        Load { rows, bytes }
+    }
+
+    /// Takes the size of an answer's records, and returns it.
+    pub(super) fn weigh(&mut self, records: &RecordBatch) -> u64 {
+        let (rows, bytes) = (records.num_rows() as u64, batch_bytes(records));
+        self.weighed = [self.weighed, Load { rows, bytes }].into_iter().sum();
+        self.first_bytes = self.first_bytes.or(bytes.checked_div(rows));
+        bytes
+    }
+
+    /// Bytes of a record, in the mean of all answers.
+    pub(super) fn record_bytes(&self) -> u64 {
+        self.weighed.bytes / self.weighed.rows.max(1)
+    }
+
+    /// Whether the meeting is too large to be held, by its `count` or by what is here.
+    pub(super) fn is_large(&self, buffer: &Buffer) -> bool {
+        let rows = self.reading.count().unwrap_or(0);
+        let bytes = rows.saturating_mul(self.first_bytes.unwrap_or(0));
+        buffer.is_large(Load { rows, bytes }) || buffer.is_large(self.held())
     }
 
     /// Forgets what has come, and asks for nothing more of it.

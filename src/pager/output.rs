@@ -1,15 +1,24 @@
 //! What the pager hands out, in the order of the list: records, and what became of each meeting.
 
+use std::sync::Arc;
+
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::Pager;
 use super::equal_records::Multiset;
 use super::open_meeting::{Loss, OpenMeeting};
 use crate::event::Event;
+use crate::record_size::batch_bytes;
 use crate::report::{FailureKind, MeetingStatus, Proof};
 use crate::uuid::ConfUuid;
+
+/// Outputs that wait to be taken.
+const MOST_QUEUED: usize = 64;
+
+/// Bytes of their records, in KiB; a page that is larger waits alone.
+const MOST_QUEUED_KIB: u32 = 8 << 10;
 
 /// What the pager hands out. Everything between two ends belongs to the meeting at hand.
 #[derive(Debug)]
@@ -26,6 +35,47 @@ pub(crate) enum Output {
     Absent(Absent),
     /// The meeting at hand is as it was when it was read before; nothing was handed out of it.
     Unchanged(Unchanged),
+}
+
+/// An output that is being worked on; its bytes count as queued until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) output: Output,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// Queue of outputs, bounded in their number and in the bytes of their records.
+#[derive(Clone, Debug)]
+pub(crate) struct Outputs {
+    sender: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
+}
+
+impl Outputs {
+    /// Returns the queue and where its outputs are taken.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Queued>) {
+        let (sender, receiver) = mpsc::channel(MOST_QUEUED);
+        let room = Arc::new(Semaphore::new(MOST_QUEUED_KIB as usize));
+        (Self { sender, room }, receiver)
+    }
+
+    /// Waits for room, and returns whether there is still a taker.
+    pub(super) async fn send(&self, output: Output) -> bool {
+        let room = match &output {
+            Output::Slice(page) | Output::Page(page) => {
+                let size = u32::try_from(batch_bytes(page) >> 10).unwrap_or(u32::MAX);
+                let room = Arc::clone(&self.room);
+                let room = room.acquire_many_owned(size.clamp(1, MOST_QUEUED_KIB));
+                room.await.ok()
+            }
+            _ => None,
+        };
+        let queued = Queued {
+            output,
+            _room: room,
+        };
+        self.sender.send(queued).await.is_ok()
+    }
 }
 
 /// A meeting whose first page is as it was.
@@ -75,11 +125,11 @@ pub(crate) struct Absent {
 
 impl Pager {
     /// Hands out what is settled at the front of the desk; false if nobody takes it any more.
-    pub(super) async fn hand_out(&mut self, out: &mpsc::Sender<Output>) -> bool {
+    pub(super) async fn hand_out(&mut self, out: &Outputs) -> bool {
         while let Some(front) = self.desk.front_mut() {
             if std::mem::take(&mut front.is_void) {
                 front.has_slices = false;
-                if out.send(Output::Void).await.is_err() {
+                if !out.send(Output::Void).await {
                     return false;
                 }
             }
@@ -96,7 +146,7 @@ impl Pager {
                 let front = &mut self.desk[0];
                 front.has_slices = true;
                 for page in std::mem::take(&mut front.pages) {
-                    if out.send(Output::Slice(page)).await.is_err() {
+                    if !out.send(Output::Slice(page)).await {
                         return false;
                     }
                 }
@@ -108,17 +158,24 @@ impl Pager {
     }
 
     /// Hands out the rest of a meeting and what became of it.
-    pub(super) async fn close(&self, mut open: OpenMeeting, out: &mpsc::Sender<Output>) -> bool {
+    pub(super) async fn close(&self, mut open: OpenMeeting, out: &Outputs) -> bool {
+        // Whether it is large must not depend on which page came last.
+        let is_large = open.has_slices || open.is_large(&self.buffer);
         let pages = std::mem::take(&mut open.pages);
         let end = self.end_of(open);
         if matches!(end, Output::Whole(_)) {
             for page in pages {
-                if out.send(Output::Page(page)).await.is_err() {
+                let output = if is_large {
+                    Output::Slice(page)
+                } else {
+                    Output::Page(page)
+                };
+                if !out.send(output).await {
                     return false;
                 }
             }
         }
-        out.send(end).await.is_ok()
+        out.send(end).await
     }
 
     fn end_of(&self, open: OpenMeeting) -> Output {
@@ -182,5 +239,41 @@ impl Pager {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::writer::tests::long_page;
+
+    #[tokio::test]
+    async fn long_records_wait_until_those_before_them_are_worked_on() {
+        let (outputs, mut taken) = Outputs::new();
+        let page = || Output::Page(long_page("m1", 0, 200, 25_000));
+        assert!(outputs.send(page()).await);
+        let mut second = Box::pin(outputs.send(page()));
+        assert!((&mut second).now_or_never().is_none());
+        let first = taken.recv().await;
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
+        assert!(second.await);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_is_larger_than_the_queue_waits_alone() {
+        let (outputs, mut taken) = Outputs::new();
+        let larger = Output::Page(long_page("m1", 0, 500, 25_000));
+        assert!(outputs.send(larger).await);
+        assert!(outputs.send(Output::Void).await);
+        let small = Output::Page(long_page("m1", 0, 1, 1));
+        assert!(outputs.send(small).now_or_never().is_none());
+        drop(taken.recv().await);
+        let small = Output::Page(long_page("m1", 0, 1, 1));
+        assert!(outputs.send(small).await);
+        drop(taken);
+        assert!(!outputs.send(Output::Void).await);
     }
 }

@@ -1,15 +1,20 @@
-//! The records of one page and their digests as bytes, and back: one Arrow stream, compressed.
+//! The records of one page and their digests as bytes, and back: one Arrow stream, compressed. Long
+//! records are in several batches, since each is copied on its way.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{AsArray, UInt64Array};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
-use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 
 use crate::record::schema;
+use crate::record_size::rows_within;
+
+/// Bytes of the records of one batch: usual pages are one.
+const BATCH_BYTES: u64 = 1 << 20;
 
 /// The cheapest level: a page lives for minutes.
 const LEVEL: i32 = 1;
@@ -34,16 +39,22 @@ pub(super) fn pack(records: &RecordBatch, digests: &[u64]) -> Result<Vec<u8>, Un
     let rows = RecordBatch::try_new(spool_schema(), columns)?;
     let encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
     let mut writer = StreamWriter::try_new(encoder, &spool_schema())?;
-    writer.write(&rows)?;
+    let mut offset = 0;
+    while offset < rows.num_rows() {
+        let fitting = rows_within(&rows, offset, BATCH_BYTES).max(1);
+        writer.write(&rows.slice(offset, fitting))?;
+        offset += fitting;
+    }
     Ok(writer.into_inner()?.finish()?)
 }
 
 pub(super) fn unpack(bytes: &[u8]) -> Result<(RecordBatch, Vec<u64>), Unreadable> {
-    let mut reader = StreamReader::try_new(zstd::Decoder::new(bytes)?, None)?;
-    let rows = reader.next().ok_or("no batch of records")??;
-    if rows.schema() != spool_schema() || reader.next().is_some() {
-        return Err(ArrowError::SchemaError("not one batch of records".to_owned()).into());
+    let reader = StreamReader::try_new(zstd::Decoder::new(bytes)?, None)?;
+    if reader.schema() != spool_schema() {
+        return Err("other columns than those of records".into());
     }
+    let batches = reader.collect::<Result<Vec<_>, _>>()?;
+    let rows = concat_batches(&spool_schema(), &batches)?;
     let (_, mut columns, _) = rows.into_parts();
     let digests = columns.pop().ok_or("no digests")?;
     let digests = digests.as_primitive::<UInt64Type>().values().to_vec();

@@ -11,7 +11,7 @@ use crate::pii::Pii;
 use crate::record::TimeRange;
 use crate::record_digest::DigestKey;
 use crate::salt::tests::salt;
-use crate::writer::tests::page as records;
+use crate::writer::tests::{long_page as long_records, page as records};
 
 fn question(of: &str) -> Question {
     Question::new(&salt(), &of).unwrap()
@@ -91,6 +91,24 @@ fn a_page_of_a_dead_run_is_given_once_as_it_was_fetched() {
     assert_eq!(figures(&found.page), figures(&kept.page));
     assert!(!next.has(&key("m1", 0, 0)));
     assert!(taken(&next, &key("m1", 0, 0)).is_none());
+}
+
+#[test]
+fn a_page_of_long_records_or_of_none_is_given_as_it_was_fetched() {
+    let home = tempfile::tempdir().unwrap();
+    let dead = open(&home, "one");
+    let pages = [long_records("m1", 0, 100, 25_000), records("m1", 0, 0)];
+    for (walk, records) in (0..).zip(&pages) {
+        let kept = page(records.clone(), Utc::now());
+        dead.keep(key("m1", walk, 0), &kept).unwrap();
+    }
+    drop(dead);
+    let next = open(&home, "two");
+    for (walk, records) in (0..).zip(&pages) {
+        let found = next.take(key("m1", walk, 0)).unwrap().unwrap();
+        assert_eq!(found.page.records, *records);
+        assert_eq!(found.page.digests, DigestKey::default().digests(records));
+    }
 }
 
 #[test]

@@ -13,6 +13,9 @@ use crate::config::Format;
 /// two of them (measured on batches of 500 to 65,536).
 pub(super) const BATCH_ROWS: usize = 16_384;
 
+/// Bytes of records that are encoded at once: [`BATCH_ROWS`] of a usual size are less than half.
+pub(super) const BATCH_BYTES: u64 = 8 << 20;
+
 /// Turns batches into the bytes of one format.
 pub(super) trait Encoder<W>: Send {
     /// The records that it wants at once; less only at the end. An encoder that works record by

@@ -1,27 +1,32 @@
 //! Pages into batches into the encoder of one format, chosen in one place.
 //!
 //! Pages are small and most encoders like large batches, so records are collected until a batch is
-//! worth encoding. Batches are cut at fixed counts of records: where the pages ended does not show
-//! in the output.
+//! worth encoding. Batches are cut at fixed counts of records, and before the record that would make
+//! them too large: where the pages ended does not show in the output.
 
 use std::fmt;
 use std::io::Write;
+use std::sync::Arc;
 
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 
 use crate::config::Format;
+use crate::record_size::{batch_bytes, rows_within};
 use crate::table::Table;
 
 use super::PartOptions;
 use super::arrow::ArrowEncoder;
-use super::encoder::{Encoder, Fault};
+use super::encoder::{BATCH_BYTES, Encoder, Fault};
 use super::ndjson::NdjsonEncoder;
 use super::parquet::ParquetEncoder;
 
 /// Pages that are kept as they came. A page has some kilobytes of its own beside its records, which
 /// are more than those where meetings are small: so many of them become one.
 const LOOSE_PAGES: usize = 256;
+
+/// Bytes of a slice that is worth its copy.
+const LONG_SLICE: u64 = 1 << 20;
 
 /// An encoder that is fed pages.
 pub(super) struct Gathering<W> {
@@ -30,7 +35,10 @@ pub(super) struct Gathering<W> {
     pages: Vec<RecordBatch>,
     /// How many of them, from the first on, are made of many pages.
     bundles: usize,
+    /// Whether one of them is a part of a page.
+    has_slice: bool,
     gathered: usize,
+    gathered_bytes: u64,
     rows: u64,
 }
 
@@ -41,7 +49,9 @@ impl<W: Write + Send + 'static> Gathering<W> {
             table,
             pages: Vec::new(),
             bundles: 0,
+            has_slice: false,
             gathered: 0,
+            gathered_bytes: 0,
             rows: 0,
         })
     }
@@ -54,23 +64,43 @@ impl<W: Write + Send + 'static> Gathering<W> {
         };
         let mut offset = 0;
         while offset < page.num_rows() {
-            let rows = (batch_rows - self.gathered).min(page.num_rows() - offset);
-            self.pages.push(if rows == page.num_rows() {
-                page.clone()
-            } else {
-                page.slice(offset, rows)
-            });
-            self.gathered += rows;
-            self.rows += rows as u64;
-            offset += rows;
-            if self.gathered == batch_rows {
-                self.encode()?;
-            } else if self.pages.len() - self.bundles == LOOSE_PAGES {
-                let loose = self.pages.split_off(self.bundles);
-                let bundle = concat_batches(&self.table.schema(), &loose)?;
-                self.pages.push(bundle);
-                self.bundles += 1;
+            let wanted = (batch_rows - self.gathered).min(page.num_rows() - offset);
+            let mut piece = page.slice(offset, wanted);
+            let room = BATCH_BYTES.saturating_sub(self.gathered_bytes);
+            if batch_bytes(&piece) > room {
+                // A record that is larger than a batch is a batch of its own.
+                let least = usize::from(self.gathered == 0);
+                piece = page.slice(offset, rows_within(&piece, 0, room).max(least));
             }
+            let rows = piece.num_rows();
+            offset += rows;
+            if rows > 0 {
+                let is_rest = offset == page.num_rows() && rows < page.num_rows();
+                if is_rest && batch_bytes(&piece) > LONG_SLICE {
+                    // The whole page would stay in memory.
+                    piece = self.copied(&[piece])?;
+                }
+                self.has_slice |= rows < page.num_rows();
+                self.gather(piece)?;
+            }
+            if self.gathered == batch_rows || rows < wanted {
+                self.encode()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds records to the batch that they fit into.
+    fn gather(&mut self, piece: RecordBatch) -> Result<(), Fault> {
+        self.gathered += piece.num_rows();
+        self.gathered_bytes += batch_bytes(&piece);
+        self.rows += piece.num_rows() as u64;
+        self.pages.push(piece);
+        if self.pages.len() - self.bundles == LOOSE_PAGES {
+            let loose = self.pages.split_off(self.bundles);
+            let bundle = concat_batches(&self.table.schema(), &loose)?;
+            self.pages.push(bundle);
+            self.bundles += 1;
         }
         Ok(())
     }
@@ -91,6 +121,11 @@ impl<W: Write + Send + 'static> Gathering<W> {
         self.encoder.buffered()
     }
 
+    /// Bytes in memory, about: those and the records that are gathered.
+    pub(super) fn held(&self) -> u64 {
+        self.buffered() + self.gathered_bytes
+    }
+
     pub(super) fn sink(&self) -> Option<&W> {
         self.encoder.sink()
     }
@@ -103,16 +138,29 @@ impl<W: Write + Send + 'static> Gathering<W> {
     fn encode(&mut self) -> Result<(), Fault> {
         match self.pages.as_slice() {
             [] => {}
-            [page] => self.encoder.write(page)?,
+            [page] if !self.has_slice => self.encoder.write(page)?,
             pages => {
-                let batch = concat_batches(&self.table.schema(), pages)?;
+                let batch = self.copied(pages)?;
+                self.pages.clear();
                 self.encoder.write(&batch)?;
             }
         }
         self.pages.clear();
         self.bundles = 0;
+        self.has_slice = false;
         self.gathered = 0;
+        self.gathered_bytes = 0;
         Ok(())
+    }
+}
+
+impl<W> Gathering<W> {
+    /// Returns one batch of these rows alone: of a slice, an Arrow stream would have the whole.
+    fn copied(&self, pages: &[RecordBatch]) -> Result<RecordBatch, Fault> {
+        let schema = self.table.schema();
+        // A single batch would not be copied.
+        let empty = RecordBatch::new_empty(Arc::clone(&schema));
+        Ok(concat_batches(&schema, pages.iter().chain([&empty]))?)
     }
 }
 

@@ -23,6 +23,7 @@ use parquet::schema::types::ColumnPath;
 use crate::compression::Compression;
 use crate::config::Format;
 use crate::record::{Column, Provenance};
+use crate::record_size::{batch_bytes, rows_within};
 use crate::table::Table;
 
 use super::encoder::{BATCH_ROWS, Encoder, Fault};
@@ -32,8 +33,9 @@ use super::encoder::{BATCH_ROWS, Encoder, Fault};
 /// records is then a fifth above that of one million.
 const GROUP_ROWS: usize = 500_000;
 
-/// Bytes of a row group: what bounds the memory where texts are long.
-const GROUP_BYTES: usize = 64 << 20;
+/// Bytes of a row group: what bounds the memory where texts are long. [`GROUP_ROWS`] of a usual size
+/// are about half of it.
+const GROUP_BYTES: usize = 12 << 20;
 
 /// Names repeat less than labels: the usual limit of 1 MiB overflows near 55,000 of them, or near
 /// 8,000 long Chinese ones. This one holds 70,000 of the longest.
@@ -50,6 +52,11 @@ const SAMPLE: usize = 8_192;
 /// 1 of Zstandard has quicker tables for up to so many bytes.
 const NAME_PAGE_BYTES: usize = 256 << 10;
 const EXTRA_PAGE_BYTES: usize = 128 << 10;
+
+/// Bytes of a record, in the mean of a batch, that is long: the writer looks at the size of its pages
+/// after each write, or after 1,024 records of one. So many bytes of long ones are written at once.
+const LONG_RECORD: u64 = 4 << 10;
+const LONG_WRITE: u64 = 1 << 20;
 
 pub(super) struct ParquetEncoder<W: Write + Send> {
     table: Table,
@@ -97,7 +104,17 @@ impl<W: Write + Send> Encoder<W> for ParquetEncoder<W> {
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<(), Fault> {
-        Ok(self.writer(Some(batch))?.write(batch)?)
+        let writer = self.writer(Some(batch))?;
+        if batch_bytes(batch) < LONG_RECORD * batch.num_rows() as u64 {
+            return Ok(writer.write(batch)?);
+        }
+        let mut offset = 0;
+        while offset < batch.num_rows() {
+            let rows = rows_within(batch, offset, LONG_WRITE).max(1);
+            writer.write(&batch.slice(offset, rows))?;
+            offset += rows;
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Fault> {

@@ -95,9 +95,14 @@ impl OpenPart {
         self.records.sink().map_or(0, |file| file.bytes) + self.buffered()
     }
 
-    /// Of that, what is in memory.
-    pub(super) fn buffered(&self) -> u64 {
+    /// Of that, what is encoded and in memory.
+    fn buffered(&self) -> u64 {
         self.records.buffered()
+    }
+
+    /// Bytes in memory, about.
+    pub(super) fn held(&self) -> u64 {
+        self.records.held()
     }
 
     pub(super) fn finish(self) -> Result<StagedPart> {

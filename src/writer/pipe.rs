@@ -14,6 +14,7 @@ use arrow::record_batch::RecordBatch;
 use crate::config::Format;
 use crate::error::{Error, Result};
 use crate::record::schema;
+use crate::record_size::rows_within;
 use crate::table::Table;
 
 use super::PartOptions;
@@ -134,6 +135,9 @@ fn spill_error(action: &'static str) -> impl FnOnce(io::Error) -> Error {
     }
 }
 
+/// Bytes of the records of one batch of a spill.
+const SPILL_BYTES: u64 = 1 << 20;
+
 type SpillReader = StreamReader<BufReader<zstd::Decoder<'static, BufReader<File>>>>;
 
 /// A meeting on its way to be whole, compressed in a file that the system forgets with us.
@@ -151,9 +155,15 @@ impl Spill {
     }
 
     fn push(&mut self, page: &RecordBatch) -> Result<()> {
-        self.writer
-            .write(page)
-            .map_err(|error| at_spill("write", error.into()))
+        let mut offset = 0;
+        while offset < page.num_rows() {
+            let fitting = rows_within(page, offset, SPILL_BYTES).max(1);
+            self.writer
+                .write(&page.slice(offset, fitting))
+                .map_err(|error| at_spill("write", error.into()))?;
+            offset += fitting;
+        }
+        Ok(())
     }
 
     fn read_back(self) -> Result<SpillReader> {

@@ -11,22 +11,26 @@ use std::fs;
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 
-use super::encoder::BATCH_ROWS;
+use super::encoder::{BATCH_BYTES, BATCH_ROWS};
 use super::files::Files;
 use super::part::{OpenPart, StagedPart};
 use crate::error::{Error, Result};
 use crate::partition::Partition;
 use crate::record::schema;
+use crate::record_size::batch_bytes;
 use crate::table::Table;
 
 /// Encoders at once.
 const MOST_OPEN: usize = 16;
 
-/// What they may hold of what is encoded, in bytes.
-const MOST_BUFFERED: u64 = 128 << 20;
+/// Bytes that they and the records that wait for one may hold in memory.
+const MOST_HELD: u64 = 96 << 20;
 
 /// Records that wait for an encoder: as many as those that fill the row group of one part cost.
 const MOST_WAITING: usize = 1 << 18;
+
+/// Bytes of those records.
+const MOST_WAITING_BYTES: u64 = 48 << 20;
 
 /// A batch has some kilobytes of its own beside its records: smaller neighbours become one.
 const LOOSE_ROWS: usize = 512;
@@ -38,14 +42,21 @@ pub(super) struct Shares {
     /// Parts that had to make room before all their partition's records were there.
     closed: Vec<StagedPart>,
     rows: u64,
-    waiting: usize,
+    waiting: Waiting,
+}
+
+/// Records that wait for an encoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    rows: usize,
+    bytes: u64,
 }
 
 /// The records of one partition.
 #[derive(Debug, Default)]
 struct Share {
     pages: Vec<RecordBatch>,
-    waiting: usize,
+    waiting: Waiting,
     part: Option<OpenPart>,
     /// Where the last of these is among all records.
     last: u64,
@@ -59,16 +70,15 @@ impl Shares {
         page: RecordBatch,
         files: &mut Files,
     ) -> Result<()> {
-        let rows = page.num_rows();
-        self.rows += rows as u64;
+        self.rows += page.num_rows() as u64;
         let share = self.growing.entry(partition).or_default();
         if let Some(part) = &mut share.part {
             return part.push(&page);
         }
+        self.waiting.add(Waiting::of(&page));
         share.wait(page)?;
-        self.waiting += rows;
-        if partition.is_none() || share.waiting >= BATCH_ROWS {
-            self.waiting -= share.start(files)?;
+        if partition.is_none() || share.waiting.is_batch() {
+            self.waiting.take(share.start(files)?);
         }
         Ok(())
     }
@@ -101,16 +111,16 @@ impl Shares {
     }
 
     fn is_crowded(&self) -> bool {
-        let (open, buffered) = self.open_parts();
-        self.waiting > MOST_WAITING || open > MOST_OPEN || buffered > MOST_BUFFERED
+        let (open, held) = self.open_parts();
+        self.waiting.is_much() || open > MOST_OPEN || held + self.waiting.bytes > MOST_HELD
     }
 
     /// Whether more is open or waits than a batch that cannot be closed yet may have.
     #[cfg(test)]
     pub(super) fn is_beyond(&self) -> bool {
-        let (open, buffered) = self.open_parts();
+        let (open, held) = self.open_parts();
         let waiting = MOST_WAITING + MOST_OPEN * BATCH_ROWS;
-        self.waiting > waiting || open > 2 * MOST_OPEN || buffered > 2 * MOST_BUFFERED
+        self.waiting.rows > waiting || open > 2 * MOST_OPEN || held > 2 * MOST_HELD
     }
 
     /// Encoders, and what is in them.
@@ -121,24 +131,24 @@ impl Shares {
                 .filter_map(|share| share.part.as_ref())
         };
         // The one part of an unpartitioned batch bounds itself.
-        let buffered = match self.growing.len() {
+        let held = match self.growing.len() {
             1 => 0,
-            _ => parts().map(OpenPart::buffered).sum(),
+            _ => parts().map(OpenPart::held).sum(),
         };
-        (parts().count(), buffered)
+        (parts().count(), held)
     }
 
     /// Makes room where no batch can be closed yet: what waits longest in an encoder becomes a part
     /// of its own. Its partition gets a further one if more comes.
     pub(super) fn relieve(&mut self, files: &mut Files) -> Result<()> {
-        while self.waiting > MOST_WAITING {
+        while self.waiting.is_much() {
             let most = self.growing.values_mut().max_by_key(|share| share.waiting);
             let Some(share) = most else { break };
-            self.waiting -= share.start(files)?;
+            self.waiting.take(share.start(files)?);
         }
         loop {
-            let (open, buffered) = self.open_parts();
-            if open <= MOST_OPEN && buffered <= MOST_BUFFERED {
+            let (open, held) = self.open_parts();
+            if open <= MOST_OPEN && held + self.waiting.bytes <= MOST_HELD {
                 return Ok(());
             }
             let open = self.growing.iter_mut();
@@ -160,7 +170,7 @@ impl Shares {
             ..
         } = std::mem::take(self);
         for (partition, mut share) in growing {
-            if share.waiting > 0 {
+            if share.waiting.rows > 0 {
                 share.start(files)?;
             }
             if let Some(part) = share.part {
@@ -184,9 +194,38 @@ impl Shares {
     }
 }
 
+impl Waiting {
+    fn of(page: &RecordBatch) -> Self {
+        Self {
+            rows: page.num_rows(),
+            bytes: batch_bytes(page),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+    }
+
+    fn take(&mut self, other: Self) {
+        self.rows -= other.rows;
+        self.bytes -= other.bytes;
+    }
+
+    /// Whether they are worth an encoder.
+    fn is_batch(self) -> bool {
+        self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+    }
+
+    /// Whether so many may not wait.
+    fn is_much(self) -> bool {
+        self.rows > MOST_WAITING || self.bytes > MOST_WAITING_BYTES
+    }
+}
+
 impl Share {
     fn rows(&self) -> u64 {
-        self.waiting as u64 + self.part.as_ref().map_or(0, OpenPart::rows)
+        self.waiting.rows as u64 + self.part.as_ref().map_or(0, OpenPart::rows)
     }
 
     fn bytes(&self) -> u64 {
@@ -194,7 +233,7 @@ impl Share {
     }
 
     fn wait(&mut self, page: RecordBatch) -> Result<()> {
-        self.waiting += page.num_rows();
+        self.waiting.add(Waiting::of(&page));
         self.pages.push(page);
         while let [.., one, other] = self.pages.as_slice()
             && one.num_rows() + other.num_rows() <= LOOSE_ROWS
@@ -209,8 +248,8 @@ impl Share {
         Ok(())
     }
 
-    /// Gives what waits to an encoder; tells how many records that were.
-    fn start(&mut self, files: &mut Files) -> Result<usize> {
+    /// Gives what waits to an encoder; returns how much that was.
+    fn start(&mut self, files: &mut Files) -> Result<Waiting> {
         let mut part = match self.part.take() {
             Some(part) => part,
             None => files.open(Table::Records)?,

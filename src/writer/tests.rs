@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::hex::hex;
-use crate::record::{Anomaly, Language, Stay, TIME_ZONE, schema};
+use crate::record::{Anomaly, Column, Language, Stay, TIME_ZONE, schema};
 
 const JOIN: i64 = 1_574_119_877_872;
 
@@ -96,6 +96,15 @@ pub(crate) fn meetings(names: &[&str]) -> RecordBatch {
         }
     });
     RecordBatch::try_new(schema.clone(), columns.collect()).unwrap()
+}
+
+/// The same with a text of `bytes` bytes in each record.
+pub(crate) fn long_page(meeting: &str, from: usize, rows: usize, bytes: usize) -> RecordBatch {
+    let page = page(meeting, from, rows);
+    let text = |row: usize| Some((from + row).to_string() + &"x".repeat(bytes));
+    let mut columns = page.columns().to_vec();
+    columns[Column::Extra.index()] = Arc::new((0..rows).map(text).collect::<StringArray>());
+    RecordBatch::try_new(schema(), columns).unwrap()
 }
 
 pub(crate) fn options(format: Format, compression: Compression) -> PartOptions {
@@ -241,6 +250,25 @@ fn the_bytes_do_not_depend_on_where_pages_ended() {
         for size in [499, 20] {
             assert!(bytes(size) == expected, "{kind:?} from pages of {size}");
         }
+    }
+}
+
+#[test]
+fn the_bytes_do_not_depend_on_where_pages_of_long_records_ended() {
+    for kind in KINDS {
+        // Three batches; one record is larger than a batch.
+        let bytes = |size: usize| {
+            let home = tempfile::tempdir().unwrap();
+            let mut pages: Vec<_> = (0..600)
+                .step_by(size)
+                .map(|from| long_page("m1", from, size.min(600 - from), 25_000))
+                .collect();
+            pages.insert(300 / size, long_page("m1", 900, 1, 9 << 20));
+            let part = write(kind, &pages, home.path());
+            assert_eq!(part.rows, 601);
+            part.sha256
+        };
+        assert_eq!(bytes(300), bytes(20), "{kind:?}");
     }
 }
 

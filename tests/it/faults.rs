@@ -284,13 +284,15 @@ async fn what_means_busy_is_asked_again_until_it_comes() {
 /// Line 5: held in memory, and handed out page by page before it fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_meeting_with_one_broken_page_leaves_nothing_behind() {
-    for buffer_rows in [100_000, 1_200] {
+    // Of the second bound, the meeting is larger than half.
+    for (buffer_rows, buffer_kib) in [(100_000, 32 << 10), (1_200, 32 << 10), (100_000, 600)] {
         let scene = Scene::of(&[20, 5_000, 700, 0])
             .await
             .fault(Fault::new(Effect::Status(500)).meeting(1).offset(3_992))
             .set(|config| {
                 config.retries = 2;
                 config.buffer_rows = buffer_rows;
+                config.buffer_size = ByteSize::kib(buffer_kib);
                 config.part_rows = 1_000;
             });
         let run = scene.run().await;

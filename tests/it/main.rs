@@ -48,6 +48,7 @@ mod login;
 mod login_check;
 #[cfg(unix)]
 mod meetings_table;
+mod memory;
 #[cfg(unix)]
 mod metrics;
 mod nights;

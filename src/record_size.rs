@@ -1,0 +1,108 @@
+//! The size of records in memory: what buffers that are bounded in bytes go by.
+//!
+//! Counted are the values of the rows alone, so that the sizes of slices add up to the size of the
+//! whole, whatever buffers they share: the length of each text, and [`FIXED_BYTES`] a row for each
+//! column of another type.
+
+use arrow::array::{ArrayRef, AsArray as _, StringArray};
+use arrow::record_batch::RecordBatch;
+
+/// Bytes of a value that is not a text, and of the offset of one that is, rounded up.
+const FIXED_BYTES: usize = 8;
+
+/// Returns the bytes of all rows.
+pub(crate) fn batch_bytes(rows: &RecordBatch) -> u64 {
+    let texts: usize = texts(rows).map(text_bytes).sum();
+    (texts + rows.num_rows() * fixed_bytes(rows)) as u64
+}
+
+/// Returns how many rows, from `first` on, fit into these bytes.
+pub(crate) fn rows_within(rows: &RecordBatch, first: usize, bytes: u64) -> usize {
+    let texts: Vec<_> = texts(rows).collect();
+    let mut left = bytes;
+    let mut fitting = 0;
+    for row in first..rows.num_rows() {
+        let lengths = texts.iter().map(|text| row_bytes(text, row));
+        let size = (lengths.sum::<usize>() + fixed_bytes(rows)) as u64;
+        if size > left {
+            break;
+        }
+        left -= size;
+        fitting += 1;
+    }
+    fitting
+}
+
+fn texts(rows: &RecordBatch) -> impl Iterator<Item = &StringArray> {
+    let columns = rows.columns().iter();
+    columns.filter_map(ArrayRef::as_string_opt::<i32>)
+}
+
+fn text_bytes(text: &StringArray) -> usize {
+    let offsets = text.value_offsets();
+    let length = offsets.last().zip(offsets.first());
+    length.map_or(0, |(end, start)| usize::try_from(end - start).unwrap_or(0))
+}
+
+fn row_bytes(text: &StringArray, row: usize) -> usize {
+    usize::try_from(text.value_length(row)).unwrap_or(0)
+}
+
+/// Bytes of one row beside its texts.
+fn fixed_bytes(rows: &RecordBatch) -> usize {
+    rows.num_columns() * FIXED_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Page;
+    use crate::record::Anomaly;
+    use crate::record_digest::DigestKey;
+
+    /// Rows whose names have these lengths.
+    fn rows(lengths: &[usize]) -> RecordBatch {
+        let rows: Vec<_> = lengths
+            .iter()
+            .map(|&length| format!(r#"{{"displayName":"{}"}}"#, "x".repeat(length)))
+            .collect();
+        let body = format!(r#"{{"count":1,"data":[{}]}}"#, rows.join(","));
+        let meeting = "m1".parse().unwrap();
+        let page = Page::decode(body.as_bytes(), &meeting, 0, &DigestKey::default());
+        page.unwrap().records
+    }
+
+    fn size(length: usize) -> u64 {
+        let anomaly = Anomaly::MissingJoin.as_str().len();
+        (length + "m1".len() + anomaly + 12 * FIXED_BYTES) as u64
+    }
+
+    #[test]
+    fn the_sizes_of_slices_add_up() {
+        let all = rows(&[0, 7, 25_000, 3]);
+        let slices = [(0, 1), (1, 2), (3, 1)].map(|(from, rows)| all.slice(from, rows));
+        assert_eq!(batch_bytes(&slices[1]), size(7) + size(25_000));
+        let sum: u64 = slices.iter().map(batch_bytes).sum();
+        assert_eq!(sum, batch_bytes(&all));
+        assert_eq!(batch_bytes(&all.slice(0, 0)), 0);
+    }
+
+    #[test]
+    fn as_many_rows_are_taken_as_fit() {
+        let all = rows(&[100, 100, 900, 100]);
+        let two = 2 * size(100);
+        for (first, bytes, taken) in [
+            (0, two - 1, 1),
+            (0, two, 2),
+            (0, two + 1, 2),
+            (0, u64::MAX, 4),
+            (2, size(900) - 1, 0),
+            (3, 0, 0),
+            (4, u64::MAX, 0),
+        ] {
+            assert_eq!(rows_within(&all, first, bytes), taken, "{first} {bytes}");
+        }
+        // A slice is counted from its own first row.
+        assert_eq!(rows_within(&all.slice(2, 2), 0, size(900)), 1);
+    }
+}
