@@ -51,7 +51,7 @@ flag wins over the environment, the environment over the file. ROLLBOOK_LOG filt
 ROLLBOOK_LOG=rollbook=debug.
 
 A meeting list has one UUID a line, with blanks and # comments; or JSON objects with a confUUID \
-member, one a line; or CSV with a confUUID column. The same command run again skips the meetings \
+member, one a line; or CSV with a confUUID column. One without a meeting is no error. The same command run again skips the meetings \
 that the dataset holds already, and asks nothing for them.
 
 A config file with [[tenant]] sections exports for all of them, side by side, each into \

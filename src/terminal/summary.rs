@@ -167,6 +167,9 @@ fn headline(report: &Report, is_coloured: bool) -> String {
         out => format!("in {}", plain(out)),
     };
     let word = style.apply_to(format!("{}:", word(report.outcome)));
+    if report.meetings.requested == 0 && report.outcome == Outcome::Complete {
+        return format!("{word} no meetings to export");
+    }
     format!("{word} {held} of {asked} meetings are {place}")
 }
 
