@@ -9,6 +9,7 @@
 mod csv;
 mod index;
 mod line;
+mod shared;
 mod text;
 
 use std::fs::File;
@@ -23,6 +24,7 @@ use crate::uuid::{ConfUuid, InvalidConfUuid};
 use self::csv::{Header, Row};
 use self::index::Index;
 use self::line::Lines;
+pub(crate) use self::shared::{Meetings, Waiting};
 use self::text::{trimmed, unseen};
 
 /// Distinct meetings in the order in which they were first named.

@@ -548,6 +548,7 @@ mod tests {
                 meeting("a1", Proof::SinglePage),
                 meeting("b2", Proof::Seams),
             ],
+            unfinished_left_out: 0,
         }
     }
 
