@@ -31,7 +31,9 @@ mod verify;
 mod whole_file;
 mod window;
 
+use std::cell::RefCell;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -39,7 +41,7 @@ use rollbook::{InputKind, LogFormat, Mode};
 use serde::Serialize;
 
 use self::exit::Exit;
-use crate::terminal::Terminal;
+use crate::terminal::{self, Terminal};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -79,6 +81,9 @@ pub(crate) struct Voice {
     #[arg(long, global = true, value_name = "FORM", env = "ROLLBOOK_LOG_FORMAT")]
     #[arg(value_parser = settings::choice::<LogFormat>(), hide_possible_values = true)]
     log_format: Option<LogFormat>,
+    /// Warnings that came before there was a log.
+    #[arg(skip)]
+    warnings: RefCell<Vec<String>>,
 }
 
 impl Voice {
@@ -90,14 +95,27 @@ impl Voice {
     ) -> anyhow::Result<Terminal> {
         let format = self.log_format.unwrap_or(config.log_format);
         let filter = variables::read("ROLLBOOK_LOG", InputKind::Text)?;
-        Terminal::open(
+        let terminal = Terminal::open(
             self.quiet,
             self.verbose,
             format,
             config.progress,
             filter,
             run_id,
-        )
+        )?;
+        for warning in self.warnings.take() {
+            tracing::warn!("{}", terminal::plain(&warning));
+        }
+        Ok(terminal)
+    }
+
+    /// Prints the warnings that no log took, unless nothing but errors is wanted.
+    fn print_warnings(&self) {
+        for warning in self.warnings.take() {
+            if !self.quiet {
+                terminal::print_note(&format!("warning: {warning}"));
+            }
+        }
     }
 }
 
@@ -129,6 +147,16 @@ enum Action {
     Man(man::ManArgs),
 }
 
+impl Action {
+    /// Whether the command reads settings, which variables may hold.
+    const fn has_settings(&self) -> bool {
+        !matches!(
+            self,
+            Self::Schema(_) | Self::Completions(_) | Self::Man(_) | Self::Demo(_)
+        )
+    }
+}
+
 /// The whole command, as help, completions and manual show it.
 pub(crate) fn command() -> Command {
     variables::feed(Cli::command()).0
@@ -151,12 +179,22 @@ fn parse_and_run() -> anyhow::Result<Exit> {
     let (command, refused) = variables::feed(Cli::command());
     let matches = command.try_get_matches()?;
     variables::check(&matches, &refused)?;
-    run(Cli::from_arg_matches(&matches)?, &matches)
+    let Cli { command, voice } = Cli::from_arg_matches(&matches)?;
+    if command.has_settings() {
+        let arguments = matches.subcommand().map(|(_, arguments)| arguments);
+        let config = arguments.and_then(|given| given.try_get_one::<PathBuf>("config").ok()?);
+        voice.warnings.replace(variables::unknown(
+            &Cli::command(),
+            config.map(PathBuf::as_path),
+        ));
+    }
+    let ended = run(command, &voice, &matches);
+    voice.print_warnings();
+    ended
 }
 
-fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Exit> {
-    let voice = &cli.voice;
-    match cli.command {
+fn run(command: Action, voice: &Voice, matches: &ArgMatches) -> anyhow::Result<Exit> {
+    match command {
         Action::Export(args) => {
             let given = matches.subcommand_matches("export").unwrap_or(matches);
             args.run(voice, given)

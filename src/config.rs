@@ -164,6 +164,8 @@ pub struct Config {
     pub report: Option<PathBuf>,
     /// Where the figures of the run go, for Prometheus.
     pub metrics_file: Option<PathBuf>,
+    /// Permissions of that file; without them, those of the file that it replaces, or 644.
+    pub metrics_mode: Option<Mode>,
     /// Permissions of what the command writes.
     pub mode: Mode,
     /// Form of the log on standard error.
@@ -249,6 +251,7 @@ impl Default for Config {
             spool: When::default(),
             report: None,
             metrics_file: None,
+            metrics_mode: None,
             mode: Mode::default(),
             log_format: LogFormat::default(),
             progress: When::default(),

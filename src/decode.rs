@@ -496,6 +496,44 @@ mod tests {
     }
 
     #[test]
+    fn a_code_that_says_that_nothing_is_wrong_is_no_error() {
+        for code in [
+            "null",
+            "0",
+            "0.0",
+            "\"0\"",
+            "\"\"",
+            "\" \"",
+            "\"MMC.000000000\"",
+        ] {
+            for member in ["error_code", "errorCode"] {
+                let body = format!(
+                    r#"{{"{member}":{code},"error_msg":"","data":[{{"displayName":"a"}}],
+                    "offset":0,"limit":500,"count":1}}"#
+                );
+                assert_eq!(decode(&body).unwrap().count, 1, "{body}");
+            }
+        }
+        for code in [
+            "1",
+            "1.0",
+            "true",
+            "[]",
+            "{}",
+            "\"A\"",
+            "\"0x\"",
+            "\"A.\"",
+            "\"\\ud800\"",
+        ] {
+            let body = format!(r#"{{"error_code":{code},"data":[],"count":0}}"#);
+            assert!(
+                matches!(decode(&body), Err(DecodeError::NotAPage(_))),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
     fn an_answer_too_long_for_a_column_is_refused_unread() {
         // Never touched, hence never in memory.
         let body = vec![0; LONGEST + 1];

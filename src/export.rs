@@ -16,7 +16,6 @@ mod same_records;
 mod sink;
 mod spooling;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
@@ -43,6 +42,7 @@ use crate::decode::PageDecoder;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::history::{self, Meeting};
+use crate::meetings::Meetings;
 use crate::pii::Pii;
 use crate::record_digest::DigestKey;
 use crate::report::{MeetingStatus, Report};
@@ -143,18 +143,20 @@ impl Export {
 
     /// A panic, of a library or of ours, ends the run as any failure does: with a report.
     async fn perform(
-        self,
+        mut self,
         run: Run,
         observer: Observer,
         cancel: CancellationToken,
     ) -> Result<Finished> {
         let pii = self.pii()?.as_ref().map(Pii::note);
-        let (config, meetings, spare) = (self.config.clone(), self.meetings.clone(), run.spare());
-        let work = AssertUnwindSafe(Box::pin(self.carry_out(run, observer, cancel)));
+        let (config, spare) = (self.config.clone(), run.spare());
+        let meetings = Meetings::from(std::mem::take(&mut self.meetings));
+        let asked = meetings.clone();
+        let work = AssertUnwindSafe(Box::pin(self.carry_out(asked, run, observer, cancel)));
         let done = work.catch_unwind().await;
         match done.unwrap_or(Err(Error::Task { what: "the run" })) {
             Err(error @ Error::Task { .. }) => Ok(Finished {
-                report: Account::new(&config, spare, &meetings, None, pii).died(&meetings, &error),
+                report: Account::new(&config, spare, &meetings, None, pii).died(meetings, &error),
                 error: Some(error),
             }),
             done => done,
@@ -163,12 +165,13 @@ impl Export {
 
     async fn carry_out(
         mut self,
+        meetings: Meetings,
         run: Run,
         observer: Observer,
         cancel: CancellationToken,
     ) -> Result<Finished> {
         self.config.check()?;
-        if self.config.since.is_some() && !self.meetings.is_empty() {
+        if self.config.since.is_some() && !meetings.is_empty() {
             return Err(Error::Config(
                 "since: a run takes its meetings from a window or from a list".to_owned(),
             ));
@@ -195,7 +198,7 @@ impl Export {
             Opening::Open(mut destination) => {
                 let into = &mut destination;
                 let stops = (stop, cancel);
-                let done = Box::pin(self.run_into(into, run, observer, stops)).await;
+                let done = Box::pin(self.run_into(into, meetings, run, observer, stops)).await;
                 if done.is_err() {
                     destination.abandon().await;
                 }
@@ -203,8 +206,8 @@ impl Export {
             }
             Opening::Taken(runs) => {
                 let pii = pii.map(Pii::note);
-                let account = Account::new(&self.config, run, &self.meetings, None, pii);
-                let report = account.turned_away(&self.meetings, &runs, stop.is_cancelled());
+                let account = Account::new(&self.config, run, &meetings, None, pii);
+                let report = account.turned_away(meetings, &runs, stop.is_cancelled());
                 let error = None;
                 Ok(Finished { report, error })
             }
@@ -225,6 +228,7 @@ impl Export {
     async fn run_into(
         self,
         destination: &mut Destination,
+        meetings: Meetings,
         mut run: Run,
         observer: Observer,
         (stop, signal): (CancellationToken, CancellationToken),
@@ -239,7 +243,6 @@ impl Export {
         let Self {
             config,
             credentials,
-            meetings,
             ..
         } = self;
         let spool = spooling::open(&config, question, &run.id, &observer).await?;
@@ -280,9 +283,9 @@ impl Export {
             already: account.held(),
         });
         if let Some(spool) = &spool {
-            let wanted: Vec<_> = work.iter().chain(&recheck.meetings).cloned().collect();
+            let wanted = work.iter().chain(&recheck.meetings);
             spooling::outdate(spool, &recheck.held, now);
-            spooling::forget_unwanted(spool, &config, &wanted, is_listed, &observer);
+            spooling::forget_unwanted(spool, &config, wanted, is_listed, &observer);
         }
         if destination.is_single_writer() {
             account.has_single_writer();
@@ -319,7 +322,7 @@ impl Export {
             error.as_ref(),
             stop.is_cancelled(),
         );
-        report.without_records = without_records(named.as_deref(), destination, &report);
+        report.without_records = without_records(named, destination, &report);
         report.ledger = destination.dataset().and_then(Dataset::head);
         if !is_cut_off && let Err(failed) = finish(destination, &report).await {
             error.get_or_insert(failed);
@@ -336,7 +339,7 @@ impl Export {
 
 /// The meetings to bring, and what is known of them.
 struct Found {
-    meetings: Vec<ConfUuid>,
+    meetings: Meetings,
     discovered: Option<Discovered>,
     /// What to write of the meetings, where they are to be written.
     described: Option<Arc<Described>>,
@@ -347,7 +350,7 @@ impl Found {
     /// What the discovery finds; without one, these meetings, of which nothing more is known.
     async fn by(
         discovery: Option<Discovery>,
-        meetings: Vec<ConfUuid>,
+        meetings: Meetings,
         (config, dataset, pii): (&Config, Option<&Dataset>, Option<&Pii>),
         client: &Arc<Client>,
         observer: &Observer,
@@ -361,7 +364,7 @@ impl Found {
         };
         if let Some(discovery) = discovery {
             let work = discovery.run(config, dataset, client, observer).await;
-            found.meetings = work.meetings;
+            found.meetings = work.meetings.into();
             found.discovered = work.window;
             found.outcome = work.listed;
             told = work.told;
@@ -392,20 +395,20 @@ async fn finish(destination: &mut Destination, report: &Report) -> Result<()> {
 
 /// Of meetings that a list named, those that are there and have no record.
 fn without_records(
-    named: Option<&[ConfUuid]>,
+    named: Option<Meetings>,
     destination: &Destination,
     report: &Report,
 ) -> Vec<ConfUuid> {
-    let named = named.unwrap_or_default();
-    let is_empty: HashSet<ConfUuid> = if let Some(dataset) = destination.dataset() {
-        let held = dataset.committed(&named.iter().collect()).into_values();
-        let empty = held.filter(|meeting| meeting.rows == 0);
-        empty.map(|meeting| meeting.conf_uuid).collect()
+    let Some(named) = named else {
+        return vec![];
+    };
+    let is_empty = if let Some(dataset) = destination.dataset() {
+        dataset.without_records()
     } else {
         let read = report.per_meeting.iter();
         let empty = read
             .filter(|meeting| meeting.status == MeetingStatus::Complete && meeting.records == 0);
-        empty.map(|meeting| meeting.conf_uuid.clone()).collect()
+        empty.map(|meeting| &meeting.conf_uuid).collect()
     };
     let empty = named.iter().filter(|meeting| is_empty.contains(*meeting));
     empty.cloned().collect()

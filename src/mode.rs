@@ -21,6 +21,9 @@ impl Mode {
     /// Readable and writable by the owner alone.
     pub const PRIVATE: Self = Self(OWNER);
 
+    /// Readable by every user, writable by the owner alone.
+    pub const PUBLIC: Self = Self(0o644);
+
     /// The permissions of a file.
     pub const fn file(self) -> u32 {
         self.0

@@ -39,6 +39,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::first_page::FirstPage;
+use crate::meetings::{Meetings, Waiting};
 use crate::report::{FailureKind, MeetingStatus};
 use crate::spool::Fetched;
 use crate::uuid::ConfUuid;
@@ -68,7 +69,7 @@ pub(crate) struct Pager {
     fail_fast: bool,
     observer: Observer,
     cancel: CancellationToken,
-    waiting: std::vec::IntoIter<ConfUuid>,
+    waiting: Waiting,
     /// First pages as the dataset holds them: where a page is the same, nothing more is asked.
     known: HashMap<ConfUuid, FirstPage>,
     /// The meetings at hand, in the order of the list.
@@ -92,7 +93,7 @@ impl Pager {
     pub(crate) fn new(
         config: &Config,
         client: Arc<Client>,
-        meetings: Vec<ConfUuid>,
+        meetings: Meetings,
         observer: Observer,
         cancel: CancellationToken,
     ) -> Self {

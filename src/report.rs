@@ -101,8 +101,12 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub same_records: Vec<Vec<ConfUuid>>,
     /// Each meeting that this run read or tried to, in the order asked for; of those that earlier
-    /// runs had committed, the replaced ones and those that were asked for again in vain.
+    /// runs had committed, the replaced ones and those that were asked for again in vain; of the
+    /// unfinished ones of a list, 1,000.
     pub per_meeting: Vec<MeetingReport>,
+    /// Unfinished meetings of a list that are not in `per_meeting`, since there are too many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unfinished_left_out: u64,
 }
 
 /// The last entry of a ledger. Each entry has the digest of the one before, so this one vouches for
@@ -163,7 +167,7 @@ pub struct MeetingCounts {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde asks by reference whether a member is left out"
 )]
-const fn is_zero(count: &u64) -> bool {
+pub(crate) const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

@@ -7,6 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::rate::Rate;
 
@@ -132,17 +133,14 @@ impl ErrorBody {
         let Ok(raw) = serde_json::from_slice::<Raw>(body) else {
             return Self::default();
         };
+        let codes = [raw.error_code, raw.camel_code, raw.code, raw.return_code];
+        let codes = codes.into_iter().flatten().filter_map(|code| match code {
+            serde_json::Value::String(code) => Some(code),
+            serde_json::Value::Number(code) if !is_zero(&code) => Some(code.to_string()),
+            _ => None,
+        });
         Self {
-            code: raw
-                .error_code
-                .or(raw.camel_code)
-                .or(raw.code)
-                .or(raw.return_code)
-                .and_then(|code| match code {
-                    serde_json::Value::String(code) => Some(code),
-                    serde_json::Value::Number(code) => Some(code.to_string()),
-                    _ => None,
-                }),
+            code: codes.into_iter().find(|code| !is_success(code)),
             message: raw
                 .error_msg
                 .or(raw.camel_message)
@@ -155,6 +153,30 @@ impl ErrorBody {
     /// The quota that the gateway's text tells: `limit:5,time:1 minute`.
     pub fn quota(&self) -> Option<Rate> {
         self.message.as_deref().and_then(quota_in)
+    }
+}
+
+/// Whether a code says that nothing is wrong, as `0` or nothing: some servers send one beside data.
+fn is_success(code: &str) -> bool {
+    let code = code.trim();
+    let (service, number) = code.rsplit_once('.').unwrap_or(("", code));
+    let is_zero = |digits: &str| digits.bytes().all(|digit| digit == b'0');
+    let is_name = || service.bytes().all(|byte| byte.is_ascii_alphabetic());
+    code.is_empty() || !number.is_empty() && is_zero(number) && (is_zero(service) || is_name())
+}
+
+fn is_zero(code: &serde_json::Number) -> bool {
+    code.as_f64() == Some(0.0)
+}
+
+/// Whether the value of an `error_code` member says that something is wrong.
+pub(crate) fn is_error_code(value: &RawValue) -> bool {
+    match serde_json::from_str(value.get()) {
+        Ok(serde_json::Value::Null) => false,
+        Ok(serde_json::Value::String(code)) => !is_success(&code),
+        Ok(serde_json::Value::Number(code)) => !is_zero(&code),
+        // A text with a lone surrogate is no code of success either.
+        Ok(_) | Err(_) => true,
     }
 }
 
@@ -342,6 +364,10 @@ mod tests {
             assert_eq!(error.message.as_deref(), Some("m"));
             assert_eq!(error.request_id.as_deref(), Some("r"));
         }
+        let none = br#"{"error_code":"0","errorCode":0,"code":"","returnCode":"A.1"}"#;
+        assert_eq!(ErrorBody::parse(none).code.as_deref(), Some("A.1"));
+        let none = br#"{"error_code":"0","errorCode":0.0,"code":"MMC.000000000"}"#;
+        assert_eq!(ErrorBody::parse(none).code, None);
         let bare = ErrorBody::parse(br#"{"code":200000001}"#);
         assert_eq!(Verdict::of(500, bare.code.as_deref()), Verdict::Retry);
         for body in ["", "<html>", "[]", "5", r#"{"error_code":[]}"#] {

@@ -170,7 +170,7 @@ impl Spool {
     }
 
     /// Forgets the pages of all other meetings; says how many are left.
-    pub(crate) fn only(&self, meetings: &[ConfUuid]) -> u64 {
+    pub(crate) fn only<'a>(&self, meetings: impl IntoIterator<Item = &'a ConfUuid>) -> u64 {
         locked(&self.found).only(meetings)
     }
 

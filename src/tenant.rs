@@ -18,10 +18,11 @@ use crate::error::Result;
 const LONGEST_NAME: usize = 64;
 
 /// Settings of the command as a whole.
-const SHARED: [&str; 6] = [
+const SHARED: [&str; 7] = [
     "out",
     "report",
     "metrics_file",
+    "metrics_mode",
     "mode",
     "log_format",
     "progress",

@@ -135,9 +135,23 @@ fn variable_at_fault(error: &clap::Error) -> Option<String> {
 fn next_step(exit: Exit, error: &Error) -> Option<&'static str> {
     match exit {
         Exit::Usage => Some("mend the list and run the command again; nothing was requested"),
-        Exit::Failed => io_errors(error).find_map(room),
+        Exit::Failed => io_errors(error).find_map(room).or_else(|| login(error)),
         Exit::Complete | Exit::Setup | Exit::Incomplete | Exit::Interrupted => None,
     }
+}
+
+/// What to do where no login came to an answer.
+fn login(error: &Error) -> Option<&'static str> {
+    let mut causes = error.chain();
+    let is_login = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(
+            cause.downcast_ref::<rollbook::Error>(),
+            Some(rollbook::Error::Login { .. })
+        )
+    };
+    causes
+        .any(is_login)
+        .then_some("run again later; if it fails again, check the network, a proxy and --base-url")
 }
 
 /// What the machine lacks, and how to get it.

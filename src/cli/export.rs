@@ -17,7 +17,7 @@ use super::exit::Exit;
 use super::metrics::Metrics;
 use super::reach;
 use super::settings::Settings;
-use super::whole_file::WholeFile;
+use super::whole_file::{self, WholeFile};
 use super::{
     Voice, answer, config, credentials, panics, permit, runtime, signals, state_dir, tenants,
 };
@@ -51,7 +51,7 @@ flag wins over the environment, the environment over the file. ROLLBOOK_LOG filt
 ROLLBOOK_LOG=rollbook=debug.
 
 A meeting list has one UUID a line, with blanks and # comments; or JSON objects with a confUUID \
-member, one a line; or CSV with a confUUID column. The same command run again skips the meetings \
+member, one a line; or CSV with a confUUID column. One without a meeting is no error. The same command run again skips the meetings \
 that the dataset holds already, and asks nothing for them.
 
 A config file with [[tenant]] sections exports for all of them, side by side, each into \
@@ -106,7 +106,7 @@ impl ExportArgs {
             answer(&toml::to_string(&config)?)?;
             return Ok(Exit::Complete);
         }
-        let mut metrics = Metrics::begin(self.settings.metrics_file().cloned());
+        let mut metrics = self.settings.metrics();
         let ended = panics::caught(|| self.work(voice, given, &mut metrics));
         metrics.close(ended)
     }
@@ -115,7 +115,7 @@ impl ExportArgs {
         let (mut config, tenants) = config::load(self.config.as_deref())?;
         self.overlay(&mut config, voice, given)?;
         permit(config.mode);
-        metrics.prepare(config.metrics_file.clone())?;
+        metrics.prepare(config.metrics_file.clone(), config.metrics_mode)?;
         let tenants = tenants::pick(tenants, &self.tenants, !self.named.is_empty(), given)?;
         if !tenants.is_empty() {
             return self.work_for(tenants, &config, voice, given, metrics);
@@ -194,6 +194,7 @@ impl ExportArgs {
                  folder, or --with-meetings=false",
             ));
         }
+        one_on_standard_output(config)?;
         if config.table == TableFormat::Delta && config.format != Format::Parquet {
             return Err(refuse(
                 ErrorKind::ArgumentConflict,
@@ -214,6 +215,24 @@ impl ExportArgs {
         }
         config.store = reach::store_options();
         Ok(())
+    }
+}
+
+/// Refuses a second thing on standard output: its reader could not tell the two apart.
+fn one_on_standard_output(config: &Config) -> Result<()> {
+    let is_stdout = |path: &Option<PathBuf>| path.as_deref().is_some_and(whole_file::is_stdout);
+    let there = [
+        ("--out", config.out.as_deref() == Some("-")),
+        ("--report", is_stdout(&config.report)),
+        ("--metrics-file", is_stdout(&config.metrics_file)),
+    ];
+    let mut there = there.iter().filter(|(_, is_there)| *is_there);
+    match (there.next(), there.next()) {
+        (Some((one, _)), Some((other, _))) => Err(refuse(
+            ErrorKind::ArgumentConflict,
+            &format!("{one} and {other} are both standard output: give {other} a file"),
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 use chrono::Utc;
-use rollbook::{FailureKind, Outcome, Report};
+use rollbook::{FailureKind, Mode, Outcome, Report};
 
 use super::exit::Exit;
-use super::whole_file::WholeFile;
+use super::whole_file::{WholeFile, is_stdout};
 
 const LAST_SUCCESS: &str = "rollbook_last_success_timestamp_seconds";
 
@@ -21,6 +21,7 @@ const LAST_SUCCESS: &str = "rollbook_last_success_timestamp_seconds";
 #[derive(Debug)]
 pub(crate) struct Metrics {
     path: Option<PathBuf>,
+    mode: Option<Mode>,
     begun: Instant,
     runs: Vec<Told>,
 }
@@ -36,17 +37,21 @@ struct Told {
 }
 
 impl Metrics {
-    pub(crate) fn begin(path: Option<PathBuf>) -> Self {
+    /// Begins to take the time. Standard output is not written to before [`prepare`](Self::prepare):
+    /// something else may go there.
+    pub(crate) fn begin(path: Option<PathBuf>, mode: Option<Mode>) -> Self {
         Self {
-            path,
+            path: path.filter(|path| !is_stdout(path)),
+            mode,
             begun: Instant::now(),
             runs: vec![],
         }
     }
 
     /// Makes sure that the figures can be written there.
-    pub(crate) fn prepare(&mut self, path: Option<PathBuf>) -> Result<()> {
+    pub(crate) fn prepare(&mut self, path: Option<PathBuf>, mode: Option<Mode>) -> Result<()> {
         self.path = path;
+        self.mode = mode;
         if let Some(path) = self.path.clone() {
             // Without a place there is nothing to be told later.
             WholeFile::prepare("metrics", path).inspect_err(|_| self.path = None)?;
@@ -85,7 +90,8 @@ impl Metrics {
             return ended;
         }
         let written = WholeFile::prepare("metrics", path).and_then(|file| {
-            let before = std::fs::read_to_string(file.path()).unwrap_or_default();
+            let file = file.permitted(self.mode, Mode::PUBLIC);
+            let before = file.text().unwrap_or_default();
             let text = render(&self.runs, &successes(&before), now(), self.begun.elapsed());
             file.write(text.as_bytes())
         });

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::export::read_list;
 use super::reach::Reach;
 use super::verify::{mode_of, number};
-use super::{answer_as, permit, runtime};
+use super::{answer, answer_as, permit, runtime};
 use crate::terminal::{checkpoints_lost, plain};
 
 const AFTER_HELP: &str = "\
@@ -55,6 +55,10 @@ impl PurgeArgs {
             read_list(&mut meetings, list)?;
         }
         let meetings = meetings.into_meetings();
+        if meetings.is_empty() && !self.json {
+            answer("no meetings to purge\n")?;
+            return Ok(Exit::Complete);
+        }
         let done = runtime()?.block_on(rollbook::purge(place, &meetings))?;
         answer_as(self.json, &done, |done| describe(&self.dataset, done))?;
         Ok(if done.out_of_reach.is_empty() {

@@ -16,6 +16,7 @@ use rollbook::{
     Mode, PageSize, PartitionBy, PiiPolicy, Rate, SearchKey, TableFormat, Verify, When,
 };
 
+use super::metrics::Metrics;
 use super::site::{API, Site, set, set_some};
 use super::window::Window;
 
@@ -53,13 +54,17 @@ pub(crate) struct Settings {
     /// Its former name, of which none is the format's default
     #[arg(long, value_name = "HOW", env = "ROLLBOOK_COMPRESS", hide = true)]
     compress: Option<Compression>,
-    /// Where the report goes, as JSON
+    /// Where the report goes, as JSON; `-` is standard output
     #[arg(long, value_name = "FILE", env = "ROLLBOOK_REPORT")]
     report: Option<PathBuf>,
     /// Where the figures of the run go, for Prometheus
     #[arg(long, value_name = "FILE", env = "ROLLBOOK_METRICS_FILE")]
     #[arg(hide_short_help = true)]
     metrics_file: Option<PathBuf>,
+    /// Who may read that file, in octal [default: as it is, 644 for a new one]
+    #[arg(long, value_name = "MODE", env = "ROLLBOOK_METRICS_MODE")]
+    #[arg(hide_short_help = true)]
+    metrics_mode: Option<Mode>,
     /// Who may read what is written, in octal [default: 600]
     #[arg(long, value_name = "MODE", env = "ROLLBOOK_MODE")]
     mode: Option<Mode>,
@@ -236,9 +241,10 @@ const PERSONAL: &str = "Personal data";
 const TUNING: &str = "Tuning";
 
 impl Settings {
-    /// Where the figures of the run go, as far as flags and variables say.
-    pub(crate) fn metrics_file(&self) -> Option<&PathBuf> {
-        self.metrics_file.as_ref()
+    /// Where the figures of the run go and with which permissions, as far as flags and variables
+    /// set it.
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics::begin(self.metrics_file.clone(), self.metrics_mode)
     }
 
     /// Puts what was said over what the config file says.
@@ -253,6 +259,7 @@ impl Settings {
             table,
             report,
             metrics_file,
+            metrics_mode,
             mode,
             progress,
             window,
@@ -304,6 +311,7 @@ impl Settings {
         set(&mut config.table, table);
         set_some(&mut config.report, report);
         set_some(&mut config.metrics_file, metrics_file);
+        set_some(&mut config.metrics_mode, metrics_mode);
         set(&mut config.mode, mode);
         set(&mut config.progress, progress);
         set(&mut config.log_format, log_format);

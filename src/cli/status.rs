@@ -182,9 +182,16 @@ fn absent(left: &Left) -> String {
         counts.join(", "),
         table.render()
     );
-    match left.meetings.len().saturating_sub(NAMED) {
+    let text = match left.meetings.len().saturating_sub(NAMED) {
         0 => text,
         more => format!("{text}  and {more} more; --json has them all\n"),
+    };
+    match left.left_out {
+        0 => text,
+        more => format!(
+            "{text}  and {} more that its report does not name\n",
+            HumanCount(more)
+        ),
     }
 }
 
@@ -307,6 +314,7 @@ mod tests {
                 incomplete: 12,
                 unfinished: 0,
                 meetings: (0..12).map(failed).collect(),
+                left_out: 4_000,
             }),
             damaged: vec![],
         };

@@ -4,6 +4,8 @@
 //! taken from it: a cleaned value goes back in their place, and one that is refused is an error of
 //! the command that has the flag.
 
+mod unknown;
+
 use std::any::TypeId;
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -12,6 +14,8 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use rollbook::{Error, InputKind, InvalidInput, Result, clean, clean_bytes};
+
+pub(crate) use self::unknown::unknown;
 
 /// Reads a variable; one that holds nothing is not set.
 ///

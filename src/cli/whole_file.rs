@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use rollbook::Mode;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
@@ -16,6 +17,8 @@ pub(crate) struct WholeFile {
     /// As it was named.
     path: PathBuf,
     place: Place,
+    /// Permissions of the file; without them, the umask decides.
+    mode: Option<Mode>,
 }
 
 /// What is there already decides how the file gets there.
@@ -25,17 +28,43 @@ enum Place {
     File(PathBuf),
     /// A device or a named pipe: written into, never replaced.
     Stream,
+    /// Standard output, which `-` stands for.
+    Stdout,
+}
+
+/// Whether a path stands for standard output.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 impl WholeFile {
     /// Makes sure that it can be written, before the run and not after hours of it.
     pub(crate) fn prepare(what: &'static str, path: PathBuf) -> Result<Self> {
         let place = Place::of(&path).with_context(|| context(what, &path))?;
-        let file = Self { what, path, place };
+        let file = Self {
+            what,
+            path,
+            place,
+            mode: None,
+        };
         if let Place::File(place) = &file.place {
             draft(place).with_context(|| context(what, &file.path))?;
         }
         Ok(file)
+    }
+
+    /// Sets the permissions: `mode`, or those of the file that is replaced, or `usual`.
+    pub(crate) fn permitted(mut self, mode: Option<Mode>, usual: Mode) -> Self {
+        self.mode = mode.or_else(|| self.place.mode()).or(Some(usual));
+        self
+    }
+
+    /// The text that is there now, where it is in a file.
+    pub(crate) fn text(&self) -> Option<String> {
+        match &self.place {
+            Place::File(place) => fs::read_to_string(place).ok(),
+            Place::Stream | Place::Stdout => None,
+        }
     }
 
     /// The same, where one is asked for.
@@ -43,15 +72,10 @@ impl WholeFile {
         path.map(|path| Self::prepare(what, path)).transpose()
     }
 
-    /// As it was named.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Writes the text and puts it under its name.
     pub(crate) fn write(&self, text: &[u8]) -> Result<()> {
         self.place
-            .write(&self.path, text)
+            .write(&self.path, text, self.mode)
             .with_context(|| context(self.what, &self.path))
     }
 
@@ -65,6 +89,9 @@ impl WholeFile {
 
 impl Place {
     fn of(path: &Path) -> io::Result<Self> {
+        if is_stdout(path) {
+            return Ok(Self::Stdout);
+        }
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             Ok(found) if found.is_file() => Ok(Self::File(path.canonicalize()?)),
@@ -76,15 +103,38 @@ impl Place {
         }
     }
 
-    fn write(&self, path: &Path, text: &[u8]) -> io::Result<()> {
+    /// The permissions of the file that is there, without what no data file has.
+    fn mode(&self) -> Option<Mode> {
+        #[cfg(unix)]
+        if let Self::File(place) = self {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(place).ok()?.permissions().mode();
+            return format!("{:o}", mode & 0o666 | 0o600).parse().ok();
+        }
+        None
+    }
+
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "no such permissions"))]
+    fn write(&self, path: &Path, text: &[u8], mode: Option<Mode>) -> io::Result<()> {
         match self {
             Self::File(place) => {
                 let mut draft = draft(place)?;
                 draft.write_all(text)?;
+                #[cfg(unix)]
+                if let Some(mode) = mode {
+                    use std::os::unix::fs::PermissionsExt as _;
+                    let permissions = fs::Permissions::from_mode(mode.file());
+                    draft.as_file().set_permissions(permissions)?;
+                }
                 draft.as_file().sync_all()?;
                 draft.persist(place)?;
             }
             Self::Stream => OpenOptions::new().write(true).open(path)?.write_all(text)?,
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(text)?;
+                stdout.flush()?;
+            }
         }
         Ok(())
     }

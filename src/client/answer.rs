@@ -1,9 +1,11 @@
 //! An answer to a request, read whole and not further than a cap.
 
 use reqwest::header::HeaderMap;
+use serde::de::IgnoredAny;
 
 use super::failure::{Failure, LONGEST_ID};
 use crate::report::FailureKind;
+use crate::retry::ErrorBody;
 
 /// Longest error body that is read.
 const ERROR_BODY: u64 = 64 * 1024;
@@ -61,8 +63,61 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// Whether a refusal is none of the service or its gateway, whose errors have codes: a portal, a
+    /// proxy or another site answers all requests so. The service documents 400, 401 and 403: these
+    /// are its own, unless their body is no JSON.
+    pub(super) fn is_of_another_server(&self) -> bool {
+        let has_text = || serde_json::from_slice::<IgnoredAny>(&self.body).is_err();
+        let is_foreign = match self.status {
+            401 | 408 | 429 => false,
+            400 | 403 => !self.body.is_empty() && has_text(),
+            status => (300..500).contains(&status),
+        };
+        is_foreign && ErrorBody::parse(&self.body).code.is_none()
+    }
+
     pub(super) fn request_id(&self) -> Option<String> {
         let id = self.headers.get("X-Request-Id")?.to_str().ok()?;
         Some(id.chars().take(LONGEST_ID).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_without_a_code_is_of_another_server_unless_the_service_documents_it() {
+        let is_foreign = |status, body: &str| {
+            let answer = Answer {
+                status,
+                headers: HeaderMap::new(),
+                body: body.into(),
+            };
+            answer.is_of_another_server()
+        };
+        for (status, body) in [
+            (302, ""),
+            (308, "{}"),
+            (404, ""),
+            (405, ""),
+            (400, "<html>"),
+            (403, "<html>"),
+            (404, r#"{"message":"no route"}"#),
+        ] {
+            assert!(is_foreign(status, body), "{status} {body}");
+        }
+        for (status, body) in [
+            (200, "<html>"),
+            (400, ""),
+            (401, "<html>"),
+            (403, ""),
+            (403, r#"{"message":"no"}"#),
+            (404, r#"{"error_code":"APIG.0101"}"#),
+            (429, "<html>"),
+            (502, "<html>"),
+        ] {
+            assert!(!is_foreign(status, body), "{status} {body}");
+        }
     }
 }

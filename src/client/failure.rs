@@ -41,6 +41,8 @@ pub(crate) struct Refusal {
     code: Option<String>,
     /// The request was sent, and the time for its answer is over.
     is_late: bool,
+    /// The answer is none of the service.
+    is_elsewhere: bool,
     /// How long the server asks to wait before the next attempt.
     wait: Option<Duration>,
     /// The server's name for the request.
@@ -118,6 +120,7 @@ impl Failure {
             status: Some(status),
             code: error.code.clone(),
             is_late: false,
+            is_elsewhere: false,
             wait: None,
             request_id: None,
         })
@@ -131,6 +134,7 @@ impl Failure {
             status: None,
             code: None,
             is_late: false,
+            is_elsewhere: false,
             wait: None,
             request_id: None,
         })
@@ -229,6 +233,29 @@ impl Failure {
         let is_of_a_service_away = [Verdict::Retry, Verdict::RetrySlowly];
         self.verdict()
             .is_some_and(|verdict| is_of_a_service_away.contains(&verdict))
+    }
+
+    /// Whether a refusal is none of the service or its gateway, whose errors have codes: a portal, a
+    /// proxy or another site answers all requests so.
+    pub(super) fn is_of_another_server(&self) -> bool {
+        let is_elsewhere = matches!(self, Self::Refused(refusal) if refusal.is_elsewhere);
+        is_elsewhere && self.is_refusal_of_one()
+    }
+
+    /// Notes whether the answer was none of the service.
+    pub(super) fn with_origin(mut self, is_elsewhere: bool) -> Self {
+        if let Self::Refused(refusal) = &mut self {
+            refusal.is_elsewhere = is_elsewhere;
+        }
+        self
+    }
+
+    /// The failure where it may be that of all requests, so that asking again may help.
+    pub(super) fn in_passing(mut self) -> Self {
+        if let Self::Refused(refusal) = &mut self {
+            refusal.verdict = Verdict::Retry;
+        }
+        self
     }
 
     /// Whether the server refuses this one request and no other.

@@ -45,7 +45,8 @@ impl Client {
             &error,
             self.search_key.as_ref().map(SearchKey::as_str),
         )
-        .with_request_id(request_id);
+        .with_request_id(request_id)
+        .with_origin(answer.is_of_another_server());
         let asked = answer
             .headers
             .get(RETRY_AFTER)

@@ -1,6 +1,8 @@
 //! Outages: while no usable answer comes, one request at a time is sent.
 //!
-//! Failures in passing are counted by what was asked for, and each usable answer ends the count.
+//! Failures in passing are counted by what was asked for, and each usable answer ends the count. So
+//! are refusals without a code of the service, unless a question that was answered before is
+//! answered still.
 //! Once enough meetings or days failed in a row, requests take turns: the one whose turn it is asks
 //! for what was answered before, else for itself, and waits longer after each failure. None of that
 //! counts against the attempts of a page. The first usable answer lets everybody go on; after
@@ -23,6 +25,9 @@ use crate::uuid::ConfUuid;
 
 /// Meetings or days that must fail in a row before requests take turns.
 const FAILED_IN_A_ROW: usize = 3;
+
+/// Delays before a second attempt for which a refusal without a code waits for answers to others.
+const LOOKS_AT_OTHERS: u32 = 8;
 
 /// The meeting or the day that a request is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -121,6 +126,11 @@ impl Outage {
     }
 }
 
+/// Whether all requests may fail so for a while.
+fn is_away(failure: &Failure) -> bool {
+    failure.is_outage() || failure.is_of_another_server()
+}
+
 impl Client {
     /// Sends a question with a token, in its turn where the API is away. Returns the answer with its
     /// slot: an answer counts as in flight until the slot is dropped.
@@ -137,7 +147,7 @@ impl Client {
             if turn.is_none() && self.outage.is_out() {
                 continue;
             }
-            let mut probed = Ok(());
+            let (mut probed, mut is_known_good) = (Ok(()), false);
             if turn.is_some()
                 && let Some(known) = question.known()
             {
@@ -145,11 +155,12 @@ impl Client {
                     Err(stop @ (Failure::Cancelled | Failure::UsedUp | Failure::Run(_))) => {
                         return Err(stop);
                     }
-                    Err(failure) if failure.is_outage() => Err(failure),
+                    Err(failure) if is_away(&failure) => Err(failure),
                     // Whatever it says, somebody answers.
                     Ok(()) | Err(_) => {
                         self.answered();
                         turn = None;
+                        is_known_good = true;
                         Ok(())
                     }
                 };
@@ -158,8 +169,8 @@ impl Client {
                 Ok(()) => self.granted(question).await,
                 Err(failure) => Err(failure),
             };
-            let failure = match outcome {
-                Err(failure) if failure.is_outage() => failure,
+            let mut failure = match outcome {
+                Err(failure) if is_away(&failure) => failure,
                 Err(stop @ (Failure::Cancelled | Failure::UsedUp | Failure::Run(_))) => {
                     return Err(stop);
                 }
@@ -170,6 +181,12 @@ impl Client {
             };
             drop(slot);
             let subject = question.subject();
+            if failure.is_of_another_server() && turn.is_none() {
+                if is_known_good || self.is_answered_elsewhere(question).await? {
+                    return Err(failure);
+                }
+                failure = failure.in_passing();
+            }
             if let Some(wait) = failure.wait().filter(|_| failure.is_unavailable())
                 && self.outage.may_silence(subject.clone())
             {
@@ -181,6 +198,36 @@ impl Client {
             };
             self.wait_for_the_next_turn(turn, &failure).await?;
         }
+    }
+
+    /// Whether the server answers other questions than this one, which it refused without a code. Where
+    /// it answered none yet, other requests show it within a while; if none does, too few were sent
+    /// for an outage.
+    async fn is_answered_elsewhere<Q: Question>(&self, question: &Q) -> Result<bool, Failure> {
+        if let Some(known) = question.known() {
+            let Ok(_slot) = self.unless_stopped(self.slots.acquire()).await? else {
+                return Err(Failure::Cancelled);
+            };
+            return match known.ask(self).await {
+                Err(stop @ (Failure::Cancelled | Failure::UsedUp | Failure::Run(_))) => Err(stop),
+                Err(failure) => Ok(!is_away(&failure)),
+                Ok(()) => Ok(true),
+            };
+        }
+        self.outage.failed(question.subject());
+        // Others may go ahead meanwhile.
+        let _nap = self.naps.begin();
+        for _ in 0..LOOKS_AT_OTHERS {
+            if question.known().is_some() {
+                return Ok(true);
+            }
+            if self.outage.is_out() {
+                return Ok(false);
+            }
+            let pause = tokio::time::sleep(self.patience.first_delay);
+            self.unless_stopped(pause).await?;
+        }
+        Ok(true)
     }
 
     /// Waits for a turn, where the API is away.

@@ -18,6 +18,7 @@ use super::{Answer, Client, Failure, endpoint};
 use crate::auth::{Asking, Credentials, Grant, Kind, Login, TOKEN_PATH, User};
 use crate::error::Error;
 use crate::event::Event;
+use crate::report::FailureKind;
 use crate::retry::{ErrorBody, Verdict};
 
 /// A logout is a courtesy: nobody waits longer for it.
@@ -201,7 +202,15 @@ impl Client {
             self.hear(&answer);
             return Ok(grant);
         }
-        let failure = self.judge(&answer);
+        let mut failure = self.judge(&answer);
+        if failure.is_of_another_server() {
+            failure = failure.in_passing();
+        }
+        if answer.is_success() && ErrorBody::parse(&answer.body).code.is_none() {
+            let cause = format!("HTTP {}, and no token in the answer", answer.status);
+            failure =
+                Failure::transient(FailureKind::Token, cause).with_request_id(answer.request_id());
+        }
         // What is refused is not repeated: that would lock the account.
         let may_be_repeated = failure.is_transient()
             && (kind != Kind::Account || !may_be_about_the_password(&answer));
@@ -323,7 +332,7 @@ fn may_be_about_the_password(answer: &Answer) -> bool {
     let by_code = Verdict::of(400, code.as_deref());
     let is_in_passing = [Verdict::Retry, Verdict::RetrySlowly, Verdict::Throttled];
     // Something in between, such as a portal, claims success.
-    let is_elsewhere = code.is_none() && answer.is_success();
+    let is_elsewhere = code.is_none() && (answer.is_success() || answer.is_of_another_server());
     !is_in_passing.contains(&by_code) && !is_elsewhere && !matches!(answer.status, 429 | 502 | 503)
 }
 
@@ -360,6 +369,8 @@ mod tests {
         };
         for (status, body) in [
             (500, ""),
+            (403, ""),
+            (403, "{}"),
             (200, r#"{"error_code":"USG.999999999"}"#),
             (500, r#"{"error_code":"USG.999999999"}"#),
         ] {
@@ -369,6 +380,8 @@ mod tests {
             (503, ""),
             (429, ""),
             (200, "<html>"),
+            (302, ""),
+            (404, "<html>"),
             (500, r#"{"error_code":"USG.200000001"}"#),
         ] {
             assert!(!may_be_about_the_password(&answer(status, body)), "{body}");

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::report::{MeetingReport, MeetingStatus, Outcome, Report};
+use crate::report::{MeetingReport, MeetingStatus, Outcome, Report, is_zero};
 use crate::store::Store;
 
 /// Reports read at once; one may name 100,000 meetings.
@@ -29,6 +29,10 @@ pub struct Left {
     pub unfinished: u64,
     /// Each of them, with its cause.
     pub meetings: Vec<MeetingReport>,
+    /// Further meetings that the run did not get to and its report does not name: later runs may have
+    /// brought some of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
 }
 
 /// When a run began and ended, by the server's clock where its answers told the time.
@@ -101,7 +105,8 @@ pub(super) async fn by_last_report(
         meeting.status != MeetingStatus::Complete
             && ledger.holder(meeting.conf_uuid.as_str()).is_none()
     });
-    if meetings.is_empty() {
+    let left_out = report.unfinished_left_out;
+    if meetings.is_empty() && left_out == 0 {
         return Ok(None);
     }
     let is_unfinished = |meeting: &&MeetingReport| meeting.status == MeetingStatus::Unfinished;
@@ -113,5 +118,6 @@ pub(super) async fn by_last_report(
         incomplete: meetings.len() as u64 - unfinished,
         unfinished,
         meetings,
+        left_out,
     }))
 }

@@ -173,6 +173,19 @@ impl Dataset {
             .collect()
     }
 
+    /// The meetings that the dataset holds and that have no record.
+    pub(crate) fn without_records(&self) -> HashSet<&ConfUuid> {
+        let mut empty = HashSet::new();
+        for meeting in self.ledger.standing().flat_map(|entry| &entry.meetings) {
+            if meeting.rows == 0 {
+                empty.insert(&meeting.conf_uuid);
+            } else {
+                empty.remove(&meeting.conf_uuid);
+            }
+        }
+        empty
+    }
+
     /// The commits that hold any of these meetings.
     pub(super) fn holders(&self, wanted: &HashSet<&ConfUuid>) -> Vec<Entry> {
         let has_any = |entry: &&Entry| {

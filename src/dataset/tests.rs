@@ -189,5 +189,6 @@ fn report(run_id: &str) -> Report {
         without_records: vec![],
         same_records: vec![],
         per_meeting: Vec::new(),
+        unfinished_left_out: 0,
     }
 }

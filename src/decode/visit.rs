@@ -10,6 +10,7 @@ use super::columns::{MEMBERS, TEXTS, TIMES, is_shallow};
 use super::value::{Integer, Key, without_surrogates};
 use super::{DecodeError, Envelope, MOST_RECORDS};
 use crate::record::TimeRange;
+use crate::retry::is_error_code;
 
 /// Reads an answer to a request from `offset` on.
 pub(super) fn visit(text: &str, offset: u64, times: TimeRange) -> Result<Envelope, DecodeError> {
@@ -161,7 +162,8 @@ impl<'de> Visitor<'de> for Object<'_> {
             match key.as_ref() {
                 "data" => visit.envelope.has_data = map.next_value_seed(Data(visit))?,
                 "error_code" | "errorCode" => {
-                    visit.envelope.is_error |= map.next_value::<Option<IgnoredAny>>()?.is_some();
+                    let code: &RawValue = map.next_value()?;
+                    visit.envelope.is_error |= is_error_code(code);
                 }
                 "offset" => visit.envelope.offset = figure(&mut map)?,
                 "limit" => visit.envelope.limit = figure(&mut map)?,

@@ -18,6 +18,7 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::ledger::{CommittedMeeting, Rechecked};
+use crate::meetings::Meetings;
 use crate::pager::{Absent, Unchanged, Whole, minimum_requests};
 use crate::partition::Partition;
 use crate::report::{
@@ -28,12 +29,19 @@ use crate::throttle::Throttle;
 use crate::uuid::ConfUuid;
 use crate::zone::Span;
 
+/// Unfinished meetings of a list that have a row in the report; the others are counted.
+const MOST_UNFINISHED: usize = 1_000;
+
 /// The books of one run.
 pub(super) struct Account {
     report: Report,
     /// The meetings asked for that no earlier run had committed, in order.
-    work: Vec<ConfUuid>,
+    work: Meetings,
+    /// Those that are asked for again, behind them.
+    again: Vec<ConfUuid>,
     settled: HashMap<ConfUuid, MeetingReport>,
+    /// Unfinished meetings among these.
+    named: usize,
     /// The days on which the meetings of the window were found.
     days: HashMap<ConfUuid, Span>,
     /// Of them, those that the list has no more.
@@ -57,7 +65,7 @@ impl Account {
     pub(super) fn new(
         config: &Config,
         run: Run,
-        meetings: &[ConfUuid],
+        meetings: &Meetings,
         discovered: Option<Discovered>,
         pii: Option<String>,
     ) -> Self {
@@ -110,11 +118,14 @@ impl Account {
             without_records: vec![],
             same_records: vec![],
             per_meeting: vec![],
+            unfinished_left_out: 0,
         };
         Self {
             report,
-            work: vec![],
+            work: Meetings::default(),
+            again: vec![],
             settled: HashMap::new(),
+            named: 0,
             days,
             delisted,
             same_records: SameRecords::default(),
@@ -132,28 +143,28 @@ impl Account {
     /// What of these meetings is to be fetched: neither in the dataset, nor erased from it.
     pub(super) fn wanting(
         &mut self,
-        mut meetings: Vec<ConfUuid>,
+        mut meetings: Meetings,
         destination: &Destination,
-    ) -> Vec<ConfUuid> {
+    ) -> Meetings {
         meetings.retain(|meeting| !destination.is_purged(meeting));
         self.report.meetings.purged = self.requested() - meetings.len() as u64;
         meetings.retain(|meeting| !destination.holds(meeting));
-        self.already(&meetings);
+        self.already(meetings.clone());
         meetings
     }
 
     /// Of those that were not erased, all but these were committed by earlier runs.
-    fn already(&mut self, work: &[ConfUuid]) {
+    fn already(&mut self, work: Meetings) {
         let meetings = &mut self.report.meetings;
         meetings.already = meetings.requested - meetings.purged - work.len() as u64;
-        self.work = work.to_vec();
+        self.work = work;
     }
 
     /// Meetings that earlier runs committed are asked for again, behind the others.
     pub(super) fn rechecks(&mut self, recheck: &Recheck) {
         self.report.meetings.already -= recheck.meetings.len() as u64;
         self.held.clone_from(&recheck.held);
-        self.work.extend_from_slice(&recheck.meetings);
+        self.again.extend_from_slice(&recheck.meetings);
         // They are there: no later run owes them.
         for meeting in &recheck.meetings {
             self.days.remove(meeting);
@@ -192,9 +203,10 @@ impl Account {
     /// Another run committed these meetings in the meantime.
     pub(super) fn found(&mut self, meetings: &[ConfUuid]) {
         let found: HashSet<_> = meetings.iter().collect();
-        let before = self.work.len();
+        let before = self.work.len() + self.again.len();
         self.work.retain(|meeting| !found.contains(meeting));
-        let overtaken = (before - self.work.len()) as u64;
+        self.again.retain(|meeting| !found.contains(meeting));
+        let overtaken = (before - self.work.len() - self.again.len()) as u64;
         self.report.meetings.already += overtaken;
         self.overtaken += overtaken;
     }
@@ -265,6 +277,13 @@ impl Account {
 
     /// A meeting could not be had whole.
     pub(super) fn absent(&mut self, mut absent: Absent) {
+        if absent.status == MeetingStatus::Unfinished {
+            if absent.requests == 0 && self.may_leave_out(&absent.meeting) {
+                // Counted at the end, as those that the run did not get to.
+                return;
+            }
+            self.named += 1;
+        }
         if absent.is_gone && self.delisted.contains(&absent.meeting) {
             // Nobody owes it any more.
             self.days.remove(&absent.meeting);
@@ -305,6 +324,13 @@ impl Account {
         });
     }
 
+    /// Whether an unfinished meeting needs no row of its own: a list has it, which may have millions
+    /// of them, and no request for it came to anything. Of a window each has one, since the next run
+    /// asks for it by its row.
+    fn may_leave_out(&self, meeting: &ConfUuid) -> bool {
+        self.named >= MOST_UNFINISHED && !self.days.contains_key(meeting)
+    }
+
     fn settle(&mut self, meeting: MeetingReport) {
         self.settled.insert(meeting.conf_uuid.clone(), meeting);
     }
@@ -320,7 +346,7 @@ impl Account {
     /// was stopped while it waited for them.
     pub(super) fn turned_away(
         mut self,
-        meetings: &[ConfUuid],
+        meetings: Meetings,
         runs: &[String],
         is_stopped: bool,
     ) -> Report {
@@ -336,7 +362,7 @@ impl Account {
     }
 
     /// The report of a run that panicked before it had books.
-    pub(super) fn died(mut self, meetings: &[ConfUuid], error: &Error) -> Report {
+    pub(super) fn died(mut self, meetings: Meetings, error: &Error) -> Report {
         self.already(meetings);
         self.settle_all("the run stopped first");
         *self.report.failures.entry(error.kind()).or_default() += 1;
@@ -346,13 +372,24 @@ impl Account {
         self.report
     }
 
-    /// Puts every meeting into the report; what nothing came of is unfinished.
+    /// Puts every meeting into the report; what nothing came of is unfinished, and beyond
+    /// [`MOST_UNFINISHED`] only counted.
     fn settle_all(&mut self, cause: &str) {
-        let report = &mut self.report;
-        for meeting in std::mem::take(&mut self.work) {
+        let work = std::mem::take(&mut self.work).into_iter();
+        for meeting in work.chain(std::mem::take(&mut self.again)) {
             if self.unchanged.contains(&meeting) {
                 continue;
             }
+            if !self.settled.contains_key(&meeting) {
+                if self.may_leave_out(&meeting) {
+                    self.report.meetings.unfinished += 1;
+                    self.report.unfinished_left_out += 1;
+                    self.report.requests.remaining += 1;
+                    continue;
+                }
+                self.named += 1;
+            }
+            let report = &mut self.report;
             let held = self.held.get(&meeting).map(|held| held.rows);
             let is_held = self
                 .settled

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::first_page::FirstPage;
 use crate::ledger::CommittedMeeting;
+use crate::meetings::Meetings;
 use crate::pager::{Outputs, Pager};
 use crate::record::Provenance;
 use crate::table::Table;
@@ -46,7 +47,7 @@ pub(super) struct Line<'a> {
 pub(super) struct Round<'a> {
     /// Number of the staged files; one that no other writer of the run has.
     pub(super) series: u32,
-    pub(super) meetings: Vec<ConfUuid>,
+    pub(super) meetings: Meetings,
     /// First pages as the dataset holds them: where a page is the same, no more is read.
     pub(super) known: HashMap<ConfUuid, FirstPage>,
     /// Committed meetings that these take the place of.
@@ -58,7 +59,7 @@ impl Line<'_> {
     /// panic is an error.
     pub(super) async fn run(
         &self,
-        work: Vec<ConfUuid>,
+        work: Meetings,
         recheck: Recheck,
         destination: &mut Destination,
         account: &mut Account,
@@ -75,7 +76,7 @@ impl Line<'_> {
     /// in the way of are read again, unless that run has them.
     pub(super) async fn passes(
         &self,
-        mut work: Vec<ConfUuid>,
+        mut work: Meetings,
         destination: &mut Destination,
         account: &mut Account,
     ) -> Result<()> {
@@ -87,11 +88,11 @@ impl Line<'_> {
                 before: None,
             };
             let dropped = self.pass(round, destination, account).await?;
-            let (held, missing): (Vec<_>, _) = dropped
+            let (held, missing): (Vec<_>, Vec<_>) = dropped
                 .into_iter()
                 .partition(|meeting| destination.holds(meeting));
             account.found(&held);
-            work = missing;
+            work = missing.into();
             if work.is_empty() || self.stop.is_cancelled() {
                 break;
             }

@@ -18,6 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::ledger::CommittedMeeting;
+use crate::meetings::Meetings;
 use crate::uuid::ConfUuid;
 
 /// Meetings that the dataset holds and that are asked for again.
@@ -36,7 +37,7 @@ impl Recheck {
     pub(super) fn plan(
         config: &Config,
         dataset: Option<&Dataset>,
-        meetings: &[ConfUuid],
+        meetings: &Meetings,
         ends: Option<&HashMap<ConfUuid, DateTime<Utc>>>,
         now: DateTime<Utc>,
     ) -> Self {

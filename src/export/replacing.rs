@@ -55,7 +55,7 @@ impl Line<'_> {
                 }
                 let round = Round {
                     series,
-                    meetings,
+                    meetings: meetings.into(),
                     known: std::mem::take(&mut known),
                     before: Some(&recheck.held),
                 };

@@ -65,21 +65,20 @@ pub(super) fn outdate(
 }
 
 /// Drops the pages that this run does not need; tells how many are left.
-pub(super) fn forget_unwanted(
+pub(super) fn forget_unwanted<'a>(
     spool: &Spool,
     config: &Config,
-    work: &[ConfUuid],
+    work: impl Iterator<Item = &'a ConfUuid>,
     is_listed: bool,
     observer: &Observer,
 ) {
     // Who says never wants no page of an earlier run either; but what an incomplete list does not
     // name may be asked for by the next run.
-    let wanted = match config.spool {
-        When::Never => &[],
+    let pages = match config.spool {
+        When::Never => spool.only([]),
         _ if !is_listed => return,
-        _ => work,
+        _ => spool.only(work),
     };
-    let pages = spool.only(wanted);
     if pages > 0 {
         (observer)(Event::Spooled { pages });
     }

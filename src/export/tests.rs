@@ -22,7 +22,7 @@ async fn run_into(root: &std::path::Path, store: &Faulty) -> (Finished, Vec<Even
     let export = Export {
         config,
         credentials: Credentials::Token(TOKEN.into()),
-        meetings: api.meetings(),
+        meetings: vec![],
         pipe: None,
         pii_key: None,
     };
@@ -32,7 +32,9 @@ async fn run_into(root: &std::path::Path, store: &Faulty) -> (Finished, Vec<Even
     let mut destination = Destination::Dataset(Box::new(dataset.unwrap()));
     let run = Run::new("one".to_owned(), Utc::now(), ServerClock::default());
     let stop = (CancellationToken::new(), CancellationToken::new());
-    let finished = Box::pin(export.run_into(&mut destination, run, observer, stop)).await;
+    let meetings = api.meetings().into();
+    let run = export.run_into(&mut destination, meetings, run, observer, stop);
+    let finished = Box::pin(run).await;
     let finished = finished.unwrap();
     let said = said.lock().unwrap().clone();
     (finished, said)

@@ -79,9 +79,7 @@ impl Meeting {
             .map_err(|_| "it is no object, or has a member twice")?;
         let conf_uuid = members.conf_uuid.and_then(text).unwrap_or_default();
         Ok(Self {
-            conf_uuid: conf_uuid
-                .trim()
-                .parse()
+            conf_uuid: ConfUuid::verbatim(conf_uuid.trim())
                 .map_err(|_| "it has no readable confUUID")?,
             conference_id: members.conference_id.and_then(text),
             subject: members.subject.and_then(text),

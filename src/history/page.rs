@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::meeting::{self, Meeting};
 use crate::decode::DecodeError;
+use crate::retry::is_error_code;
 use crate::uuid::ConfUuid;
 
 /// The most meetings that a page may hold; the API gives 500 at most.
@@ -60,8 +61,10 @@ struct Envelope<'a> {
     limit: Option<&'a RawValue>,
     #[serde(borrow)]
     count: Option<&'a RawValue>,
-    #[serde(borrow, alias = "errorCode")]
+    #[serde(borrow)]
     error_code: Option<&'a RawValue>,
+    #[serde(borrow, rename = "errorCode")]
+    camel_code: Option<&'a RawValue>,
 }
 
 impl HistoryPage {
@@ -86,7 +89,8 @@ impl HistoryPage {
                 DecodeError::NotAPage(format!("not JSON: {error}"))
             }
         })?;
-        if envelope.error_code.is_some() {
+        let codes = [envelope.error_code, envelope.camel_code];
+        if codes.into_iter().flatten().any(is_error_code) {
             return Err(not_a_page("it has an error code"));
         }
         let count = envelope.count.and_then(meeting::integer);
@@ -134,10 +138,23 @@ mod tests {
             r#"{"data":[],"offset":0,"count":-1}"#,
             r#"{"data":null,"offset":0,"count":1}"#,
             r#"{"data":[],"count":0,"error_code":"MMC.1"}"#,
+            r#"{"data":[],"count":0,"error_code":0,"errorCode":"MMC.1"}"#,
+            r#"{"data":[],"count":0,"error_code":[]}"#,
             r#"{"data":{},"count":0}"#,
         ] {
             let refused = HistoryPage::decode(body.as_bytes()).unwrap_err();
             assert!(matches!(refused, DecodeError::NotAPage(_)), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_says_that_nothing_is_wrong_is_no_error() {
+        for code in ["null", "0", "\"0\"", "\"\""] {
+            let body = format!(
+                r#"{{"data":[],"offset":0,"count":0,"error_code":{code},"errorCode":{code}}}"#
+            );
+            let page = HistoryPage::decode(body.as_bytes()).unwrap();
+            assert_eq!(page, HistoryPage::empty(0), "{code}");
         }
     }
 

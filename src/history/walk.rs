@@ -3,9 +3,10 @@
 //! The rules of the walk over a meeting's records (see `pager`), for a list that rarely has a
 //! second page: one request after the other, each beginning with the last meeting of the one
 //! before. A meeting, other than a record, has a name: one that two pages show elsewhere than at
-//! their seam tells that the list moved.
+//! their seam tells that the list moved. One that stands twice in a single answer hides no other:
+//! its second row is named as one that cannot be read.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::page::{HistoryPage, Row};
 use crate::uuid::ConfUuid;
@@ -22,8 +23,10 @@ pub(super) struct HistoryWalk {
     limit: u64,
     count: Option<u64>,
     rows: Vec<Row>,
-    /// The meetings of the pages so far.
-    seen: HashSet<ConfUuid>,
+    /// The meetings of the pages so far, and the offsets of their rows.
+    seen: HashMap<ConfUuid, u64>,
+    /// Offsets of rows whose meeting another row of the same answer has.
+    again: Vec<usize>,
     asked: u64,
     largest: u64,
     idle: u32,
@@ -36,7 +39,8 @@ impl HistoryWalk {
             limit: limit.max(SMALLEST_LIMIT),
             count: None,
             rows: vec![],
-            seen: HashSet::new(),
+            seen: HashMap::new(),
+            again: vec![],
             asked: 0,
             largest: 0,
             idle: 0,
@@ -94,9 +98,17 @@ impl HistoryWalk {
         }
         let before = self.rows.len();
         self.rows.extend(rows);
-        for meeting in self.rows[before..].iter().filter_map(Row::conf_uuid) {
-            if !self.seen.insert(meeting.clone()) {
-                return Err(format!("{meeting} stands at two places of the list"));
+        for (at, row) in self.rows.iter().enumerate().skip(before) {
+            let Some(meeting) = row.conf_uuid() else {
+                continue;
+            };
+            match self.seen.get(meeting) {
+                None => {
+                    self.seen.insert(meeting.clone(), at as u64);
+                }
+                // Both are in this answer, which is one look at the list.
+                Some(first) if *first >= offset => self.again.push(at),
+                Some(_) => return Err(format!("{meeting} stands at two places of the list")),
             }
         }
         let have = self.rows.len() as u64;
@@ -124,7 +136,10 @@ impl HistoryWalk {
     }
 
     /// The rows, once they are whole.
-    pub(super) fn into_rows(self) -> Vec<Row> {
+    pub(super) fn into_rows(mut self) -> Vec<Row> {
+        for at in self.again {
+            self.rows[at] = Row::Unreadable("it has the confUUID of a row before it", [0; 32]);
+        }
         self.rows
     }
 }
@@ -291,10 +306,35 @@ mod tests {
     }
 
     #[test]
-    fn a_meeting_that_stands_twice_on_a_page_is_found_out() {
-        let mut server = server(3);
-        server.list = vec![1, 1, 2];
-        let cause = walk(&mut server, 500, &[]).unwrap_err();
+    fn a_meeting_that_stands_twice_in_one_answer_costs_no_other() {
+        for (list, limit, again) in [
+            (vec![1, 1, 2], 500, [1]),
+            (vec![1, 2, 1], 500, [2]),
+            // The first one is the seam, the second one the next seam.
+            (vec![0, 1, 1, 2], 2, [2]),
+        ] {
+            let mut server = Server {
+                list: list.clone(),
+                ..server(0)
+            };
+            let mut walk = HistoryWalk::new(limit);
+            while let Some(ask) = walk.next() {
+                walk.answer(ask, server.page(ask)).unwrap();
+            }
+            let rows = walk.into_rows();
+            assert_eq!(rows.len(), list.len());
+            let unreadable = (0..rows.len()).filter(|&at| rows[at].conf_uuid().is_none());
+            assert_eq!(unreadable.collect::<Vec<_>>(), again);
+        }
+    }
+
+    #[test]
+    fn a_meeting_that_stands_in_two_answers_is_found_out() {
+        let mut server = Server {
+            list: vec![1, 0, 2, 1, 5],
+            ..server(0)
+        };
+        let cause = walk(&mut server, 2, &[]).unwrap_err();
         assert!(cause.contains("m1 stands at two places"), "{cause}");
     }
 

@@ -1,7 +1,8 @@
 //! Just enough CSV to find one column: RFC 4180 quoting on bytes, whatever the encoding.
 //!
 //! Only the UUID must be readable; a subject in another encoding is passed over. A row must
-//! have as many fields as the header, since a shifted row could name the wrong meeting.
+//! have as many fields as the header, since a shifted row could name the wrong meeting: but empty
+//! ones may be there behind the last, and others may be missing behind a UUID of 32 digits.
 
 use std::io::BufRead;
 
@@ -10,9 +11,50 @@ use crate::uuid::ConfUuid;
 
 use super::line::Lines;
 use super::parse;
+use super::text::trimmed;
 
 /// Longest row that is read, line breaks in quotes included.
 const LONGEST: usize = 1024 * 1024;
+
+/// What stands between fields.
+const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
+
+/// Whether a line has nothing but separators and blanks.
+pub(super) fn is_blank(line: &[u8]) -> bool {
+    let mut fields = line.split(|byte| DELIMITERS.contains(byte));
+    fields.all(|field| trimmed(field).is_empty())
+}
+
+/// Whether a line may be a row of fields.
+pub(super) fn has_delimiter(line: &[u8]) -> bool {
+    line.iter().any(|byte| DELIMITERS.contains(byte))
+}
+
+/// The only field of a line that is not empty.
+pub(super) fn lone_field(line: &[u8]) -> Option<Vec<u8>> {
+    DELIMITERS.into_iter().find_map(|delimiter| {
+        let mut fields = Fields::new(delimiter);
+        fields.take(line);
+        let is_closed = !fields.is_quoted;
+        let mut full = fields
+            .taken
+            .into_iter()
+            .filter(|field| !trimmed(field).is_empty());
+        let field = full.next().filter(|field| is_closed && field != line)?;
+        full.next().is_none().then_some(field)
+    })
+}
+
+/// The separator that a line `sep=;` names, as Excel reads and writes it.
+pub(super) fn delimiter_line(line: &[u8]) -> Option<u8> {
+    let bare = line
+        .strip_prefix(b"\"")
+        .and_then(|line| line.strip_suffix(b"\""));
+    match bare.unwrap_or(line) {
+        [name @ .., delimiter] if name.eq_ignore_ascii_case(b"sep=") => Some(*delimiter),
+        _ => None,
+    }
+}
 
 /// Where the meetings stand.
 #[derive(Debug)]
@@ -23,31 +65,36 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The header that this line is; `None` where no column has the name.
-    pub(super) fn parse(line: &[u8]) -> Option<Self> {
-        [b',', b';', b'\t'].into_iter().find_map(|delimiter| {
-            let mut header = Fields::new(delimiter);
-            header.take(line);
-            if header.is_quoted {
-                return None;
-            }
-            let fields = header.taken;
-            let named = |field: &Vec<u8>| {
-                let field = field.trim_ascii();
-                field.eq_ignore_ascii_case(b"confUUID") || field.eq_ignore_ascii_case(b"conf_uuid")
-            };
-            let columns: Vec<usize> = fields
-                .iter()
-                .enumerate()
-                .filter(|(_, field)| named(field))
-                .map(|(column, _)| column)
-                .collect();
-            (!columns.is_empty()).then_some(Self {
-                delimiter,
-                width: fields.len(),
-                columns,
+    /// The header that this line is, with this separator if one is known; `None` where no column
+    /// has the name.
+    pub(super) fn parse(line: &[u8], delimiter: Option<u8>) -> Option<Self> {
+        delimiter
+            .into_iter()
+            .chain(DELIMITERS)
+            .find_map(|delimiter| {
+                let mut header = Fields::new(delimiter);
+                header.take(line);
+                if header.is_quoted {
+                    return None;
+                }
+                let fields = header.taken;
+                let named = |field: &Vec<u8>| {
+                    let field = trimmed(field);
+                    field.eq_ignore_ascii_case(b"confUUID")
+                        || field.eq_ignore_ascii_case(b"conf_uuid")
+                };
+                let columns: Vec<usize> = fields
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, field)| named(field))
+                    .map(|(column, _)| column)
+                    .collect();
+                (!columns.is_empty()).then_some(Self {
+                    delimiter,
+                    width: fields.len(),
+                    columns,
+                })
             })
-        })
     }
 
     /// The column; two of the name are one too many.
@@ -60,13 +107,21 @@ impl Header {
 
     /// The meeting that a row names.
     pub(super) fn meeting(&self, row: &Row) -> Result<ConfUuid, String> {
-        let seen = row.fields.len();
-        if seen != self.width {
-            let width = self.width;
-            return Err(format!("{seen} fields where the header has {width}"));
+        let (seen, width) = (row.fields.len(), self.width);
+        let is_shifted = || format!("{seen} fields where the header has {width}");
+        let mut beyond = row.fields.iter().skip(width);
+        if !beyond.all(|field| trimmed(field).is_empty()) {
+            return Err(is_shifted());
         }
-        let field = row.fields.get(self.column()?).map_or(&[][..], |f| &f[..]);
-        parse(field.trim_ascii())
+        let field = row.fields.get(self.column()?);
+        if seen >= width {
+            return parse(trimmed(field.map_or(&[][..], |field| field)));
+        }
+        // What is left of a row that was cut may be a piece of another field.
+        let meeting = field.and_then(|field| parse(trimmed(field)).ok());
+        meeting
+            .filter(ConfUuid::is_documented)
+            .ok_or_else(is_shifted)
     }
 
     /// Whether a line may be a comment: where the UUID comes first, nothing else starts with `#`.
@@ -92,7 +147,7 @@ impl Row {
         let (mut first, mut length) = (0, 0);
         while let Some(line) = lines.next()? {
             if first == 0 {
-                let start = line.trim_ascii();
+                let start = trimmed(line);
                 if start.is_empty() || (start.starts_with(b"#") && header.has_comments()) {
                     continue;
                 }
@@ -105,10 +160,14 @@ impl Row {
                 first = lines.number();
             }
             if !fields.is_quoted {
-                let fields = fields.taken;
+                let taken = std::mem::replace(&mut fields, Fields::new(header.delimiter)).taken;
+                if taken.iter().all(|field| trimmed(field).is_empty()) {
+                    (first, length) = (0, 0);
+                    continue;
+                }
                 return Ok(Some(Self {
                     line: first,
-                    fields,
+                    fields: taken,
                 }));
             }
             if length > LONGEST {

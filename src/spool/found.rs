@@ -92,10 +92,10 @@ impl Found {
     }
 
     /// Forgets the pages of all other meetings; says how many are left.
-    pub(super) fn only(&mut self, meetings: &[ConfUuid]) -> u64 {
+    pub(super) fn only<'a>(&mut self, meetings: impl IntoIterator<Item = &'a ConfUuid>) -> u64 {
         let mut all = std::mem::take(&mut self.meetings);
         self.meetings = meetings
-            .iter()
+            .into_iter()
             .filter_map(|meeting| all.remove_entry(meeting))
             .collect();
         let pages = self.meetings.values().map(|meeting| meeting.pages.len());

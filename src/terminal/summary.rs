@@ -167,6 +167,9 @@ fn headline(report: &Report, is_coloured: bool) -> String {
         out => format!("in {}", plain(out)),
     };
     let word = style.apply_to(format!("{}:", word(report.outcome)));
+    if report.meetings.requested == 0 && report.outcome == Outcome::Complete {
+        return format!("{word} no meetings to export");
+    }
     format!("{word} {held} of {asked} meetings are {place}")
 }
 
@@ -545,6 +548,7 @@ mod tests {
                 meeting("a1", Proof::SinglePage),
                 meeting("b2", Proof::Seams),
             ],
+            unfinished_left_out: 0,
         }
     }
 

@@ -174,7 +174,7 @@ fn usage_errors_say_what_to_do() {
 
 #[rstest]
 #[case::path("a1\n\n../../etc/passwd\n", "line 3: not a meeting UUID")]
-#[case::empty("# nothing\n", "names no meeting")]
+#[case::array("[]", "line 1: a JSON array")]
 fn a_bad_list_is_refused_by_file_and_line(#[case] list: &str, #[case] message: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "list.txt", list);

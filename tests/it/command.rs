@@ -230,6 +230,7 @@ fn a_wrong_app_key_exits_with_3_after_one_login() {
 #[rstest]
 #[case::interrupt(Signal::INT)]
 #[case::terminate(Signal::TERM)]
+#[case::hang_up(Signal::HUP)]
 fn a_signal_commits_what_is_whole_and_the_rerun_finishes(#[case] signal: Signal) {
     let stage = Stage::of(&[10; 6]).fault(Fault::new(Effect::Hang).meeting(3));
     let hanging = stage.simulator.meetings()[3].clone();
@@ -272,6 +273,22 @@ fn a_signal_does_not_wait_for_an_answer_that_may_never_come() {
     let (code, said) = run.end();
     assert_eq!(code, Some(130), "{said}");
     assert!(begun.elapsed() < PATIENCE);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_that_nohup_has_ignored_ends_nothing() {
+    let stage = Stage::of(&[10; 3]).fault(Fault::new(Effect::Hang).meeting(2));
+    let script = r#"trap '' HUP; exec "$BIN" export --meetings list.txt --out out --timeout 1h"#;
+    let mut run = Running::start(&mut stage.script(&[], script));
+    until("a hanging request", || stage.simulator.request_count() == 3);
+    run.signal(Signal::HUP);
+    run.signal(Signal::INT);
+    run.hear("once more stops at once");
+    let (code, said) = run.end();
+    // A hangup that counted would have made the interrupt the second signal.
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("interrupted:"), "{said}");
 }
 
 #[test]
@@ -445,6 +462,29 @@ fn a_report_into_a_device_or_through_a_link_leaves_them_what_they_are() {
     let report: Report = serde_json::from_slice(&run.stdout).expect(&run.stderr);
     assert_eq!(report.meetings.already, 1);
     assert!(stage.path("device").is_symlink());
+}
+
+#[test]
+fn a_report_goes_to_standard_output_where_nothing_else_does() {
+    let stage = Stage::of(&[10]);
+    let run = stage.export(&["--report", "-"]);
+    let report: Report = serde_json::from_slice(&run.stdout).expect(&run.stderr);
+    assert_eq!((run.code, report.records), (Some(0), 10));
+    assert!(!stage.path("-").exists());
+    stage.requests();
+    for args in [
+        &["--out", "-", "--format", "ndjson", "--report", "-"][..],
+        &["--out", "-", "--format", "ndjson", "--metrics-file", "-"],
+        &["--out", "more", "--report", "-", "--metrics-file", "-"],
+    ] {
+        let all = [&["export", "--meetings", "list.txt"], args].concat();
+        let said = stage.run(&all).silently(2);
+        assert!(said.contains("are both standard output"), "{said}");
+    }
+    assert_eq!(stage.requests(), 0);
+    // A file of that name is a file.
+    stage.export(&["--report", "./-"]).silently(0);
+    assert!(stage.path("-").is_file());
 }
 
 // Meeting lists.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use rollbook::Report;
-use rollbook::simulator::{Effect, Endpoint, Fault, Throttled};
+use rollbook::simulator::{Answer, Effect, Endpoint, Fault, RecordEdit, Throttled};
 use rstest::rstest;
 
 use crate::stage::Stage;
@@ -75,6 +75,71 @@ fn a_day_that_cannot_be_listed_is_told_and_sets_the_exit_code() {
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     let told = "not listed, so that none of their meetings are there";
     assert!(ended.stderr.contains(told), "{}", ended.stderr);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_named_with_its_offset_and_the_others_are_exported() {
+    let stage = Stage::of(&[1, 2, 3]);
+    let edit = Effect::Record(RecordEdit::unset(1, "confUUID"));
+    let stage = stage.fault(Fault::new(edit).on(Endpoint::History));
+    let (code, stdout, stderr) = list(&stage, &["--format", "uuids"]);
+    assert_eq!((code, stdout.lines().count()), (4, 2), "{stderr}");
+    let named = "row at offset 1: it has no readable confUUID";
+    assert!(stderr.contains(named), "{stderr}");
+    let args = [
+        &["export", "--out", "out", "--report", "report.json"],
+        &WINDOW[..],
+    ]
+    .concat();
+    let said = stage.run(&args).silently(4);
+    // In the log when it is found, and in the summary.
+    assert_eq!(said.matches(named).count(), 2, "{said}");
+    assert_eq!(stage.assert_no_halves("out"), 2);
+    let unlisted = &stage.report().window.unwrap().unlisted;
+    assert_eq!((unlisted.len(), &unlisted[0].rows[..]), (1, &[1][..]));
+}
+
+#[test]
+fn a_meeting_that_the_list_has_twice_costs_no_other_one() {
+    let stage = Stage::of(&[1, 2, 3]);
+    let twice = format!("\"{}\"", stage.meeting(0));
+    let edit = Effect::Record(RecordEdit::set(2, "confUUID", &twice));
+    let stage = stage.fault(Fault::new(edit).on(Endpoint::History));
+    let args = [&["export", "--out", "out"], &WINDOW[..]].concat();
+    let said = stage.run(&args).silently(4);
+    let named = "row at offset 2: it has the confUUID of a row before it";
+    assert!(said.contains(named), "{said}");
+    assert_eq!(stage.assert_no_halves("out"), 2);
+}
+
+#[test]
+fn an_error_code_of_zero_beside_data_is_no_error() {
+    let stage = Stage::of(&[1]);
+    let meeting = stage.meeting(0);
+    for (endpoint, row) in [
+        (Endpoint::Records, r#"{"displayName":"Li Wei"}"#.to_owned()),
+        (Endpoint::History, format!(r#"{{"confUUID":"{meeting}"}}"#)),
+    ] {
+        let body = format!(
+            r#"{{"error_code":0,"errorCode":"0","error_msg":"","offset":0,"limit":500,"count":1,"data":[{row}]}}"#
+        );
+        let answer = Answer {
+            body,
+            ..Answer::default()
+        };
+        stage
+            .simulator
+            .add_fault(Fault::new(Effect::Answer(answer)).on(endpoint));
+    }
+    let day = ["--since", "2026-01-05", "--until", "2026-01-05"];
+    let args = [
+        &["export", "--out", "out", "--report", "report.json"],
+        &day[..],
+    ]
+    .concat();
+    stage.run(&args).silently(0);
+    let report = stage.report();
+    assert_eq!((report.records, report.meetings.complete), (1, 1));
 }
 
 #[test]

@@ -43,6 +43,8 @@ mod late;
 mod limits;
 #[cfg(unix)]
 mod listing;
+#[cfg(unix)]
+mod lists;
 mod login;
 #[cfg(unix)]
 mod login_check;

@@ -178,6 +178,39 @@ fn a_metrics_file_that_cannot_be_written_is_found_out_before_the_run() {
     assert_eq!(stage.requests(), 0);
 }
 
+#[test]
+fn the_file_keeps_its_mode_unless_another_one_is_given() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let stage = Stage::of(&[10]);
+    let path = stage.path("rollbook.prom");
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+    stage.export(&ARGS).silently(0);
+    // Nothing in it is personal, and another user collects it.
+    assert_eq!(mode(), 0o644);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+    stage
+        .export(&[&ARGS[..], &["--mode", "640"]].concat())
+        .silently(0);
+    assert_eq!(mode(), 0o660);
+    // Also where the run fails before it has its settings.
+    stage
+        .export(&[&ARGS[..], &["--config", "none.toml"]].concat())
+        .silently(3);
+    assert_eq!(mode(), 0o660);
+    let given = [&ARGS[..], &["--metrics-mode", "604"]].concat();
+    stage.export(&given).silently(0);
+    assert_eq!(mode(), 0o604);
+}
+
+#[test]
+fn the_figures_go_to_standard_output_where_that_is_asked() {
+    let stage = Stage::of(&[10]);
+    let run = stage.export(&["--metrics-file", "-"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.answer().contains("\nrollbook_records 10\n"), "{run:?}");
+    assert!(!stage.path("-").exists());
+}
+
 #[rstest]
 #[case::json(&["--log-format", "json"])]
 #[case::json_with_more(&["--log-format", "json", "-vv"])]

@@ -63,6 +63,61 @@ fn a_variable_that_no_store_can_use_is_refused_before_any_request(
 }
 
 #[test]
+fn a_variable_that_is_no_setting_is_named_with_the_nearest_one_and_not_shown() {
+    let stage = Stage::of(&[10]);
+    let said = ended(stage.command(&EXPORT).env("ROLLBOOK_RATTE", "hunter2")).silently(0);
+    let named = "the variable ROLLBOOK_RATTE is no setting and has no effect; the nearest name is \
+                 ROLLBOOK_RATE\n";
+    assert_eq!(said.matches(named).count(), 1, "{said}");
+    assert!(said.contains("WARN") && !said.contains("hunter2"), "{said}");
+    // Where there is no log yet, it may be why the command fails.
+    let mut bare = stage.bare(&EXPORT);
+    let said = ended(bare.env("ROLLBOOK_ACCES_TOKEN", "hunter2")).silently(3);
+    let named = "the nearest name is ROLLBOOK_ACCESS_TOKEN\n";
+    assert_eq!(said.matches(named).count(), 1, "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    // A command that has no log.
+    let mut status = stage.command(&["status", "out"]);
+    let shown = ended(status.env("ROLLBOOK_STATEDIR", "x"));
+    assert_eq!(shown.code, Some(0));
+    let named = "warning: the variable ROLLBOOK_STATEDIR";
+    assert!(shown.stderr.starts_with(named), "{shown:?}");
+    let quiet = [&EXPORT[..], &["-q"]].concat();
+    let said = ended(stage.command(&quiet).env("ROLLBOOK_RATTE", "1")).silently(0);
+    assert_eq!(said, "");
+}
+
+#[test]
+fn a_variable_that_something_else_names_or_makes_is_no_typing_error() {
+    let stage = Stage::of(&[10]);
+    let config = "access_token_env = \"ROLLBOOK_TOKEN_OF_A\"\n# and ROLLBOOK_OF_THE_TEAM\n";
+    fs::write(stage.path("nightly.toml"), config).unwrap();
+    let args = [&EXPORT[..], &["--config", "nightly.toml"]].concat();
+    let args = [
+        &args[..],
+        &[
+            "--pii",
+            "call_number=hash",
+            "--pii-key-env",
+            "ROLLBOOK_SALT",
+        ],
+    ]
+    .concat();
+    let mut command = stage.bare(&args);
+    command
+        .env("ROLLBOOK_TOKEN_OF_A", TOKEN)
+        .env("ROLLBOOK_OF_THE_TEAM", "x")
+        .env("ROLLBOOK_SALT", "0123456789abcdef0123456789abcdef")
+        .env("ROLLBOOK_SERVICE_HOST", "10.0.0.1")
+        .env("ROLLBOOK_SERVICE_PORT_HTTP", "80")
+        .env("ROLLBOOK_PORT", "tcp://10.0.0.1:80")
+        .env("ROLLBOOK_PORT_80_TCP_ADDR", "10.0.0.1")
+        .env("ROLLBOOK_UI_SERVICE_HOST", "10.0.0.1");
+    let said = ended(&mut command).silently(0);
+    assert!(!said.contains("no setting"), "{said}");
+}
+
+#[test]
 fn what_stands_around_a_variable_of_a_store_is_not_sent() {
     let (stage, store) = (Stage::of(&[10]), Ears::answering(FORBIDDEN));
     let mut command = into_a_bucket(&stage, &store);

@@ -103,7 +103,7 @@ fn read(body: &[u8], asked: u64) -> Result<Expected, Fault> {
             "offset" => offset = figure(value)?,
             "limit" => limit = figure(value)?,
             "count" => count = figure(value)?,
-            "error_code" | "errorCode" => is_error |= value.get() != "null",
+            "error_code" | "errorCode" => is_error |= is_error_code(value),
             _ => {}
         }
     }
@@ -124,6 +124,25 @@ fn read(body: &[u8], asked: u64) -> Result<Expected, Fault> {
         rows,
         replaced,
     })
+}
+
+/// Whether a code is another one than none, nothing and zero.
+fn is_error_code(value: &RawValue) -> bool {
+    match serde_json::from_str(value.get()) {
+        Ok(Value::Null) => false,
+        Ok(Value::Number(code)) => code.as_f64() != Some(0.0),
+        Ok(Value::String(code)) => {
+            let zeros = |text: &str| text.chars().all(|c| c == '0');
+            let letters = |text: &str| text.chars().all(|c| c.is_ascii_alphabetic());
+            match code.trim().split('.').collect::<Vec<_>>()[..] {
+                [number] => !zeros(number),
+                [_, ""] => true,
+                [service, number] => !(zeros(number) && (zeros(service) || letters(service))),
+                _ => true,
+            }
+        }
+        _ => true,
+    }
 }
 
 type Records = (Vec<Row>, Vec<usize>);
