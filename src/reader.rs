@@ -4,6 +4,7 @@
 //! does not fit is an error, since a row that is not understood must not be written again. Order is
 //! kept. Blocking.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::sync::Arc;
@@ -18,11 +19,11 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic;
 
 use crate::compression::Compression;
-use crate::config::Format;
+use crate::config::{Format, ParquetEncodings};
 use crate::error::{Error, Result};
 use crate::record::Provenance;
 use crate::table::Table;
-use crate::writer::form_of;
+use crate::writer::{PARQUET_ENCODINGS, form_of};
 
 /// Rows read at once.
 const BATCH_ROWS: usize = 8_192;
@@ -46,6 +47,7 @@ pub(crate) struct PartReader {
 struct Origin {
     provenance: Option<Provenance>,
     compression: Option<Compression>,
+    parquet_encodings: Option<ParquetEncodings>,
 }
 
 impl PartReader {
@@ -75,6 +77,11 @@ impl PartReader {
     pub(crate) fn compression(&self) -> Option<Compression> {
         self.origin.compression
     }
+
+    /// Returns how its columns are encoded, where it is Parquet.
+    pub(crate) fn parquet_encodings(&self) -> Option<ParquetEncodings> {
+        self.origin.parquet_encodings
+    }
 }
 
 impl Iterator for PartReader {
@@ -103,8 +110,10 @@ fn open(mut file: File, path: &str, table: Table) -> Result<(Origin, Batches), F
             let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
             let groups = reader.metadata().row_groups();
             let column = groups.first().and_then(|group| group.columns().first());
+            let metadata = reader.schema().metadata().clone().into();
             let origin = Origin {
-                provenance: Provenance::from_metadata(&reader.schema().metadata().clone().into()),
+                provenance: Provenance::from_metadata(&metadata),
+                parquet_encodings: encodings(&metadata),
                 compression: column.and_then(|column| parquet_way(column.compression())),
             };
             let batches = reader.with_batch_size(BATCH_ROWS).build()?;
@@ -117,6 +126,7 @@ fn open(mut file: File, path: &str, table: Table) -> Result<(Origin, Batches), F
             let origin = Origin {
                 provenance: Provenance::from_metadata(&reader.schema().metadata().clone().into()),
                 compression,
+                parquet_encodings: None,
             };
             Ok((origin, Box::new(reader)))
         }
@@ -131,6 +141,7 @@ fn open(mut file: File, path: &str, table: Table) -> Result<(Origin, Batches), F
             let origin = Origin {
                 provenance: None,
                 compression: Some(by_name),
+                parquet_encodings: None,
             };
             let reader = json::ReaderBuilder::new(Arc::new(parseable(&table.schema())))
                 .with_batch_size(BATCH_ROWS)
@@ -138,6 +149,10 @@ fn open(mut file: File, path: &str, table: Table) -> Result<(Origin, Batches), F
             Ok((origin, Box::new(reader)))
         }
     }
+}
+
+fn encodings(metadata: &HashMap<String, String>) -> Option<ParquetEncodings> {
+    metadata.get(PARQUET_ENCODINGS)?.parse().ok()
 }
 
 fn parquet_way(found: basic::Compression) -> Option<Compression> {

@@ -13,7 +13,8 @@ use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use rollbook::{
     Compression, Config, CountPolicy, DuplicatePolicy, Format, IfRunning, Language, LogFormat,
-    Mode, PageSize, PartitionBy, PiiPolicy, Rate, SearchKey, TableFormat, Verify, When,
+    Mode, PageSize, ParquetEncodings, PartitionBy, PiiPolicy, Rate, SearchKey, TableFormat, Verify,
+    When,
 };
 
 use super::site::{API, Site, set, set_some};
@@ -46,6 +47,14 @@ pub(crate) struct Settings {
     /// zstd[:LEVEL], lz4, snappy, gzip or none [default: zstd for parquet]
     #[arg(long, value_name = "HOW", env = "ROLLBOOK_COMPRESSION")]
     compression: Option<Compression>,
+    /// modern, or classic for Spark before 3.3 and Hive [default: modern]
+    ///
+    /// Classic Parquet parts have dictionaries and plain values alone, without the DELTA encodings
+    /// that old readers refuse. They are larger.
+    #[arg(long, value_name = "WHICH", env = "ROLLBOOK_PARQUET_ENCODINGS")]
+    #[arg(value_parser = choice::<ParquetEncodings>(), hide_possible_values = true)]
+    #[arg(hide_short_help = true)]
+    parquet_encodings: Option<ParquetEncodings>,
     /// delta: the parts are a Delta Lake table, too [default: none]
     #[arg(long, value_name = "KIND", env = "ROLLBOOK_TABLE")]
     #[arg(value_parser = choice::<TableFormat>(), hide_possible_values = true)]
@@ -246,6 +255,7 @@ impl Settings {
             partition_by,
             compression,
             compress,
+            parquet_encodings,
             table,
             report,
             metrics_file,
@@ -296,6 +306,7 @@ impl Settings {
             config.compression = Some(former).filter(|&former| former != Compression::None);
         }
         set_some(&mut config.compression, compression);
+        set(&mut config.parquet_encodings, parquet_encodings);
         set(&mut config.table, table);
         set_some(&mut config.report, report);
         set_some(&mut config.metrics_file, metrics_file);
@@ -362,6 +373,7 @@ macro_rules! choices {
 choices!(
     IfRunning,
     Format,
+    ParquetEncodings,
     PartitionBy,
     TableFormat,
     Verify,

@@ -1,6 +1,6 @@
 //! Which settings contradict each other, or would send the token in the clear.
 
-use super::{Config, Format, PartitionBy, SearchKey, TableFormat, When};
+use super::{Config, Format, ParquetEncodings, PartitionBy, SearchKey, TableFormat, When};
 use crate::address;
 use crate::compression::Compression;
 use crate::error::{Error, Result};
@@ -89,6 +89,14 @@ impl Config {
             return refuse(format!(
                 "compression = {compression}: {format} takes {choices}"
             ));
+        }
+        let is_classic = self.parquet_encodings == ParquetEncodings::Classic;
+        if is_classic && format == Format::Parquet && compression == Compression::Lz4 {
+            return refuse(
+                "compression = lz4: readers that need parquet_encodings = classic do not know \
+                 Parquet's LZ4_RAW; use zstd, snappy or none"
+                    .to_owned(),
+            );
         }
         Ok(())
     }

@@ -70,6 +70,17 @@ choice! {
 }
 
 choice! {
+    /// Encodings of the columns in Parquet parts: what their readers must know.
+    ParquetEncodings {
+        /// Every encoding that makes a part small; Spark before 3.3 and older Hive refuse some.
+        #[default]
+        Modern = "modern",
+        /// Dictionaries and PLAIN alone, which every reader knows.
+        Classic = "classic",
+    }
+}
+
+choice! {
     /// What tells the parts of records apart, by the folders that they lie in.
     PartitionBy {
         /// Nothing: they lie side by side.

@@ -163,11 +163,10 @@ impl Dataset {
         for (number, &sequence) in (0..).zip(lost) {
             let entries = self.commits(&[sequence]);
             let form = Form {
-                format,
-                compression: None,
                 // From the other end than those of the run.
                 series: u32::MAX - number,
                 is_readable_without: self.has_parts_beside(&entries),
+                ..Form::as_it_is(format)
             };
             let parts = self.write_again(&entries, &[], form).await?;
             let rewrite = Rewrite {

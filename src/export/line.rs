@@ -180,6 +180,7 @@ impl Line<'_> {
         let options = PartOptions {
             format: self.config.format,
             compression: self.config.compression(),
+            parquet_encodings: self.config.parquet_encodings,
             provenance: Provenance {
                 base_url: self.config.base_url.origin().ascii_serialization(),
                 language: self.config.language,

@@ -133,12 +133,7 @@ fn encoder<W: Write + Send + 'static>(
 ) -> Result<Box<dyn Encoder<W>>, Fault> {
     let compression = options.compression;
     Ok(match options.format {
-        Format::Parquet => Box::new(ParquetEncoder::new(
-            compression,
-            table,
-            &options.provenance,
-            sink,
-        )?),
+        Format::Parquet => Box::new(ParquetEncoder::new(options, table, sink)?),
         Format::Ndjson => Box::new(NdjsonEncoder::new(compression, sink)?),
         Format::Arrow => Box::new(ArrowEncoder::new(
             compression,

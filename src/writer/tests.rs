@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -102,6 +103,7 @@ pub(crate) fn options(format: Format, compression: Compression) -> PartOptions {
     PartOptions {
         format,
         compression,
+        parquet_encodings: ParquetEncodings::default(),
         provenance: Provenance {
             base_url: "https://meeting.example.com".to_owned(),
             language: Language::EnUs,
@@ -289,6 +291,7 @@ fn a_parquet_part_tells_where_it_comes_from_and_is_compressed() {
             "rollbook.schema_version",
             "rollbook.base_url",
             "rollbook.language",
+            "rollbook.parquet_encodings",
             "ARROW:schema"
         ]
     );
@@ -316,6 +319,40 @@ fn names_have_a_dictionary_where_they_repeat() {
         let chunk = reader.metadata().row_group(0).column(column);
         assert_eq!(chunk.dictionary_page_offset().is_some(), repeats);
     }
+}
+
+#[test]
+fn classic_parts_have_dictionaries_and_plain_values_alone() {
+    let encodings = |parquet_encodings| {
+        let home = tempfile::tempdir().unwrap();
+        let options = PartOptions {
+            parquet_encodings,
+            ..options(Format::Parquet, Compression::Snappy)
+        };
+        let mut writer = BatchWriter::new(options, home.path().to_owned());
+        writer.whole(&[page("m", 0, 40_000)]).unwrap();
+        let mut parts = writer.finish().unwrap();
+        parts.push(writer.meetings(&meetings(&["m"])).unwrap());
+        let mut found = BTreeSet::new();
+        for part in parts {
+            let file = fs::File::open(part.path).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+            let told = reader.schema().metadata()["rollbook.parquet_encodings"].clone();
+            assert_eq!(told, parquet_encodings.as_str());
+            for group in reader.metadata().row_groups() {
+                let columns = group.columns().iter();
+                found.extend(
+                    columns.flat_map(|column| column.encodings().map(|one| one.to_string())),
+                );
+            }
+        }
+        found.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    let modern = encodings(ParquetEncodings::Modern);
+    assert!(modern.contains("DELTA_BINARY_PACKED"), "{modern}");
+    // RLE is that of the definition levels, which every version of the format has.
+    let classic = encodings(ParquetEncodings::Classic);
+    assert_eq!(classic, "PLAIN RLE RLE_DICTIONARY");
 }
 
 #[test]

@@ -83,6 +83,7 @@ mod server_clock;
 mod simulator;
 #[cfg(unix)]
 mod spark;
+mod spark_3_2;
 #[cfg(unix)]
 mod stage;
 #[cfg(unix)]
