@@ -69,6 +69,14 @@ choice! {
     }
 }
 
+impl Format {
+    /// Whether a part without a row still has the columns. Readers fail on an NDJSON file without a
+    /// line, so there is none.
+    pub(crate) const fn has_empty_parts(self) -> bool {
+        !matches!(self, Self::Ndjson)
+    }
+}
+
 choice! {
     /// Encodings of the columns in Parquet parts: what their readers must know.
     ParquetEncodings {

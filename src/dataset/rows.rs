@@ -263,7 +263,8 @@ impl Rows {
             // One after the other: of however many partitions, one encoder is at work.
             staged.extend(writer.finish()?);
         }
-        if staged.is_empty() && !form.is_readable_without {
+        let has_empty_parts = form.format.has_empty_parts();
+        if staged.is_empty() && !form.is_readable_without && has_empty_parts {
             writer.empty_part()?;
             staged = writer.finish()?;
         }
@@ -276,7 +277,9 @@ impl Rows {
         if self.of(Table::Meetings).next().is_some() {
             let rows = concat_batches(&Table::Meetings.schema(), &described)
                 .map_err(|fault| unwritten("the meetings table", &fault))?;
-            staged.push(writer.meetings(&rows)?);
+            if rows.num_rows() > 0 || has_empty_parts {
+                staged.push(writer.meetings(&rows)?);
+            }
         }
         Ok(staged)
     }

@@ -195,7 +195,7 @@ impl Line<'_> {
                     .in_series(series)
                     .partitioned(dataset.partitioning()),
                 self.config.commit_every,
-                dataset.has_parts(),
+                dataset.has_parts() || !self.config.format.has_empty_parts(),
                 described,
             ),
             Destination::Pipe(pipe) => {
@@ -254,7 +254,8 @@ impl Line<'_> {
         }
     }
 
-    /// A table without a part would fail its readers: an empty night leaves an empty part.
+    /// A table without a part would fail its readers: an empty night leaves an empty part, in formats
+    /// that have such.
     pub(super) async fn leave_readable(
         &self,
         destination: &mut Destination,
@@ -262,8 +263,9 @@ impl Line<'_> {
     ) -> Result<()> {
         let is_readable = match &*destination {
             Destination::Dataset(dataset) => {
-                dataset.has_parts()
-                    && (self.described.is_none() || dataset.has_parts_of(Table::Meetings))
+                !self.config.format.has_empty_parts()
+                    || dataset.has_parts()
+                        && (self.described.is_none() || dataset.has_parts_of(Table::Meetings))
             }
             Destination::Pipe(_) => true,
         };

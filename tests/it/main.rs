@@ -42,6 +42,8 @@ mod late;
 #[cfg(unix)]
 mod limits;
 #[cfg(unix)]
+mod lines;
+#[cfg(unix)]
 mod listing;
 mod login;
 #[cfg(unix)]
