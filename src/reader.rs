@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, TimestampMillisecondType};
 use arrow::error::ArrowError;
-use arrow::ipc::{self, reader::StreamReader};
+use arrow::ipc;
+use arrow::ipc::reader::{FileReader, read_footer_length};
 use arrow::json;
 use flate2::bufread::MultiGzDecoder;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -28,8 +29,11 @@ use crate::writer::{PARQUET_ENCODINGS, form_of};
 /// Rows read at once.
 const BATCH_ROWS: usize = 8_192;
 
-/// Bytes of the head of a message of an Arrow stream: it tells the schema, or where buffers lie.
-const LONGEST_HEAD: u32 = 1 << 20;
+/// Bytes of the head of a batch in an Arrow file: it tells where buffers lie.
+const LONGEST_HEAD: usize = 1 << 20;
+
+/// Bytes at the end of an Arrow file: the length of its footer, and a mark.
+const ARROW_END: usize = 10;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
@@ -122,7 +126,7 @@ fn open(mut file: File, path: &str, table: Table) -> Result<(Origin, Batches), F
         Format::Arrow => {
             let compression = arrow_way(&mut file)?;
             file.rewind()?;
-            let reader = StreamReader::try_new_buffered(file, None)?;
+            let reader = FileReader::try_new_buffered(file, None)?;
             let origin = Origin {
                 provenance: Provenance::from_metadata(&reader.schema().metadata().clone().into()),
                 compression,
@@ -165,31 +169,43 @@ fn parquet_way(found: basic::Compression) -> Option<Compression> {
     }
 }
 
-/// How the first batch of an Arrow stream is compressed. The reader of streams keeps it to itself,
-/// so the heads of the messages are looked at: a mark, a length, and what it is the length of.
+/// Returns how the first batch of an Arrow file is compressed. The reader of files keeps it to
+/// itself, so the footer is asked for the batch, and the head of the batch for its compression.
 fn arrow_way(file: &mut File) -> Result<Option<Compression>, Fault> {
-    let mut head = [0; 8];
-    while file.read_exact(&mut head).is_ok() {
-        let [mark @ .., a, b, c, d] = head;
-        let length = u32::from_le_bytes([a, b, c, d]);
-        if mark != [0xff; 4] || length == 0 || length > LONGEST_HEAD {
-            break;
-        }
-        let mut message = vec![0; length as usize];
-        file.read_exact(&mut message)?;
-        let message = ipc::root_as_message(&message).map_err(|fault| fault.to_string())?;
-        if let Some(batch) = message.header_as_record_batch() {
-            let codec = batch.compression().map(|compression| compression.codec());
-            return Ok(match codec {
-                None => Some(Compression::None),
-                Some(ipc::CompressionType::LZ4_FRAME) => Some(Compression::Lz4),
-                Some(ipc::CompressionType::ZSTD) => Some(Compression::ZSTD),
-                Some(_) => None,
-            });
-        }
-        file.seek_relative(message.bodyLength())?;
-    }
-    Ok(None)
+    let mut end = [0; ARROW_END];
+    file.seek(SeekFrom::End(-(ARROW_END as i64)))?;
+    let before = file.stream_position()?;
+    file.read_exact(&mut end)?;
+    let length = read_footer_length(end)?;
+    let start = before.checked_sub(length as u64);
+    file.seek(SeekFrom::Start(start.ok_or("its footer is cut off")?))?;
+    let footer = read_bytes(file, length)?;
+    let footer = ipc::root_as_footer(&footer).map_err(|fault| fault.to_string())?;
+    let mut blocks = footer.recordBatches().into_iter().flatten();
+    let Some(block) = blocks.next() else {
+        return Ok(None);
+    };
+    // A mark and a length come before the head.
+    file.seek(SeekFrom::Start(
+        u64::try_from(block.offset())?.saturating_add(8),
+    ))?;
+    let head = u64::try_from(block.metaDataLength())?.saturating_sub(8);
+    let head = read_bytes(file, usize::try_from(head)?.min(LONGEST_HEAD))?;
+    let message = ipc::root_as_message(&head).map_err(|fault| fault.to_string())?;
+    let batch = message.header_as_record_batch().ok_or("it has no batch")?;
+    Ok(match batch.compression().map(|found| found.codec()) {
+        None => Some(Compression::None),
+        Some(ipc::CompressionType::LZ4_FRAME) => Some(Compression::Lz4),
+        Some(ipc::CompressionType::ZSTD) => Some(Compression::ZSTD),
+        Some(_) => None,
+    })
+}
+
+/// The next bytes of a file, of which a length that is damaged allocates no more than there are.
+fn read_bytes(file: &mut File, length: usize) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    file.take(length as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The schema with the zone as an offset: times are parsed in zones by name only with a table of

@@ -64,7 +64,7 @@ choice! {
         Parquet = "parquet",
         /// One JSON object a line.
         Ndjson = "ndjson",
-        /// Arrow IPC streams.
+        /// Arrow IPC files; through a pipe, one Arrow IPC stream.
         Arrow = "arrow",
     }
 }

@@ -13,6 +13,15 @@ use crate::config::Format;
 /// two of them (measured on batches of 500 to 65,536).
 pub(super) const BATCH_ROWS: usize = 16_384;
 
+/// Destination of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outlet {
+    /// A part: a file that readers open by its name.
+    Part,
+    /// A pipe: a stream without an end to begin at.
+    Pipe,
+}
+
 /// Turns batches into the bytes of one format.
 pub(super) trait Encoder<W>: Send {
     /// The records that it wants at once; less only at the end. An encoder that works record by

@@ -9,7 +9,7 @@ use std::thread;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::ipc::reader::StreamReader;
+use arrow::ipc::reader::FileReader;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rollbook::Table;
 use rstest::rstest;
@@ -76,7 +76,7 @@ fn contents(folder: &Path, table: Table) -> (Option<RecordBatch>, String) {
                 batches.extend(reader.build().unwrap().map(Result::unwrap));
             }
             "arrow" => {
-                let reader = StreamReader::try_new_buffered(file, None).unwrap();
+                let reader = FileReader::try_new_buffered(file, None).unwrap();
                 batches.extend(reader.map(Result::unwrap));
             }
             "ndjson.zst" => {
@@ -613,7 +613,15 @@ fn merged_parts_are_classic_where_one_of_those_that_they_replace_is() {
     stage.run(&["verify", "out"]).with(0);
     // A meeting that is read again is written as its run says, and what shared its part with it too.
     stage.list("night.txt", [0]);
-    let again = ["-q", "export", "--meetings", "night.txt", "--out", "out", "--again"];
+    let again = [
+        "-q",
+        "export",
+        "--meetings",
+        "night.txt",
+        "--out",
+        "out",
+        "--again",
+    ];
     stage.run(&again).with(0);
     assert_eq!(encodings(&stage), ["modern"; 2]);
     stage.run(&["verify", "out"]).with(0);

@@ -40,7 +40,7 @@ fn page(meeting: &str, from: i64, rows: i64, truth: &mut Truth) -> RecordBatch {
     let names = [
         "王伟",
         "O\"Hara\\",
-        "line\nbreak",
+        "line\nbreak\u{b}\u{c}\u{85}\u{2028}\u{2029}.",
         "\u{202e}עברית",
         "😀",
         "",
@@ -178,11 +178,12 @@ async fn parquet_is_read_by_duckdb_polars_and_pyarrow() {
 }
 
 #[tokio::test]
-async fn arrow_is_read_by_duckdb_polars_and_pyarrow() {
+async fn arrow_files_are_read_by_name_by_duckdb_polars_pyarrow_and_pandas() {
     let readers = [
         ("duckdb", "TIMESTAMP WITH TIME ZONE"),
         ("polars", "Datetime(time_unit='ms', time_zone='UTC')"),
         ("pyarrow", "timestamp[ms, tz=UTC]"),
+        ("pandas", "datetime64[ms, UTC]"),
     ];
     read_back(Format::Arrow, &readers).await;
 }

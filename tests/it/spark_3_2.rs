@@ -24,6 +24,7 @@ async fn spark_3_2_reads_classic_parts_and_refuses_modern_ones() {
         "names": 6,
     });
     assert_eq!(found["classic"], expected);
-    let refusal = "java.lang.UnsupportedOperationException: Unsupported encoding: DELTA_BINARY_PACKED";
+    let refusal =
+        "java.lang.UnsupportedOperationException: Unsupported encoding: DELTA_BINARY_PACKED";
     assert_eq!(found["modern"], refusal);
 }
