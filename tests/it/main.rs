@@ -20,10 +20,14 @@ mod compact;
 mod config;
 mod connections;
 #[cfg(unix)]
+mod containers;
+#[cfg(unix)]
 mod crash;
 #[cfg(all(unix, feature = "delta"))]
 mod delta;
 mod described;
+#[cfg(unix)]
+mod destinations;
 mod drift;
 #[cfg(unix)]
 mod dying;
