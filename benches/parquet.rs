@@ -152,10 +152,11 @@ fn compare(shape: &str, records: &RecordBatch) {
             }
         })
         .collect();
-    let [a, b, c, d, e, f, g, h] = ways.as_mut_slice() else {
+    let [first, second, third, fourth, fifth, sixth, seventh, eighth] = ways.as_mut_slice() else {
         unreachable!("as many as there are ways");
     };
-    let contenders: [&mut dyn FnMut(); _] = [a, b, c, d, e, f, g, h];
+    let contenders: [&mut dyn FnMut(); _] =
+        [first, second, third, fourth, fifth, sixth, seventh, eighth];
     let cpu = medians(ROUNDS, cpu::of_process, contenders).map(|(_, cpu)| cpu.as_secs_f64());
     drop(ways);
     println!("{shape}");

@@ -32,9 +32,6 @@ const BATCH_ROWS: usize = 8_192;
 /// Bytes of the head of a batch in an Arrow file: it tells where buffers lie.
 const LONGEST_HEAD: usize = 1 << 20;
 
-/// Bytes at the end of an Arrow file: the length of its footer, and a mark.
-const ARROW_END: usize = 10;
-
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>;
@@ -172,9 +169,8 @@ fn parquet_way(found: basic::Compression) -> Option<Compression> {
 /// Returns how the first batch of an Arrow file is compressed. The reader of files keeps it to
 /// itself, so the footer is asked for the batch, and the head of the batch for its compression.
 fn arrow_way(file: &mut File) -> Result<Option<Compression>, Fault> {
-    let mut end = [0; ARROW_END];
-    file.seek(SeekFrom::End(-(ARROW_END as i64)))?;
-    let before = file.stream_position()?;
+    let mut end = [0; 10];
+    let before = file.seek(SeekFrom::End(-10))?;
     file.read_exact(&mut end)?;
     let length = read_footer_length(end)?;
     let start = before.checked_sub(length as u64);
