@@ -1,7 +1,8 @@
 //! What do rollbook's Parquet settings cost in time, and save in bytes, against the defaults?
 //!
 //! CPU against the defaults uncompressed (E1), bytes against the defaults with snappy (E2), for the
-//! simulator's records and for some of other shapes, which no setting may spoil. Encoding begins at
+//! simulator's records and for some of other shapes, which no setting may spoil; and what classic
+//! encodings cost beside them. Encoding begins at
 //! pages, as the pager hands them out, for rollbook, and at batches that are worth encoding for the
 //! defaults. All write a file; only rollbook's part is also hashed and made durable. All take
 //! turns; times are medians.
@@ -35,7 +36,9 @@ use pages::{Meeting, PAGE};
 use parquet::arrow::ArrowWriter;
 use parquet::basic;
 use parquet::file::properties::WriterProperties;
-use rollbook::{BatchWriter, Compression, DigestKey, Format, Page, schema};
+use rollbook::{
+    BatchWriter, Compression, DigestKey, Format, Page, ParquetEncodings, PartOptions, schema,
+};
 use rounds::medians;
 use target::tell;
 
@@ -51,11 +54,13 @@ const ROUNDS: usize = 7;
 #[derive(Clone, Copy)]
 enum Way {
     Rollbook(Compression),
+    /// For old readers.
+    Classic(Compression),
     Defaults(basic::Compression),
 }
 
 impl Way {
-    const ALL: [(&str, Self); 6] = [
+    const ALL: [(&str, Self); 8] = [
         (
             "defaults, none",
             Self::Defaults(basic::Compression::UNCOMPRESSED),
@@ -68,12 +73,19 @@ impl Way {
         ("rollbook, lz4", Self::Rollbook(Compression::Lz4)),
         ("rollbook, snappy", Self::Rollbook(Compression::Snappy)),
         ("rollbook, none", Self::Rollbook(Compression::None)),
+        ("rollbook, zstd, classic", Self::Classic(Compression::ZSTD)),
+        (
+            "rollbook, snappy, classic",
+            Self::Classic(Compression::Snappy),
+        ),
     ];
 
     /// The records as this way wants them.
     fn cut(self, records: &RecordBatch) -> Vec<RecordBatch> {
         match self {
-            Self::Rollbook(_) => shapes::cut(records, usize::try_from(PAGE).unwrap()),
+            Self::Rollbook(_) | Self::Classic(_) => {
+                shapes::cut(records, usize::try_from(PAGE).unwrap())
+            }
             Self::Defaults(_) => shapes::cut(records, BATCH),
         }
     }
@@ -91,14 +103,22 @@ impl Way {
     /// Writes a file; its size.
     fn encode(self, batches: &[RecordBatch], folder: &Path) -> u64 {
         match self {
-            Self::Rollbook(compression) => rollbook(batches, folder, compression),
+            Self::Rollbook(compression) => {
+                rollbook(batches, folder, options(Format::Parquet, compression))
+            }
+            Self::Classic(compression) => {
+                let options = PartOptions {
+                    parquet_encodings: ParquetEncodings::Classic,
+                    ..options(Format::Parquet, compression)
+                };
+                rollbook(batches, folder, options)
+            }
             Self::Defaults(codec) => defaults(batches, folder, codec),
         }
     }
 }
 
-fn rollbook(pages: &[RecordBatch], folder: &Path, compression: Compression) -> u64 {
-    let options = options(Format::Parquet, compression);
+fn rollbook(pages: &[RecordBatch], folder: &Path, options: PartOptions) -> u64 {
     let mut writer = BatchWriter::new(options, folder.to_owned());
     writer.whole(pages).unwrap();
     let part = writer.finish().unwrap().remove(0);
@@ -132,10 +152,11 @@ fn compare(shape: &str, records: &RecordBatch) {
             }
         })
         .collect();
-    let [none, snappy, zstd, lz4, ours_snappy, ours_none] = ways.as_mut_slice() else {
+    let [first, second, third, fourth, fifth, sixth, seventh, eighth] = ways.as_mut_slice() else {
         unreachable!("as many as there are ways");
     };
-    let contenders: [&mut dyn FnMut(); _] = [none, snappy, zstd, lz4, ours_snappy, ours_none];
+    let contenders: [&mut dyn FnMut(); _] =
+        [first, second, third, fourth, fifth, sixth, seventh, eighth];
     let cpu = medians(ROUNDS, cpu::of_process, contenders).map(|(_, cpu)| cpu.as_secs_f64());
     drop(ways);
     println!("{shape}");

@@ -92,7 +92,7 @@ pub struct Compaction {
 pub async fn compact(dest: impl Into<Place>, options: &CompactOptions) -> Result<Compaction> {
     let place = dest.into();
     if options.is_dry_run {
-        let store = Store::open_at(&place).await?;
+        let store = Store::look_at(&place).await?;
         must_be_dataset(&store, &place.dest).await?;
         return Ok(foresee(&Ledger::read(&store).await?, options.target_bytes));
     }

@@ -30,8 +30,8 @@ use crate::zone::Zone;
 use self::file::File;
 
 pub use choice::{
-    CountPolicy, DuplicatePolicy, Format, IfRunning, LogFormat, PartitionBy, TableFormat, Verify,
-    When,
+    CountPolicy, DuplicatePolicy, Format, IfRunning, LogFormat, ParquetEncodings, PartitionBy,
+    TableFormat, Verify, When,
 };
 pub use value::{CommandLine, PageSize, SearchKey};
 
@@ -93,6 +93,8 @@ pub struct Config {
     #[doc(hidden)]
     #[serde(skip_serializing)]
     pub compress: Option<Compression>,
+    /// Encodings of the columns in Parquet parts.
+    pub parquet_encodings: ParquetEncodings,
     /// What the parts are to other tools beside files. A dataset that is a table stays one in any
     /// case.
     pub table: TableFormat,
@@ -219,6 +221,7 @@ impl Default for Config {
             partition_by: None,
             compression: None,
             compress: None,
+            parquet_encodings: ParquetEncodings::default(),
             table: TableFormat::default(),
             rate: Rate::per_minute(60),
             burst: NonZeroU32::MIN,

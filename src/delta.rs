@@ -22,6 +22,8 @@ mod log;
 #[cfg(feature = "delta")]
 mod mending;
 #[cfg(feature = "delta")]
+mod protocol;
+#[cfg(feature = "delta")]
 mod scheme;
 #[cfg(feature = "delta")]
 mod statistics;

@@ -98,7 +98,7 @@ pub use compact::{COMPACTION_VERSION, CompactOptions, Compaction, compact};
 pub use compression::{Compression, ZstdLevel};
 pub use config::{
     CommandLine, Config, CountPolicy, DuplicatePolicy, Format, IfRunning, LogFormat, PageSize,
-    PartitionBy, SearchKey, TableFormat, Verify, When,
+    ParquetEncodings, PartitionBy, SearchKey, TableFormat, Verify, When,
 };
 pub use dataset::{
     Commit, Damage, Dataset, Left, Recovery, RunStatus, STATUS_VERSION, SetAside, Status,

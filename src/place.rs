@@ -4,6 +4,7 @@
 //! anybody: one that carries a secret is refused. Reads no environment: whoever does hands the
 //! variables in.
 
+mod likely;
 mod options;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use url::Url;
 
 use crate::error::{Error, Result};
 
+pub(crate) use self::likely::check_folder;
 pub use self::options::StoreOptions;
 
 /// Where a dataset lies.
@@ -81,7 +83,10 @@ pub(crate) fn parse(dest: &str) -> Result<Target> {
     let Some((scheme, rest)) = dest.split_once("://") else {
         return match dest {
             "" => refuse("the destination is empty".to_owned()),
-            folder => Ok(Target::Folder(folder.into())),
+            folder => {
+                likely::check_folder("the destination", folder)?;
+                Ok(Target::Folder(folder.into()))
+            }
         };
     };
     let kind = match scheme {

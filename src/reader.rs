@@ -4,14 +4,16 @@
 //! does not fit is an error, since a row that is not understood must not be written again. Order is
 //! kept. Blocking.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, TimestampMillisecondType};
 use arrow::error::ArrowError;
-use arrow::ipc::{self, reader::StreamReader};
+use arrow::ipc;
+use arrow::ipc::reader::{FileReader, read_footer_length};
 use arrow::json;
 use flate2::bufread::MultiGzDecoder;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -19,18 +21,18 @@ use parquet::basic;
 use parquet::file::metadata::RowGroupMetaData;
 
 use crate::compression::Compression;
-use crate::config::Format;
+use crate::config::{Format, ParquetEncodings};
 use crate::error::{Error, Result};
 use crate::record::Provenance;
 use crate::table::Table;
-use crate::writer::form_of;
+use crate::writer::{PARQUET_ENCODINGS, form_of};
 
 /// Rows read at once, and about how many bytes.
 const BATCH_ROWS: usize = 8_192;
 const BATCH_BYTES: i64 = 8 << 20;
 
-/// Bytes of the head of a message of an Arrow stream: it tells the schema, or where buffers lie.
-const LONGEST_HEAD: u32 = 1 << 20;
+/// Bytes of the head of a batch in an Arrow file: it tells where buffers lie.
+const LONGEST_HEAD: usize = 1 << 20;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
@@ -48,6 +50,7 @@ pub(crate) struct PartReader {
 struct Origin {
     provenance: Option<Provenance>,
     compression: Option<Compression>,
+    parquet_encodings: Option<ParquetEncodings>,
 }
 
 impl PartReader {
@@ -77,6 +80,11 @@ impl PartReader {
     pub(crate) fn compression(&self) -> Option<Compression> {
         self.origin.compression
     }
+
+    /// Returns how its columns are encoded, where it is Parquet.
+    pub(crate) fn parquet_encodings(&self) -> Option<ParquetEncodings> {
+        self.origin.parquet_encodings
+    }
 }
 
 impl Iterator for PartReader {
@@ -105,8 +113,10 @@ fn open(mut file: File, path: &str, table: Table) -> Result<(Origin, Batches), F
             let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
             let groups = reader.metadata().row_groups();
             let column = groups.first().and_then(|group| group.columns().first());
+            let metadata = reader.schema().metadata().clone().into();
             let origin = Origin {
-                provenance: Provenance::from_metadata(&reader.schema().metadata().clone().into()),
+                provenance: Provenance::from_metadata(&metadata),
+                parquet_encodings: encodings(&metadata),
                 compression: column.and_then(|column| parquet_way(column.compression())),
             };
             let bytes: i64 = groups.iter().map(RowGroupMetaData::total_byte_size).sum();
@@ -117,10 +127,11 @@ fn open(mut file: File, path: &str, table: Table) -> Result<(Origin, Batches), F
         Format::Arrow => {
             let compression = arrow_way(&mut file)?;
             file.rewind()?;
-            let reader = StreamReader::try_new_buffered(file, None)?;
+            let reader = FileReader::try_new_buffered(file, None)?;
             let origin = Origin {
                 provenance: Provenance::from_metadata(&reader.schema().metadata().clone().into()),
                 compression,
+                parquet_encodings: None,
             };
             Ok((origin, Box::new(reader)))
         }
@@ -135,6 +146,7 @@ fn open(mut file: File, path: &str, table: Table) -> Result<(Origin, Batches), F
             let origin = Origin {
                 provenance: None,
                 compression: Some(by_name),
+                parquet_encodings: None,
             };
             let rows = json::ReaderBuilder::new(Arc::new(parseable(&table.schema())))
                 .with_batch_size(BATCH_ROWS)
@@ -151,6 +163,10 @@ fn batch_rows(bytes: i64, rows: i64) -> usize {
     fitting.clamp(1, BATCH_ROWS)
 }
 
+fn encodings(metadata: &HashMap<String, String>) -> Option<ParquetEncodings> {
+    metadata.get(PARQUET_ENCODINGS)?.parse().ok()
+}
+
 fn parquet_way(found: basic::Compression) -> Option<Compression> {
     match found {
         basic::Compression::UNCOMPRESSED => Some(Compression::None),
@@ -161,31 +177,42 @@ fn parquet_way(found: basic::Compression) -> Option<Compression> {
     }
 }
 
-/// How the first batch of an Arrow stream is compressed. The reader of streams keeps it to itself,
-/// so the heads of the messages are looked at: a mark, a length, and what it is the length of.
+/// Returns how the first batch of an Arrow file is compressed. The reader of files keeps it to
+/// itself, so the footer is asked for the batch, and the head of the batch for its compression.
 fn arrow_way(file: &mut File) -> Result<Option<Compression>, Fault> {
-    let mut head = [0; 8];
-    while file.read_exact(&mut head).is_ok() {
-        let [mark @ .., a, b, c, d] = head;
-        let length = u32::from_le_bytes([a, b, c, d]);
-        if mark != [0xff; 4] || length == 0 || length > LONGEST_HEAD {
-            break;
-        }
-        let mut message = vec![0; length as usize];
-        file.read_exact(&mut message)?;
-        let message = ipc::root_as_message(&message).map_err(|fault| fault.to_string())?;
-        if let Some(batch) = message.header_as_record_batch() {
-            let codec = batch.compression().map(|compression| compression.codec());
-            return Ok(match codec {
-                None => Some(Compression::None),
-                Some(ipc::CompressionType::LZ4_FRAME) => Some(Compression::Lz4),
-                Some(ipc::CompressionType::ZSTD) => Some(Compression::ZSTD),
-                Some(_) => None,
-            });
-        }
-        file.seek_relative(message.bodyLength())?;
-    }
-    Ok(None)
+    let mut end = [0; 10];
+    let before = file.seek(SeekFrom::End(-10))?;
+    file.read_exact(&mut end)?;
+    let length = read_footer_length(end)?;
+    let start = before.checked_sub(length as u64);
+    file.seek(SeekFrom::Start(start.ok_or("its footer is cut off")?))?;
+    let footer = read_bytes(file, length)?;
+    let footer = ipc::root_as_footer(&footer).map_err(|fault| fault.to_string())?;
+    let mut blocks = footer.recordBatches().into_iter().flatten();
+    let Some(block) = blocks.next() else {
+        return Ok(None);
+    };
+    // A mark and a length come before the head.
+    file.seek(SeekFrom::Start(
+        u64::try_from(block.offset())?.saturating_add(8),
+    ))?;
+    let head = u64::try_from(block.metaDataLength())?.saturating_sub(8);
+    let head = read_bytes(file, usize::try_from(head)?.min(LONGEST_HEAD))?;
+    let message = ipc::root_as_message(&head).map_err(|fault| fault.to_string())?;
+    let batch = message.header_as_record_batch().ok_or("it has no batch")?;
+    Ok(match batch.compression().map(|found| found.codec()) {
+        None => Some(Compression::None),
+        Some(ipc::CompressionType::LZ4_FRAME) => Some(Compression::Lz4),
+        Some(ipc::CompressionType::ZSTD) => Some(Compression::ZSTD),
+        Some(_) => None,
+    })
+}
+
+/// The next bytes of a file, of which a length that is damaged allocates no more than there are.
+fn read_bytes(file: &mut File, length: usize) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    file.take(length as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// NDJSON to batches, of which none holds many more bytes than it may.
@@ -201,7 +228,8 @@ impl Lines {
             let bytes = self.lines.fill_buf()?;
             // A batch ends with a line: there is no half of a record.
             let is_full = taken >= BATCH_BYTES;
-            let end = bytes.iter().position(|&byte| is_full && byte == b'\n');
+            let end = is_full.then(|| bytes.iter().position(|&byte| byte == b'\n'));
+            let end = end.flatten();
             let wanted = end.map_or(bytes, |end| &bytes[..=end]);
             let decoded = self.rows.decode(wanted)?;
             let is_end = bytes.is_empty() || end.is_some() || decoded < wanted.len();

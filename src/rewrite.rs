@@ -30,12 +30,7 @@ impl Rewriter {
     /// Opens a dataset for it, as a run of this name.
     pub(crate) async fn open(place: &Place, run_id: &str) -> Result<Self> {
         let (dataset, format) = Dataset::open_as_it_is(place, run_id).await?;
-        let form = Form {
-            format,
-            compression: None,
-            series: 0,
-            is_readable_without: true,
-        };
+        let form = Form::as_it_is(format);
         Ok(Self { dataset, form })
     }
 

@@ -5,6 +5,7 @@
 //! What may pass is tried again. It decides nothing: what is committed is the ledger's business.
 
 mod bucket;
+mod credentials;
 mod fault;
 #[cfg(test)]
 mod faulty;

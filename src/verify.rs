@@ -85,7 +85,7 @@ impl Verification {
 /// read. What is wrong with the dataset itself is a finding.
 pub async fn verify(dest: impl Into<Place>) -> Result<Verification> {
     let place = dest.into();
-    let store = Store::open_at(&place).await?;
+    let store = Store::look_at(&place).await?;
     let survey = survey(&store, &place.dest, &Schemas::known()).await?;
     Ok(survey.found)
 }

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use ::arrow::record_batch::RecordBatch;
 
 use crate::compression::Compression;
-use crate::config::Format;
+use crate::config::{Format, ParquetEncodings};
 use crate::error::Result;
 use crate::partition::{Calendar, DateOf, Partition, Partitioning};
 use crate::record::Provenance;
@@ -31,6 +31,7 @@ use crate::zone::Zone;
 use files::Files;
 use shares::Shares;
 
+pub(crate) use parquet::ENCODINGS as PARQUET_ENCODINGS;
 pub use part::StagedPart;
 pub use pipe::PipeWriter;
 
@@ -45,6 +46,8 @@ pub struct PartOptions {
     pub format: Format,
     /// How they are compressed.
     pub compression: Compression,
+    /// Encodings of the columns, in Parquet.
+    pub parquet_encodings: ParquetEncodings,
     /// Where the records come from; kept in the parts that can keep it.
     pub provenance: Provenance,
     /// The parts that meetings share are closed when one has this many records.

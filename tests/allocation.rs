@@ -19,7 +19,8 @@ use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rollbook::{
-    BatchWriter, Compression, DigestKey, Format, Language, Page, PartOptions, Provenance,
+    BatchWriter, Compression, DigestKey, Format, Language, Page, ParquetEncodings, PartOptions,
+    Provenance,
 };
 
 #[global_allocator]
@@ -160,6 +161,7 @@ fn many_small_pages_take_no_more_memory_than_a_few() {
     let options = PartOptions {
         format: Format::Parquet,
         compression: Compression::None,
+        parquet_encodings: ParquetEncodings::default(),
         provenance: Provenance {
             base_url: String::new(),
             language: Language::EnUs,

@@ -43,7 +43,11 @@ pub(crate) struct CompactArgs {
 impl CompactArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         permit(mode_of(&self.dataset));
-        let place = self.reach.place(&self.dataset)?;
+        let place = if self.dry_run {
+            self.reach.place(&self.dataset)
+        } else {
+            self.reach.place_to_write(&self.dataset)
+        }?;
         let options = CompactOptions {
             target_bytes: self.target_size.as_u64(),
             keep: self.keep,

@@ -169,9 +169,10 @@ fn room(error: &io::Error) -> Option<&'static str> {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
             "free some space, or choose another place; the same command goes on from what is there",
         ),
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-            Some("make it writable for this user, or choose another place")
-        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Some(
+            "make it writable for this user, or choose another place (--state-dir, for what is \
+                 kept on this machine)",
+        ),
         _ => None,
     }
 }

@@ -8,8 +8,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use rollbook::{
-    ConfUuid, Config, Error, Export, Format, MeetingList, Observer, Rate, Report, TableFormat,
-    Tenant, When, new_run_id,
+    ConfUuid, Config, Error, Export, Format, MeetingList, Observer, Report, TableFormat, Tenant,
+    new_run_id,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -114,11 +114,12 @@ impl ExportArgs {
     fn work(self, voice: &Voice, given: &ArgMatches, metrics: &mut Metrics) -> Result<Exit> {
         let (mut config, tenants) = config::load(self.config.as_deref())?;
         self.overlay(&mut config, voice, given)?;
+        let no_state = settle_state(&mut config)?;
         permit(config.mode);
         metrics.prepare(config.metrics_file.clone(), config.metrics_mode)?;
         let tenants = tenants::pick(tenants, &self.tenants, !self.named.is_empty(), given)?;
         if !tenants.is_empty() {
-            return self.work_for(tenants, &config, voice, given, metrics);
+            return self.work_for(tenants, (&config, no_state), voice, given, metrics);
         }
         config.check()?;
         let pipe = pipe(&config)?;
@@ -133,7 +134,7 @@ impl ExportArgs {
         };
         let run_id = new_run_id();
         let terminal = voice.terminal(&export.config, Some(&run_id))?;
-        warn_of_no_place(&export.config);
+        warn_of_no_place(no_state);
         let performed = carry_out(export, &run_id, &terminal, report.as_ref());
         let (told, ended) = runtime()?.block_on(performed);
         metrics.tell(None, &ended, told);
@@ -144,7 +145,7 @@ impl ExportArgs {
     fn work_for(
         self,
         tenants: Vec<Tenant>,
-        shared: &Config,
+        (shared, no_state): (&Config, Option<String>),
         voice: &Voice,
         given: &ArgMatches,
         metrics: &mut Metrics,
@@ -153,10 +154,11 @@ impl ExportArgs {
         let report = WholeFile::of("report", shared.report.clone())?;
         let run_id = new_run_id();
         let terminal = voice.terminal(shared, Some(&run_id))?;
-        warn_of_no_place(shared);
+        warn_of_no_place(no_state);
         let ready = tenants.into_iter().map(|Tenant { name, config }| {
             let export = config.map_err(Into::into).and_then(|mut config| {
                 self.overlay(&mut config, voice, given)?;
+                settle_state(&mut config)?;
                 tenants::prepare(&name, config, out, self.named.clone())
             });
             (name, export)
@@ -236,11 +238,21 @@ fn one_on_standard_output(config: &Config) -> Result<()> {
     }
 }
 
-/// Pages that are kept nowhere are asked for again by the run after one that was killed.
-fn warn_of_no_place(config: &Config) {
-    if config.state_dir.is_none() && config.spool == When::Auto && config.rate != Rate::Unlimited {
+/// Does without a state directory where there is none that this user can write to; returns why.
+fn settle_state(config: &mut Config) -> Result<Option<String>> {
+    let out = config.out.as_deref().unwrap_or_default();
+    if config.keeps_pages() || state_dir::is_store(out) {
+        return Ok(state_dir::settle(&mut config.state_dir)?);
+    }
+    Ok(None)
+}
+
+/// Says once what is not kept on this machine.
+fn warn_of_no_place(reason: Option<String>) {
+    if let Some(reason) = reason {
         tracing::warn!(
-            "no place to keep pages: give --state-dir, or what is fetched and not committed when a run is killed is asked for again"
+            "no state directory ({reason}): what waits for a bucket is in a temporary folder, and \
+             pages not yet committed are fetched again after a crash; set --state-dir to keep them"
         );
     }
 }

@@ -108,7 +108,7 @@ impl Form {
             Self::Table => text = table(listed),
             Self::Ndjson => {
                 for meeting in &listed.meetings {
-                    text.push_str(&serde_json::to_string(meeting)?);
+                    text.push_str(&one_line(&serde_json::to_string(meeting)?));
                     text.push('\n');
                 }
             }
@@ -120,6 +120,13 @@ impl Form {
         }
         Ok(text)
     }
+}
+
+/// The same JSON without what JSON lets stand and readers of lines take for the end of one.
+fn one_line(json: &str) -> String {
+    json.replace('\u{85}', r"\u0085")
+        .replace('\u{2028}', r"\u2028")
+        .replace('\u{2029}', r"\u2029")
 }
 
 fn table(listed: &Listed) -> String {
@@ -204,6 +211,20 @@ mod tests {
     #[test]
     fn nothing_in_the_table_steers_the_terminal() {
         insta::assert_snapshot!(Form::Table.write(&listed()).unwrap());
+    }
+
+    #[test]
+    fn a_meeting_is_one_line_to_readers_that_end_lines_at_other_separators() {
+        let mut listed = listed();
+        listed.meetings[0].subject = Some("a\u{85}b\u{2028}c\u{2029}d\u{b}e\u{c}f".into());
+        let text = Form::Ndjson.write(&listed).unwrap();
+        let ends = ['\u{85}', '\u{2028}', '\u{2029}', '\u{b}', '\u{c}'];
+        assert!(!text.contains(ends), "{text:?}");
+        let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(
+            first["subject"].as_str(),
+            listed.meetings[0].subject.as_deref()
+        );
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) struct PurgeArgs {
 impl PurgeArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         permit(mode_of(&self.dataset));
-        let place = self.reach.place(&self.dataset)?;
+        let place = self.reach.place_to_write(&self.dataset)?;
         let mut meetings = MeetingList::new();
         meetings.extend(self.meetings);
         if let Some(list) = &self.list {

@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use rollbook::{Place, Result, StoreOptions};
 
 use super::{state_dir, variables};
+use crate::terminal::print_note;
 
 #[derive(Debug, Args)]
 pub(crate) struct Reach {
@@ -40,6 +41,26 @@ impl Reach {
             allow_http: self.allow_http.unwrap_or_default(),
             state_dir,
         })
+    }
+}
+
+impl Reach {
+    /// The place of a command that writes, whose parts wait on this machine until they are in a bucket.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Reach::place`] does.
+    pub(crate) fn place_to_write(&self, dest: &str) -> Result<Place> {
+        let mut place = self.place(dest)?;
+        if state_dir::is_store(dest)
+            && let Some(reason) = state_dir::settle(&mut place.state_dir)?
+        {
+            print_note(&format!(
+                "no state directory ({reason}): what waits for the bucket is in a temporary folder; \
+                 set --state-dir to keep it"
+            ));
+        }
+        Ok(place)
     }
 }
 

@@ -13,7 +13,8 @@ use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use rollbook::{
     Compression, Config, CountPolicy, DuplicatePolicy, Format, IfRunning, Language, LogFormat,
-    Mode, PageSize, PartitionBy, PiiPolicy, Rate, SearchKey, TableFormat, Verify, When,
+    Mode, PageSize, ParquetEncodings, PartitionBy, PiiPolicy, Rate, SearchKey, TableFormat, Verify,
+    When,
 };
 
 use super::metrics::Metrics;
@@ -47,6 +48,14 @@ pub(crate) struct Settings {
     /// zstd[:LEVEL], lz4, snappy, gzip or none [default: zstd for parquet]
     #[arg(long, value_name = "HOW", env = "ROLLBOOK_COMPRESSION")]
     compression: Option<Compression>,
+    /// modern, or classic for Spark before 3.3 and Hive [default: modern]
+    ///
+    /// Classic Parquet parts have dictionaries and plain values alone, without the DELTA encodings
+    /// that old readers refuse. They are larger.
+    #[arg(long, value_name = "WHICH", env = "ROLLBOOK_PARQUET_ENCODINGS")]
+    #[arg(value_parser = choice::<ParquetEncodings>(), hide_possible_values = true)]
+    #[arg(hide_short_help = true)]
+    parquet_encodings: Option<ParquetEncodings>,
     /// delta: the parts are a Delta Lake table, too [default: none]
     #[arg(long, value_name = "KIND", env = "ROLLBOOK_TABLE")]
     #[arg(value_parser = choice::<TableFormat>(), hide_possible_values = true)]
@@ -221,6 +230,13 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "N", env = "ROLLBOOK_PART_ROWS", help_heading = TUNING)]
     #[arg(hide_short_help = true)]
     part_rows: Option<u64>,
+    #[command(flatten)]
+    memory: MemoryArgs,
+}
+
+/// How much may be in memory.
+#[derive(Clone, Debug, Default, Args)]
+struct MemoryArgs {
     /// Records held in memory until their meetings are whole [default: 100000]
     #[arg(long, value_name = "N", env = "ROLLBOOK_BUFFER_ROWS", help_heading = TUNING)]
     #[arg(hide_short_help = true)]
@@ -256,6 +272,7 @@ impl Settings {
             partition_by,
             compression,
             compress,
+            parquet_encodings,
             table,
             report,
             metrics_file,
@@ -294,9 +311,7 @@ impl Settings {
             commit_every,
             part_size,
             part_rows,
-            buffer_rows,
-            buffer_size,
-            max_body,
+            memory,
         } = self;
         site.overlay(config);
         set_some(&mut config.meetings, meetings);
@@ -308,6 +323,7 @@ impl Settings {
             config.compression = Some(former).filter(|&former| former != Compression::None);
         }
         set_some(&mut config.compression, compression);
+        set(&mut config.parquet_encodings, parquet_encodings);
         set(&mut config.table, table);
         set_some(&mut config.report, report);
         set_some(&mut config.metrics_file, metrics_file);
@@ -346,9 +362,15 @@ impl Settings {
         set(&mut config.commit_every, commit_every);
         set(&mut config.part_size, part_size);
         set(&mut config.part_rows, part_rows);
-        set(&mut config.buffer_rows, buffer_rows);
-        set(&mut config.buffer_size, buffer_size);
-        set(&mut config.max_body, max_body);
+        memory.overlay(config);
+    }
+}
+
+impl MemoryArgs {
+    fn overlay(self, config: &mut Config) {
+        set(&mut config.buffer_rows, self.buffer_rows);
+        set(&mut config.buffer_size, self.buffer_size);
+        set(&mut config.max_body, self.max_body);
     }
 }
 
@@ -376,6 +398,7 @@ macro_rules! choices {
 choices!(
     IfRunning,
     Format,
+    ParquetEncodings,
     PartitionBy,
     TableFormat,
     Verify,

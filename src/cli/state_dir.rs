@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use rollbook::Result;
 
@@ -24,6 +26,46 @@ pub(crate) fn default() -> Result<Option<PathBuf>> {
         }
     });
     refused.into_inner().map_or(Ok(found), Err)
+}
+
+/// Takes the default directory away where this user cannot write there: no home, one of another
+/// user, a disk that is read-only. What is kept on this machine then lies in a temporary folder, and
+/// ends with the run. Returns why; nothing where a directory is there or was named by the user.
+///
+/// # Errors
+///
+/// Fails as [`default`] does.
+pub(crate) fn settle(state_dir: &mut Option<PathBuf>) -> Result<Option<String>> {
+    let default = default()?;
+    if *state_dir != default {
+        return Ok(None);
+    }
+    let Some(folder) = default else {
+        return Ok(Some("no home folder is known".to_owned()));
+    };
+    let reason = try_out(&folder).err();
+    if reason.is_some() {
+        *state_dir = None;
+    }
+    Ok(reason.map(|reason| format!("{}: {reason}", folder.display())))
+}
+
+/// Makes the folder, and a file in it that has no name.
+fn try_out(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.recursive(true).create(folder)?;
+    tempfile::tempfile_in(folder).map(drop)
+}
+
+/// Whether a destination lies in a store, whose parts wait on this machine.
+pub(crate) fn is_store(dest: &str) -> bool {
+    dest.split_once("://")
+        .is_some_and(|(scheme, _)| scheme != "file")
 }
 
 fn find(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {

@@ -80,7 +80,11 @@ fn figures(status: &Status) -> Table {
         let what = "with a row in the meetings table".to_owned();
         table.row(["described".to_owned(), count(described), what]);
     }
-    table.row(["records".to_owned(), count(status.records)]);
+    let none = match status.records {
+        0 => "none yet; in NDJSON there is no part without one",
+        _ => "",
+    };
+    table.row(["records".to_owned(), count(status.records), none.to_owned()]);
     if let Some(delta) = &status.table {
         table.row(delta_table(delta, status.entries));
     }

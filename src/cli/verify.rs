@@ -39,15 +39,16 @@ pub(crate) struct VerifyArgs {
 impl VerifyArgs {
     pub(crate) fn run(self) -> Result<Exit> {
         let dataset = &self.dataset;
-        let place = self.reach.place(dataset)?;
         let is_sound = if self.repair {
             permit(mode_of(dataset));
+            let place = self.reach.place_to_write(dataset)?;
             let repair = runtime()?.block_on(rollbook::repair(place))?;
             answer_as(self.json, &repair, |repair| {
                 describe_repair(dataset, repair, self.meetings)
             })?;
             repair.verification().is_sound()
         } else {
+            let place = self.reach.place(dataset)?;
             let found = runtime()?.block_on(rollbook::verify(place))?;
             answer_as(self.json, &found, |found| {
                 describe(dataset, found, self.meetings)

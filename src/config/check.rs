@@ -1,6 +1,8 @@
 //! Which settings contradict each other, or would send the token in the clear.
 
-use super::{Config, Format, PartitionBy, SearchKey, TableFormat, When};
+use std::path::Path;
+
+use super::{Config, Format, ParquetEncodings, PartitionBy, SearchKey, TableFormat, When};
 use crate::address;
 use crate::compression::Compression;
 use crate::error::{Error, Result};
@@ -36,6 +38,15 @@ impl Config {
             .filter(|&out| !out.is_empty() && out != "-")
         {
             place::parse(out)?;
+        }
+        for (key, path) in [
+            ("state_dir", &self.state_dir),
+            ("report", &self.report),
+            ("metrics_file", &self.metrics_file),
+        ] {
+            if let Some(path) = path.as_deref().and_then(Path::to_str) {
+                check_file(key, path)?;
+            }
         }
         let search_key = self.search_key.as_ref().map(SearchKey::as_str);
         for (key, text) in [("out", self.out.as_deref()), ("search_key", search_key)] {
@@ -90,6 +101,14 @@ impl Config {
                 "compression = {compression}: {format} takes {choices}"
             ));
         }
+        let is_classic = self.parquet_encodings == ParquetEncodings::Classic;
+        if is_classic && format == Format::Parquet && compression == Compression::Lz4 {
+            return refuse(
+                "compression = lz4: readers that need parquet_encodings = classic do not know \
+                 Parquet's LZ4_RAW; use zstd, snappy or none"
+                    .to_owned(),
+            );
+        }
         Ok(())
     }
 
@@ -105,4 +124,13 @@ impl Config {
     pub fn is_local(&self) -> bool {
         address::is_loopback(&self.base_url)
     }
+}
+
+/// Refuses a file or folder of this machine that is written as something else.
+fn check_file(key: &str, path: &str) -> Result<()> {
+    if path.contains("://") {
+        let reason = "it is on this machine, never in a store";
+        return Err(Error::Config(format!("{key}: {reason}")));
+    }
+    place::check_folder(key, path)
 }

@@ -64,8 +64,27 @@ choice! {
         Parquet = "parquet",
         /// One JSON object a line.
         Ndjson = "ndjson",
-        /// Arrow IPC streams.
+        /// Arrow IPC files; through a pipe, one Arrow IPC stream.
         Arrow = "arrow",
+    }
+}
+
+impl Format {
+    /// Whether a part without a row still has the columns. Readers fail on an NDJSON file without a
+    /// line, so there is none.
+    pub(crate) const fn has_empty_parts(self) -> bool {
+        !matches!(self, Self::Ndjson)
+    }
+}
+
+choice! {
+    /// Encodings of the columns in Parquet parts: what their readers must know.
+    ParquetEncodings {
+        /// Every encoding that makes a part small; Spark before 3.3 and older Hive refuse some.
+        #[default]
+        Modern = "modern",
+        /// Dictionaries and PLAIN alone, which every reader knows.
+        Classic = "classic",
     }
 }
 

@@ -10,7 +10,6 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::client::TOLERANCE;
-use crate::config::Format;
 use crate::crash::{Point, point};
 use crate::error::Result;
 use crate::ledger::{CommittedMeeting, Entry, Rechecked, Rewrite};
@@ -43,7 +42,8 @@ pub(crate) enum Replacement {
 }
 
 impl Dataset {
-    /// Commits meetings that were read again in the place of what was held `before`.
+    /// Commits meetings that were read again in the place of what was held `before`. What shared a
+    /// commit with them is written in the `form`.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Dataset {
         parts: Vec<StagedPart>,
         meetings: Vec<CommittedMeeting>,
         before: &HashMap<ConfUuid, CommittedMeeting>,
-        format: Format,
+        form: Form,
     ) -> Result<Replacement> {
         self.check(&parts, &meetings)?;
         self.room_for_parts(&parts).await?;
@@ -71,7 +71,7 @@ impl Dataset {
             }
             let holders = self.holders(&wanted);
             let Some(rest) = self
-                .keep(&holders, &replaced, &parts, format, kept.take())
+                .keep(&holders, &replaced, &parts, form, kept.take())
                 .await?
             else {
                 continue;
@@ -110,7 +110,7 @@ impl Dataset {
         holders: &[Entry],
         replaced: &[ConfUuid],
         new: &[StagedPart],
-        format: Format,
+        form: Form,
         before: Option<Rest>,
     ) -> Result<Option<Rest>> {
         let of: Vec<_> = holders.iter().map(|entry| entry.sequence).collect();
@@ -124,10 +124,9 @@ impl Dataset {
         self.show_all(holders).await?;
         let has_new = new.iter().any(|part| part.table == Table::Records);
         let form = Form {
-            format,
-            compression: None,
             series: FIRST_SERIES + self.rewritten,
             is_readable_without: has_new || self.has_parts_beside(holders),
+            ..form
         };
         self.rewritten += 1;
         let written = self.write_kept(holders, replaced, form).await;

@@ -12,7 +12,7 @@ use crate::compression::Compression;
 use crate::config::Format;
 use crate::crash::{Point, point};
 use crate::error::{Error, Result};
-use crate::ledger::{Entry, Ledger, Rewrite};
+use crate::ledger::{Entry, Ledger, Part, Rewrite};
 use crate::place::Place;
 use crate::store::{Object, Store};
 use crate::table::Table;
@@ -28,18 +28,14 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// Those of [`Dataset::open`]; no dataset there, or one without a part.
+    /// Those of [`Dataset::open`]; no dataset there.
     pub(crate) async fn open_as_it_is(place: &Place, run_id: &str) -> Result<(Self, Format)> {
         plain_run_id(run_id)?;
         let store = Store::open_at(place).await?;
         must_be_dataset(&store, &place.dest).await?;
         let ledger = Ledger::read(&store).await?;
-        let Some((format, compression)) = form_of(&ledger) else {
-            return Err(Error::Dataset {
-                path: place.dest.clone(),
-                reason: "has no part yet; export into it first".to_owned(),
-            });
-        };
+        // Where there is no part, nothing is written either.
+        let (format, compression) = form_of(&ledger).unwrap_or((Format::Ndjson, Compression::None));
         let dataset = Self::enter(store, run_id, format, compression, false).await?;
         Ok((dataset, format))
     }
@@ -163,11 +159,10 @@ impl Dataset {
         for (number, &sequence) in (0..).zip(lost) {
             let entries = self.commits(&[sequence]);
             let form = Form {
-                format,
-                compression: None,
                 // From the other end than those of the run.
                 series: u32::MAX - number,
                 is_readable_without: self.has_parts_beside(&entries),
+                ..Form::as_it_is(format)
             };
             let parts = self.write_again(&entries, &[], form).await?;
             let rewrite = Rewrite {
@@ -293,16 +288,26 @@ impl Dataset {
     }
 }
 
-/// Whether there were records to read in these commits, and there are none in these parts.
+/// Whether there were records to read in these commits, and there are none in these parts, though an
+/// empty one could be.
 pub(super) fn is_last(parts: &[StagedPart], rewritten: &[Entry]) -> bool {
-    let mut entries = rewritten.iter();
-    entries.any(Entry::has_records) && parts.iter().all(|part| part.table != Table::Records)
+    let could_be_empty = |part: &Part| {
+        let form = form_of_part(&part.path);
+        form.is_none_or(|(format, _)| format.has_empty_parts())
+    };
+    let entries = rewritten.iter();
+    let mut had = entries.flat_map(|entry| entry.parts_of(Table::Records));
+    had.any(could_be_empty) && parts.iter().all(|part| part.table != Table::Records)
 }
 
 /// What the parts of a dataset look like, by their names; nothing where there never was one.
 pub(super) fn form_of(ledger: &Ledger) -> Option<(Format, Compression)> {
     let entries = ledger.standing().chain(ledger.void());
     let mut parts = entries.flat_map(|entry| &entry.parts);
-    let (_, extension) = parts.next()?.path.split_once('.')?;
+    form_of_part(&parts.next()?.path)
+}
+
+fn form_of_part(path: &str) -> Option<(Format, Compression)> {
+    let (_, extension) = path.split_once('.')?;
     writer::form_of(extension)
 }

@@ -15,7 +15,7 @@ use arrow::error::ArrowError;
 use tokio::runtime::Handle;
 
 use crate::compression::Compression;
-use crate::config::Format;
+use crate::config::{Format, ParquetEncodings};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::ledger::{Entry, Part};
@@ -40,10 +40,26 @@ pub(crate) struct Form {
     pub(crate) format: Format,
     /// As the parts are compressed, where nothing else is asked for.
     pub(crate) compression: Option<Compression>,
+    /// Encodings in Parquet; as in the parts where nothing else is asked for, and classic where those
+    /// of any part are.
+    pub(crate) parquet_encodings: Option<ParquetEncodings>,
     /// Number of the staged files; one that no other writer of the run has.
     pub(crate) series: u32,
     /// Whether there are records to read beside these rows, so that no empty part needs to be there.
     pub(crate) is_readable_without: bool,
+}
+
+impl Form {
+    /// The form in which the parts are, in this format.
+    pub(crate) const fn as_it_is(format: Format) -> Self {
+        Self {
+            format,
+            compression: None,
+            parquet_encodings: None,
+            series: 0,
+            is_readable_without: true,
+        }
+    }
 }
 
 /// Meetings whose rows are left out.
@@ -62,6 +78,13 @@ struct Source {
     without: HashSet<ConfUuid>,
     /// No row of it counts.
     is_void: bool,
+}
+
+/// Where the rows of some parts come from, and how those parts are written.
+struct Origin {
+    provenance: Provenance,
+    compression: Compression,
+    parquet_encodings: ParquetEncodings,
 }
 
 /// The parts of some commits.
@@ -215,13 +238,14 @@ impl Dataset {
 
 impl Rows {
     fn write(&self, form: Form, staging: &Path) -> Result<Vec<StagedPart>> {
-        let Some((provenance, compression)) = self.origin()? else {
+        let Some(origin) = self.origin()? else {
             return Ok(Vec::new());
         };
         let options = PartOptions {
             format: form.format,
-            compression: form.compression.unwrap_or(compression),
-            provenance,
+            compression: form.compression.unwrap_or(origin.compression),
+            parquet_encodings: form.parquet_encodings.unwrap_or(origin.parquet_encodings),
+            provenance: origin.provenance,
             part_rows: u64::MAX,
             part_bytes: u64::MAX,
         };
@@ -239,7 +263,8 @@ impl Rows {
             // One after the other: of however many partitions, one encoder is at work.
             staged.extend(writer.finish()?);
         }
-        if staged.is_empty() && !form.is_readable_without {
+        let has_empty_parts = form.format.has_empty_parts();
+        if staged.is_empty() && !form.is_readable_without && has_empty_parts {
             writer.empty_part()?;
             staged = writer.finish()?;
         }
@@ -252,7 +277,9 @@ impl Rows {
         if self.of(Table::Meetings).next().is_some() {
             let rows = concat_batches(&Table::Meetings.schema(), &described)
                 .map_err(|fault| unwritten("the meetings table", &fault))?;
-            staged.push(writer.meetings(&rows)?);
+            if rows.num_rows() > 0 || has_empty_parts {
+                staged.push(writer.meetings(&rows)?);
+            }
         }
         Ok(staged)
     }
@@ -289,11 +316,11 @@ impl Rows {
         PartReader::new(file, &part.path, part.table())
     }
 
-    /// Where the rows come from, and how the parts of records are compressed; nothing where there
-    /// is no part.
-    fn origin(&self) -> Result<Option<(Provenance, Compression)>> {
+    /// Where the rows come from, and how their parts are written; nothing where there is no part.
+    fn origin(&self) -> Result<Option<Origin>> {
         let mut sites = BTreeSet::new();
         let (mut provenance, mut compression) = (None, None);
+        let mut parquet_encodings = ParquetEncodings::Modern;
         for source in &self.sources {
             let reader =
                 PartReader::new(self.open(source)?, &source.part.path, source.part.table())?;
@@ -301,15 +328,22 @@ impl Rows {
             sites.extend(found.base_url.split(BETWEEN_SITES).map(str::to_owned));
             provenance.get_or_insert(found);
             compression = compression.or(reader.compression());
+            // Whoever reads one of the parts can read what takes their place.
+            if reader.parquet_encodings() == Some(ParquetEncodings::Classic) {
+                parquet_encodings = ParquetEncodings::Classic;
+            }
         }
         let sites: Vec<_> = sites.into_iter().collect();
         Ok(provenance.map(|provenance| {
             let base_url = sites.join(BETWEEN_SITES);
-            let provenance = Provenance {
-                base_url,
-                ..provenance
-            };
-            (provenance, compression.unwrap_or(Compression::None))
+            Origin {
+                provenance: Provenance {
+                    base_url,
+                    ..provenance
+                },
+                compression: compression.unwrap_or(Compression::None),
+                parquet_encodings,
+            }
         }))
     }
 

@@ -25,6 +25,7 @@ use crate::store::Store;
 
 use super::actions::{Added, Removed, added, live, removed, schema};
 use super::change::Live;
+use super::protocol::LowestProtocol;
 
 /// Who commits, in the history of the table.
 const ENGINE: &str = concat!("rollbook/", env!("CARGO_PKG_VERSION"));
@@ -159,7 +160,7 @@ impl Kernel {
         if let Some((app, sequence)) = last {
             builder = builder.with_transaction_id(app, number(sequence)?);
         }
-        let mut commit = match builder.build(self.engine(), Box::new(FileSystemCommitter::new())) {
+        let mut commit = match builder.build(self.engine(), Box::new(LowestProtocol)) {
             Ok(commit) => commit,
             Err(error) if is_there_already(&error) => return self.open(),
             Err(error) => return Err(error),

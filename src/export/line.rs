@@ -178,6 +178,7 @@ impl Line<'_> {
         let options = PartOptions {
             format: self.config.format,
             compression: self.config.compression(),
+            parquet_encodings: self.config.parquet_encodings,
             provenance: Provenance {
                 base_url: self.config.base_url.origin().ascii_serialization(),
                 language: self.config.language,
@@ -192,7 +193,7 @@ impl Line<'_> {
                     .in_series(series)
                     .partitioned(dataset.partitioning()),
                 self.config.commit_every,
-                dataset.has_parts(),
+                dataset.has_parts() || !self.config.format.has_empty_parts(),
                 described,
             ),
             Destination::Pipe(pipe) => {
@@ -251,7 +252,8 @@ impl Line<'_> {
         }
     }
 
-    /// A table without a part would fail its readers: an empty night leaves an empty part.
+    /// A table without a part would fail its readers: an empty night leaves an empty part, in formats
+    /// that have such.
     pub(super) async fn leave_readable(
         &self,
         destination: &mut Destination,
@@ -259,8 +261,9 @@ impl Line<'_> {
     ) -> Result<()> {
         let is_readable = match &*destination {
             Destination::Dataset(dataset) => {
-                dataset.has_parts()
-                    && (self.described.is_none() || dataset.has_parts_of(Table::Meetings))
+                !self.config.format.has_empty_parts()
+                    || dataset.has_parts()
+                        && (self.described.is_none() || dataset.has_parts_of(Table::Meetings))
             }
             Destination::Pipe(_) => true,
         };

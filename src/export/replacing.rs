@@ -7,7 +7,7 @@ use super::destination::Destination;
 use super::line::{Line, PASSES, Round};
 use super::recheck::Recheck;
 use super::sink::Batch;
-use crate::dataset::{Dataset, Replacement};
+use crate::dataset::{Dataset, Form, Replacement};
 use crate::error::Result;
 use crate::event::Event;
 use crate::ledger::CommittedMeeting;
@@ -115,8 +115,11 @@ impl Line<'_> {
             .map(|whole| whole.meeting.clone())
             .collect();
         let meetings = batch.meetings.iter().map(account::committed).collect();
-        let format = self.config.format;
-        let replaced = dataset.replace(batch.parts.clone(), meetings, before, format);
+        let form = Form {
+            parquet_encodings: Some(self.config.parquet_encodings),
+            ..Form::as_it_is(self.config.format)
+        };
+        let replaced = dataset.replace(batch.parts.clone(), meetings, before, form);
         let Replacement::Done { sequence, kept } = replaced.await? else {
             return Ok(settled);
         };

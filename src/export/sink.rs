@@ -13,6 +13,7 @@ use arrow::record_batch::RecordBatch;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 use super::described::Described;
 use crate::error::Result;
@@ -113,9 +114,9 @@ impl Sink {
                 Ok(queued) => Some(queued),
                 Err(mpsc::error::TryRecvError::Disconnected) => break,
                 Err(mpsc::error::TryRecvError::Empty) => match self.wait(&mut outputs) {
-                    Waited::Output(queued) => Some(queued),
-                    Waited::Due => None,
-                    Waited::Ended => break,
+                    Ok(Some(queued)) => Some(queued),
+                    Ok(None) => break,
+                    Err(_due) => None,
                 },
             };
             if let Some(queued) = queued
@@ -175,16 +176,12 @@ impl Sink {
         Ok(self.batch)
     }
 
-    fn wait(&self, outputs: &mut mpsc::Receiver<Queued>) -> Waited {
+    /// Waits for an output until the batch at hand must be closed; none is the end.
+    fn wait(&self, outputs: &mut mpsc::Receiver<Queued>) -> Result<Option<Queued>, Elapsed> {
         Handle::current().block_on(async {
-            let output = match self.due {
+            match self.due {
                 Some(due) => tokio::time::timeout_at(due, outputs.recv()).await,
                 None => Ok(outputs.recv().await),
-            };
-            match output {
-                Ok(Some(queued)) => Waited::Output(queued),
-                Ok(None) => Waited::Ended,
-                Err(_elapsed) => Waited::Due,
             }
         })
     }
@@ -274,12 +271,6 @@ impl Sink {
         }
         Ok(words.blocking_send(Word::Batch(batch)).is_ok())
     }
-}
-
-enum Waited {
-    Output(Queued),
-    Due,
-    Ended,
 }
 
 /// Adds the part of the meetings table that belongs to a batch, where meetings are to be written.

@@ -13,9 +13,10 @@ use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
 use url::{Host, Url};
 
+use super::credentials::{self, Asked};
 use super::transport::Transport;
 use super::variables;
 use crate::address;
@@ -37,6 +38,8 @@ pub(super) struct Client {
     pub(super) timeout: Duration,
     /// Where the requests go, as far as that was said.
     pub(super) endpoint: String,
+    /// Asks for credentials that no variable names; nothing where one does.
+    pub(super) unnamed: Option<Asked>,
 }
 
 /// The client for a bucket.
@@ -63,16 +66,15 @@ pub(super) fn connect(url: &BucketUrl, place: &Place) -> Result<Client> {
         retry,
         timeout,
     };
-    let (endpoint, objects, pieces) = match url.kind {
+    let is_named = credentials::are_named(url.kind, options);
+    let client = match url.kind {
         Kind::S3 | Kind::Obs => plan.s3(prefix)?,
         Kind::Google => plan.google(prefix)?,
         Kind::Azure => plan.azure(prefix)?,
     };
     Ok(Client {
-        objects,
-        pieces,
-        timeout,
-        endpoint,
+        unnamed: client.unnamed.filter(|_| !is_named),
+        ..client
     })
 }
 
@@ -84,10 +86,8 @@ struct Plan<'a> {
     timeout: Duration,
 }
 
-type Both = (String, Arc<dyn ObjectStore>, Arc<dyn MultipartStore>);
-
 impl Plan<'_> {
-    fn s3(self, prefix: Path) -> Result<Both> {
+    fn s3(&self, prefix: Path) -> Result<Client> {
         variables::check_token_file(self.options)?;
         let endpoint = self.options.first(&AWS_ENDPOINTS);
         let obs = match endpoint {
@@ -132,11 +132,12 @@ impl Plan<'_> {
         }
         let endpoint = endpoint.unwrap_or_default().to_owned();
         let built = builder.with_bucket_name(&self.url.bucket).build();
-        let store = Arc::new(PrefixStore::new(self.usable(built)?, prefix));
-        Ok((endpoint, Arc::clone(&store) as _, store))
+        let built = self.usable(built)?;
+        let unnamed = ask(Arc::clone(built.credentials()));
+        Ok(self.client_of(built, prefix, endpoint, unnamed))
     }
 
-    fn google(self, prefix: Path) -> Result<Both> {
+    fn google(&self, prefix: Path) -> Result<Client> {
         let endpoint = self.options.get("GOOGLE_BASE_URL");
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_http_connector(self.transport())
@@ -152,11 +153,12 @@ impl Plan<'_> {
         }
         let endpoint = endpoint.unwrap_or_default().to_owned();
         let built = builder.with_bucket_name(&self.url.bucket).build();
-        let store = Arc::new(PrefixStore::new(self.usable(built)?, prefix));
-        Ok((endpoint, Arc::clone(&store) as _, store))
+        let built = self.usable(built)?;
+        let unnamed = ask(Arc::clone(built.credentials()));
+        Ok(self.client_of(built, prefix, endpoint, unnamed))
     }
 
-    fn azure(self, prefix: Path) -> Result<Both> {
+    fn azure(&self, prefix: Path) -> Result<Client> {
         let emulator = self.options.get("AZURE_STORAGE_USE_EMULATOR");
         // The emulator may be on another machine, and is spoken to in the clear.
         let endpoint = match emulator {
@@ -186,8 +188,26 @@ impl Plan<'_> {
         let account = self.options.get("AZURE_STORAGE_ACCOUNT_NAME");
         let endpoint = [endpoint, account].map(Option::unwrap_or_default).concat();
         let built = builder.with_url(format!("{}/", self.url.base)).build();
-        let store = Arc::new(PrefixStore::new(self.usable(built)?, prefix));
-        Ok((endpoint, Arc::clone(&store) as _, store))
+        let built = self.usable(built)?;
+        let unnamed = ask(Arc::clone(built.credentials()));
+        Ok(self.client_of(built, prefix, endpoint, unnamed))
+    }
+
+    fn client_of(
+        &self,
+        store: impl MultipartStore + ObjectStore,
+        prefix: Path,
+        endpoint: String,
+        unnamed: Asked,
+    ) -> Client {
+        let store = Arc::new(PrefixStore::new(store, prefix));
+        Client {
+            objects: Arc::clone(&store) as _,
+            pieces: store,
+            timeout: self.timeout,
+            endpoint,
+            unnamed: Some(unnamed),
+        }
     }
 
     /// Each variable of a family, but for those that say what is decided here.
@@ -239,6 +259,11 @@ impl Plan<'_> {
             Error::Config(format!("{}: {reason}", self.url.shown("")))
         })
     }
+}
+
+/// Asks a provider for credentials.
+fn ask<T: Send + Sync + 'static>(provider: Arc<dyn CredentialProvider<Credential = T>>) -> Asked {
+    Box::pin(async move { provider.get_credential().await.map(drop) })
 }
 
 /// What variables of any family say, and is decided here.
@@ -304,6 +329,11 @@ impl<'a> Obs<'a> {
         let (endpoint, is_virtual) = address(&base, &url.bucket)?;
         let mut keys = OBS_KEYS.iter().map(|keys| keys.map(|key| options.get(key)));
         let keys = keys.find(|[key, secret, _]| key.is_some() && secret.is_some());
+        let unsigned = options.get("AWS_SKIP_SIGNATURE");
+        let is_unsigned = unsigned.is_some_and(|text| !matches!(text, "false" | "0"));
+        if keys.is_none() && !is_unsigned {
+            return Err(credentials::lacking(url));
+        }
         Ok(Self {
             endpoint,
             is_virtual,
@@ -409,6 +439,29 @@ mod tests {
         }
         let error = connected("obs://lake/x", &keys, false).unwrap_err();
         assert!(error.to_string().contains("OBS_REGION"), "{error}");
+    }
+
+    #[test]
+    fn obs_without_its_keys_is_refused_before_anything_is_asked() {
+        for variables in [
+            &[("OBS_REGION", "cn-north-4")][..],
+            &[("OBS_REGION", "cn-north-4"), ("OBS_ACCESS_KEY_ID", "ak")],
+            &[
+                ("OBS_REGION", "cn-north-4"),
+                ("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1"),
+            ],
+            &[
+                ("OBS_REGION", "cn-north-4"),
+                ("AWS_SKIP_SIGNATURE", "false"),
+            ],
+        ] {
+            let error = connected("obs://lake/x", variables, false).unwrap_err();
+            let said = error.to_string();
+            assert!(said.contains("OBS_SECRET_ACCESS_KEY"), "{said}");
+            assert!(said.contains("HUAWEICLOUD_SDK_SK"), "{said}");
+        }
+        let bare = [("OBS_REGION", "cn-north-4"), ("AWS_SKIP_SIGNATURE", "true")];
+        assert!(connected("obs://lake/x", &bare, false).is_ok());
     }
 
     #[test]

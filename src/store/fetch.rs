@@ -32,7 +32,7 @@ impl Store {
         };
         let place = parse("read", path)?;
         let root = self.root.clone();
-        let create = move || tempfile::tempfile_in(&root).map_err(Error::file("create", &root));
+        let create = move || temporary(&root).map_err(Error::file("create", &root));
         let mut file = folder::blocking("create", &local, create).await?;
         let mut from = 0;
         while from < bytes {
@@ -75,6 +75,18 @@ impl Store {
         });
         read.await
     }
+}
+
+/// A file without a name: in this folder, else in the system's own for such, else in memory. A command
+/// that only looks must not need a writable place.
+fn temporary(folder: &LocalPath) -> io::Result<File> {
+    let file = tempfile::tempfile_in(folder).or_else(|_| tempfile::tempfile());
+    #[cfg(target_os = "linux")]
+    let file = file.or_else(|_| {
+        let memory = rustix::fs::memfd_create("rollbook", rustix::fs::MemfdFlags::CLOEXEC)?;
+        Ok(File::from(memory))
+    });
+    file
 }
 
 /// A local file, or nothing where there is none.

@@ -1,6 +1,6 @@
 //! From a destination to its store: a folder as it is, or a bucket and its folder on this machine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,23 @@ use crate::folder;
 use crate::hex::hex;
 use crate::place::{self, BucketUrl, Place, StoreOptions, Target};
 
+use super::credentials::{self, Asked};
 use super::{Store, bucket, failed};
 
 /// How many request times a call to a bucket may take until it is not tried again.
 const PATIENCE: u32 = 2;
+
+/// Folder of a bucket of which this machine holds nothing: none has this name.
+const NOWHERE: &str = "/nonexistent/rollbook";
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// Parts wait on this machine, and other runs of it see the lock.
+    Writing,
+    /// Nothing is made.
+    Looking,
+}
 
 /// What a bucket has beyond a folder.
 pub(super) struct Bucket {
@@ -38,8 +51,17 @@ impl Store {
         Self::open_at(place).await
     }
 
-    /// The place that a destination names; it must exist.
+    /// The place that a destination names, for a run that writes; it must exist.
     pub(crate) async fn open_at(place: &Place) -> Result<Self> {
+        Self::at(place, Use::Writing).await
+    }
+
+    /// The same for a command that only looks: of a bucket, nothing is made on this machine.
+    pub(crate) async fn look_at(place: &Place) -> Result<Self> {
+        Self::at(place, Use::Looking).await
+    }
+
+    async fn at(place: &Place, wanted: Use) -> Result<Self> {
         match place::parse(&place.dest)? {
             Target::Folder(root) => {
                 let prefix = root.clone();
@@ -58,7 +80,12 @@ impl Store {
             Target::Bucket(url) => {
                 let place = place.clone();
                 let shown = PathBuf::from(url.shown(""));
-                folder::blocking("open", &shown, move || Self::of_bucket(url, place)).await
+                let open = move || Self::of_bucket(url, place, wanted);
+                let (store, unnamed) = folder::blocking("open", &shown, open).await?;
+                if let (Some(bucket), Some(unnamed)) = (&store.bucket, unnamed) {
+                    credentials::prove(&bucket.url, unnamed).await?;
+                }
+                Ok(store)
             }
         }
     }
@@ -74,21 +101,31 @@ impl Store {
         }
     }
 
-    fn of_bucket(url: BucketUrl, place: Place) -> Result<Self> {
+    fn of_bucket(url: BucketUrl, place: Place, wanted: Use) -> Result<(Self, Option<Asked>)> {
         let client = bucket::connect(&url, &place)?;
         let (root, folder) = if let Some(state_dir) = &place.state_dir {
             // One for each dataset, so that runs of this machine see each other's locks.
             let name = Sha256::digest(format!("{} {}", url.shown(""), client.endpoint));
             let name = hex(&name).chars().take(16).collect::<String>();
             let root = state_dir.join("buckets").join(name);
-            folder::create_private(&root)?;
+            if wanted == Use::Writing {
+                folder::create_private(&root)?;
+            }
             (root, None)
-        } else {
-            let nowhere = Path::new("a temporary folder");
-            let folder = tempfile::tempdir().map_err(Error::file("create", nowhere))?;
+        } else if wanted == Use::Writing {
+            let folder = tempfile::tempdir().map_err(|error| {
+                Error::Config(format!(
+                    "{}: parts wait on this machine until they are in the bucket, and no temporary \
+                     folder can be made ({error}); name a folder that this user can write to as \
+                     state_dir (--state-dir)",
+                    url.shown("")
+                ))
+            })?;
             (folder.path().to_owned(), Some(folder))
+        } else {
+            (PathBuf::from(NOWHERE), None)
         };
-        Ok(Self {
+        let store = Self {
             root,
             objects: client.objects,
             bucket: Some(Arc::new(Bucket {
@@ -99,7 +136,8 @@ impl Store {
             })),
             patience: client.timeout * PATIENCE,
             is_single_writer: false,
-        })
+        };
+        Ok((store, client.unnamed))
     }
 
     /// A bucket in memory.

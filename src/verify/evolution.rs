@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow::ipc::writer::StreamWriter;
+use arrow::ipc::writer::FileWriter;
 use parquet::arrow::ArrowWriter;
 use serde_json::json;
 use tempfile::TempDir;
@@ -63,7 +63,7 @@ async fn extend(
             writer.close().unwrap();
         }
         Format::Arrow => {
-            let mut writer = StreamWriter::try_new(&file, &records.schema()).unwrap();
+            let mut writer = FileWriter::try_new(&file, &records.schema()).unwrap();
             writer.write(&records).unwrap();
             writer.finish().unwrap();
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
-use arrow::ipc::reader::StreamReader;
+use arrow::ipc::reader::FileReader;
 use chrono::DateTime;
 use flate2::bufread::GzDecoder;
 use parquet::arrow::ProjectionMask;
@@ -96,7 +96,7 @@ fn arrow(
     keys: Keys,
     mut row: impl FnMut(&str, i64, Option<i64>),
 ) -> Result<PartSchema, Fault> {
-    let reader = StreamReader::try_new_buffered(file, None)?;
+    let reader = FileReader::try_new_buffered(file, None)?;
     let schema = reader.schema();
     for batch in reader {
         batch_keys(&batch?, keys, &mut row)?;

@@ -1,32 +1,34 @@
-//! Arrow IPC streams: the batches as they are, with the provenance as the schema's metadata.
+//! Arrow IPC: the batches as they are, with the provenance as the schema's metadata.
 //!
-//! The stream form, not the file form: it can also be sent through a pipe, and it is read by the
-//! same readers.
+//! A part is a *file* (`.arrow`), which readers open by name and may read from its end. What goes
+//! through a pipe is a *stream* (`.arrows`). Both are written from front to back.
 
 use std::io::{BufWriter, IntoInnerError, Write};
 
 use arrow::ipc::CompressionType;
-use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow::ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use arrow::record_batch::RecordBatch;
 
 use crate::compression::Compression;
 use crate::config::Format;
-use crate::record::Provenance;
 use crate::table::Table;
 
-use super::encoder::{BATCH_ROWS, Encoder, Fault};
+use super::PartOptions;
+use super::encoder::{BATCH_ROWS, Encoder, Fault, Outlet};
 
-pub(super) struct ArrowEncoder<W: Write> {
-    writer: StreamWriter<BufWriter<W>>,
+pub(super) enum ArrowEncoder<W: Write> {
+    File(FileWriter<BufWriter<W>>),
+    Stream(StreamWriter<BufWriter<W>>),
 }
 
 impl<W: Write> ArrowEncoder<W> {
     pub(super) fn new(
-        compression: Compression,
+        options: &PartOptions,
         table: Table,
-        provenance: &Provenance,
+        outlet: Outlet,
         sink: W,
     ) -> Result<Self, Fault> {
+        let compression = options.compression;
         let (codec, level) = match compression {
             Compression::None => (None, None),
             Compression::Lz4 => (Some(CompressionType::LZ4_FRAME), None),
@@ -35,13 +37,22 @@ impl<W: Write> ArrowEncoder<W> {
                 return Err(Fault::unsuited(compression, Format::Arrow));
             }
         };
-        let options = IpcWriteOptions::default()
+        let ipc = IpcWriteOptions::default()
             .try_with_compression(codec)?
             .try_with_compression_level(level)?;
+        let schema = table.schema_with(&options.provenance);
         let sink = BufWriter::new(sink);
-        let writer =
-            StreamWriter::try_new_with_options(sink, &table.schema_with(provenance), options)?;
-        Ok(Self { writer })
+        Ok(match outlet {
+            Outlet::Part => Self::File(FileWriter::try_new_with_options(sink, &schema, ipc)?),
+            Outlet::Pipe => Self::Stream(StreamWriter::try_new_with_options(sink, &schema, ipc)?),
+        })
+    }
+
+    fn buffer(&self) -> &BufWriter<W> {
+        match self {
+            Self::File(writer) => writer.get_ref(),
+            Self::Stream(writer) => writer.get_ref(),
+        }
     }
 }
 
@@ -51,23 +62,32 @@ impl<W: Write + Send> Encoder<W> for ArrowEncoder<W> {
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<(), Fault> {
-        Ok(self.writer.write(batch)?)
+        Ok(match self {
+            Self::File(writer) => writer.write(batch),
+            Self::Stream(writer) => writer.write(batch),
+        }?)
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
-        Ok(self.writer.flush()?)
+        Ok(match self {
+            Self::File(writer) => writer.flush(),
+            Self::Stream(writer) => writer.flush(),
+        }?)
     }
 
     fn buffered(&self) -> u64 {
-        self.writer.get_ref().buffer().len() as u64
+        self.buffer().buffer().len() as u64
     }
 
     fn sink(&self) -> Option<&W> {
-        Some(self.writer.get_ref().get_ref())
+        Some(self.buffer().get_ref())
     }
 
     fn finish(self: Box<Self>) -> Result<W, Fault> {
-        let buffer = self.writer.into_inner()?;
+        let buffer = match *self {
+            Self::File(writer) => writer.into_inner(),
+            Self::Stream(writer) => writer.into_inner(),
+        }?;
         Ok(buffer.into_inner().map_err(IntoInnerError::into_error)?)
     }
 }

@@ -16,6 +16,15 @@ pub(super) const BATCH_ROWS: usize = 16_384;
 /// Bytes of records that are encoded at once: [`BATCH_ROWS`] of a usual size are less than half.
 pub(super) const BATCH_BYTES: u64 = 8 << 20;
 
+/// Destination of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outlet {
+    /// A part: a file that readers open by its name.
+    Part,
+    /// A pipe: a stream without an end to begin at.
+    Pipe,
+}
+
 /// Turns batches into the bytes of one format.
 pub(super) trait Encoder<W>: Send {
     /// The records that it wants at once; less only at the end. An encoder that works record by

@@ -17,7 +17,7 @@ use crate::table::Table;
 
 use super::PartOptions;
 use super::arrow::ArrowEncoder;
-use super::encoder::{BATCH_BYTES, Encoder, Fault};
+use super::encoder::{BATCH_BYTES, Encoder, Fault, Outlet};
 use super::ndjson::NdjsonEncoder;
 use super::parquet::ParquetEncoder;
 
@@ -43,9 +43,14 @@ pub(super) struct Gathering<W> {
 }
 
 impl<W: Write + Send + 'static> Gathering<W> {
-    pub(super) fn new(options: &PartOptions, table: Table, sink: W) -> Result<Self, Fault> {
+    pub(super) fn new(
+        options: &PartOptions,
+        table: Table,
+        outlet: Outlet,
+        sink: W,
+    ) -> Result<Self, Fault> {
         Ok(Self {
-            encoder: encoder(options, table, sink)?,
+            encoder: encoder(options, table, outlet, sink)?,
             table,
             pages: Vec::new(),
             bundles: 0,
@@ -177,22 +182,12 @@ impl<W> fmt::Debug for Gathering<W> {
 fn encoder<W: Write + Send + 'static>(
     options: &PartOptions,
     table: Table,
+    outlet: Outlet,
     sink: W,
 ) -> Result<Box<dyn Encoder<W>>, Fault> {
-    let compression = options.compression;
     Ok(match options.format {
-        Format::Parquet => Box::new(ParquetEncoder::new(
-            compression,
-            table,
-            &options.provenance,
-            sink,
-        )?),
-        Format::Ndjson => Box::new(NdjsonEncoder::new(compression, sink)?),
-        Format::Arrow => Box::new(ArrowEncoder::new(
-            compression,
-            table,
-            &options.provenance,
-            sink,
-        )?),
+        Format::Parquet => Box::new(ParquetEncoder::new(options, table, sink)?),
+        Format::Ndjson => Box::new(NdjsonEncoder::new(options.compression, sink)?),
+        Format::Arrow => Box::new(ArrowEncoder::new(options, table, outlet, sink)?),
     })
 }

@@ -17,7 +17,7 @@ use crate::partition::Partition;
 use crate::table::Table;
 
 use super::PartOptions;
-use super::encoder::Fault;
+use super::encoder::{Fault, Outlet};
 use super::gathering::Gathering;
 
 /// A closed part in the staging folder, not yet committed.
@@ -66,8 +66,8 @@ impl OpenPart {
         };
         point(Point::PartMade);
         let format = options.format;
-        let records =
-            Gathering::new(options, table, file).map_err(|fault| fault.at(&path, format))?;
+        let records = Gathering::new(options, table, Outlet::Part, file)
+            .map_err(|fault| fault.at(&path, format))?;
         Ok(Self {
             path,
             table,

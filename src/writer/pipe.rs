@@ -18,7 +18,7 @@ use crate::record_size::rows_within;
 use crate::table::Table;
 
 use super::PartOptions;
-use super::encoder::Fault;
+use super::encoder::{Fault, Outlet};
 use super::gathering::Gathering;
 
 /// Writes whole meetings to a stream.
@@ -42,8 +42,8 @@ impl<W: Write + Send + 'static> PipeWriter<W> {
                 "parquet cannot be read from a pipe; use ndjson or arrow".to_owned(),
             ));
         }
-        let records =
-            Gathering::new(options, Table::Records, out).map_err(|fault| at_pipe(fault, format))?;
+        let records = Gathering::new(options, Table::Records, Outlet::Pipe, out)
+            .map_err(|fault| at_pipe(fault, format))?;
         Ok(Self {
             format,
             records,

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use ::arrow::array::{
     ArrayRef, Int64Array, StringArray, TimestampMillisecondArray, new_null_array,
 };
-use ::arrow::ipc::reader::StreamReader;
+use ::arrow::ipc::reader::{FileReader, StreamReader};
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::basic;
 use serde_json::Value;
@@ -111,6 +112,7 @@ pub(crate) fn options(format: Format, compression: Compression) -> PartOptions {
     PartOptions {
         format,
         compression,
+        parquet_encodings: ParquetEncodings::default(),
         provenance: Provenance {
             base_url: "https://meeting.example.com".to_owned(),
             language: Language::EnUs,
@@ -157,7 +159,11 @@ fn read(part: &StagedPart) -> Vec<Value> {
             .unwrap()
             .map(Result::unwrap)
             .collect(),
-        "arrow" => StreamReader::try_new(bytes.as_slice(), None)
+        "arrow" => FileReader::try_new(std::io::Cursor::new(bytes), None)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect(),
+        "arrows" => StreamReader::try_new(bytes.as_slice(), None)
             .unwrap()
             .map(Result::unwrap)
             .collect(),
@@ -317,6 +323,7 @@ fn a_parquet_part_tells_where_it_comes_from_and_is_compressed() {
             "rollbook.schema_version",
             "rollbook.base_url",
             "rollbook.language",
+            "rollbook.parquet_encodings",
             "ARROW:schema"
         ]
     );
@@ -344,6 +351,40 @@ fn names_have_a_dictionary_where_they_repeat() {
         let chunk = reader.metadata().row_group(0).column(column);
         assert_eq!(chunk.dictionary_page_offset().is_some(), repeats);
     }
+}
+
+#[test]
+fn classic_parts_have_dictionaries_and_plain_values_alone() {
+    let encodings = |parquet_encodings| {
+        let home = tempfile::tempdir().unwrap();
+        let options = PartOptions {
+            parquet_encodings,
+            ..options(Format::Parquet, Compression::Snappy)
+        };
+        let mut writer = BatchWriter::new(options, home.path().to_owned());
+        writer.whole(&[page("m", 0, 40_000)]).unwrap();
+        let mut parts = writer.finish().unwrap();
+        parts.push(writer.meetings(&meetings(&["m"])).unwrap());
+        let mut found = BTreeSet::new();
+        for part in parts {
+            let file = fs::File::open(part.path).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+            let told = reader.schema().metadata()["rollbook.parquet_encodings"].clone();
+            assert_eq!(told, parquet_encodings.as_str());
+            for group in reader.metadata().row_groups() {
+                let columns = group.columns().iter();
+                found.extend(
+                    columns.flat_map(|column| column.encodings().map(|one| one.to_string())),
+                );
+            }
+        }
+        found.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    let modern = encodings(ParquetEncodings::Modern);
+    assert!(modern.contains("DELTA_BINARY_PACKED"), "{modern}");
+    // RLE is that of the definition levels, which every version of the format has.
+    let classic = encodings(ParquetEncodings::Classic);
+    assert_eq!(classic, "PLAIN RLE RLE_DICTIONARY");
 }
 
 #[test]
@@ -452,7 +493,18 @@ fn a_pipe_carries_whole_meetings_only() {
         let home = tempfile::tempdir().unwrap();
         let pages = [page("small", 0, 10), page("large", 0, 1_000)];
         let part = write((format, compression), &pages, home.path());
-        assert!(bytes == fs::read(part.path).unwrap(), "{}", part.extension);
+        if format == Format::Arrow {
+            let path = home.path().join("out.arrows");
+            fs::write(&path, bytes).unwrap();
+            let streamed = StagedPart {
+                path,
+                extension: "arrows",
+                ..part.clone()
+            };
+            assert_eq!(read(&streamed), read(&part));
+        } else {
+            assert!(bytes == fs::read(part.path).unwrap(), "{}", part.extension);
+        }
     }
 }
 

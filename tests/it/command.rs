@@ -590,6 +590,10 @@ fn a_parquet_dataset_holds_parts_of_several_compressions() {
 #[case(&["--format", "arrow", "--compression", "snappy"], "arrow takes none, lz4 or zstd")]
 #[case(&["--format", "ndjson", "--compression", "lz4"], "ndjson takes none, zstd[:LEVEL] or gzip")]
 #[case(&["--compress", "gzip"], "parquet takes")]
+#[case(
+    &["--parquet-encodings", "classic", "--compression", "lz4"],
+    "use zstd, snappy or none"
+)]
 fn a_compression_that_the_format_does_not_take_is_refused(
     #[case] args: &[&str],
     #[case] reason: &str,

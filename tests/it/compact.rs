@@ -9,7 +9,7 @@ use std::thread;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::ipc::reader::StreamReader;
+use arrow::ipc::reader::FileReader;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rollbook::Table;
 use rstest::rstest;
@@ -76,7 +76,7 @@ fn contents(folder: &Path, table: Table) -> (Option<RecordBatch>, String) {
                 batches.extend(reader.build().unwrap().map(Result::unwrap));
             }
             "arrow" => {
-                let reader = StreamReader::try_new_buffered(file, None).unwrap();
+                let reader = FileReader::try_new_buffered(file, None).unwrap();
                 batches.extend(reader.map(Result::unwrap));
             }
             "ndjson.zst" => {
@@ -578,4 +578,51 @@ fn merged_parts_are_compressed_as_those_that_they_replace_and_tell_each_site_onc
         let column = reader.metadata().row_group(0).column(0);
         assert_eq!(column.compression(), parquet::basic::Compression::SNAPPY);
     }
+}
+
+/// How the parts of a dataset say that they are encoded.
+fn encodings(stage: &Stage) -> Vec<String> {
+    let told = |part: &PathBuf| {
+        let file = fs::File::open(part).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        reader.schema().metadata()["rollbook.parquet_encodings"].clone()
+    };
+    parts(&stage.path("out")).iter().map(told).collect()
+}
+
+#[test]
+fn merged_parts_are_classic_where_one_of_those_that_they_replace_is() {
+    let stage = Stage::of(&[3, 30, 40, 50]);
+    let export = |meeting: usize, encodings: &str| {
+        stage.list("night.txt", [meeting]);
+        let list = ["-q", "export", "--meetings", "night.txt", "--out", "out"];
+        let which = ["--parquet-encodings", encodings];
+        stage.run(&[&list[..], &which].concat()).with(0);
+    };
+    export(0, "modern");
+    export(1, "modern");
+    compact(&stage, &[]).with(0);
+    assert_eq!(encodings(&stage), ["modern"]);
+    export(2, "classic");
+    assert_eq!(encodings(&stage), ["modern", "classic"]);
+    compact(&stage, &[]).with(0);
+    assert_eq!(encodings(&stage), ["classic"]);
+    export(3, "modern");
+    compact(&stage, &[]).with(0);
+    assert_eq!(encodings(&stage), ["classic"]);
+    stage.run(&["verify", "out"]).with(0);
+    // A meeting that is read again is written as its run says, and what shared its part with it too.
+    stage.list("night.txt", [0]);
+    let again = [
+        "-q",
+        "export",
+        "--meetings",
+        "night.txt",
+        "--out",
+        "out",
+        "--again",
+    ];
+    stage.run(&again).with(0);
+    assert_eq!(encodings(&stage), ["modern"; 2]);
+    stage.run(&["verify", "out"]).with(0);
 }

@@ -37,6 +37,23 @@ fn nights(stage: &Stage) {
     }
 }
 
+#[test]
+fn a_table_has_the_lowest_protocol_and_a_deltalake_of_2023_reads_it() {
+    let stage = Stage::of(&SIZES);
+    nights(&stage);
+    stage.run(&["compact", "out"]).with(0);
+    let log = fs::read_to_string(stage.path("out/_delta_log/00000000000000000000.json")).unwrap();
+    let protocol = r#"{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}"#;
+    assert!(log.lines().any(|action| action == protocol), "{log}");
+    let python = venv::python_of("old-delta.txt");
+    let found = venv::ask_by(&python, "old_delta.py", &[], &json!(stage.path("out")));
+    assert_eq!(found["deltalake"], "0.10.0");
+    assert_eq!(found["protocol"], json!([1, 2]));
+    assert_eq!(found["rows"], SIZES.iter().sum::<u64>());
+    assert_eq!(found["duration_ms"], seen(&stage).deltalake.duration_ms);
+    stage.verified().with(0);
+}
+
 /// The log as its files say it: the actions of each version.
 struct Log {
     out: PathBuf,

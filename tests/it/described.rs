@@ -6,7 +6,7 @@ use std::path::Path;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
-use arrow::ipc::reader::StreamReader;
+use arrow::ipc::reader::FileReader;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rollbook::{MeetingColumn, Table};
 use serde_json::{Map, Value, json};
@@ -49,7 +49,7 @@ fn rows(part: &Path) -> Vec<Described> {
             batches.flat_map(|batch| columns(&batch.unwrap())).collect()
         }
         "arrow" => {
-            let reader = StreamReader::try_new_buffered(file, None).unwrap();
+            let reader = FileReader::try_new_buffered(file, None).unwrap();
             assert_eq!(reader.schema().fields(), Table::Meetings.schema().fields());
             reader.flat_map(|batch| columns(&batch.unwrap())).collect()
         }

@@ -20,10 +20,14 @@ mod compact;
 mod config;
 mod connections;
 #[cfg(unix)]
+mod containers;
+#[cfg(unix)]
 mod crash;
 #[cfg(all(unix, feature = "delta"))]
 mod delta;
 mod described;
+#[cfg(unix)]
+mod destinations;
 mod drift;
 #[cfg(unix)]
 mod dying;
@@ -41,6 +45,8 @@ mod hostile;
 mod late;
 #[cfg(unix)]
 mod limits;
+#[cfg(unix)]
+mod lines;
 #[cfg(unix)]
 mod listing;
 #[cfg(unix)]
@@ -86,6 +92,7 @@ mod server_clock;
 mod simulator;
 #[cfg(unix)]
 mod spark;
+mod spark_3_2;
 #[cfg(unix)]
 mod stage;
 #[cfg(unix)]

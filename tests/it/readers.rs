@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use rollbook::{
     BatchWriter, Commit, CommittedMeeting, Compression, Dataset, Format, Language, MeetingStatus,
-    PartOptions, Proof, Provenance, Stay, TIME_ZONE, schema,
+    ParquetEncodings, PartOptions, Proof, Provenance, Stay, TIME_ZONE, schema,
 };
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ fn page(meeting: &str, from: i64, rows: i64, truth: &mut Truth) -> RecordBatch {
     let names = [
         "王伟",
         "O\"Hara\\",
-        "line\nbreak",
+        "line\nbreak\u{b}\u{c}\u{85}\u{2028}\u{2029}.",
         "\u{202e}עברית",
         "😀",
         "",
@@ -80,6 +80,15 @@ fn page(meeting: &str, from: i64, rows: i64, truth: &mut Truth) -> RecordBatch {
 
 /// A dataset of a large meeting in two parts, a small one, and one without records.
 pub(crate) async fn dataset(dest: &Path, format: Format) -> Truth {
+    encoded(dest, format, ParquetEncodings::Modern).await
+}
+
+/// The same, with these encodings where it is Parquet.
+pub(crate) async fn encoded(
+    dest: &Path,
+    format: Format,
+    parquet_encodings: ParquetEncodings,
+) -> Truth {
     let dest = dest.to_str().unwrap();
     let mut dataset = Dataset::open(dest, "run", format, Compression::None)
         .await
@@ -87,6 +96,7 @@ pub(crate) async fn dataset(dest: &Path, format: Format) -> Truth {
     let options = PartOptions {
         format,
         compression: Compression::None,
+        parquet_encodings,
         provenance: Provenance {
             base_url: "https://meeting.example.com".to_owned(),
             language: Language::EnUs,
@@ -125,8 +135,12 @@ pub(crate) async fn dataset(dest: &Path, format: Format) -> Truth {
 }
 
 async fn read_back(format: Format, readers: &[(&str, &str)]) {
+    read_encoded(format, ParquetEncodings::Modern, readers).await;
+}
+
+async fn read_encoded(format: Format, encodings: ParquetEncodings, readers: &[(&str, &str)]) {
     let home = tempfile::tempdir().unwrap();
-    let truth = dataset(home.path(), format).await;
+    let truth = encoded(home.path(), format, encodings).await;
     let output = Command::new(venv::python())
         .arg(venv::script("read_back.py"))
         .arg(home.path())
@@ -160,14 +174,16 @@ async fn parquet_is_read_by_duckdb_polars_and_pyarrow() {
         ("pyarrow", "timestamp[ms, tz=UTC]"),
     ];
     read_back(Format::Parquet, &readers).await;
+    read_encoded(Format::Parquet, ParquetEncodings::Classic, &readers).await;
 }
 
 #[tokio::test]
-async fn arrow_is_read_by_duckdb_polars_and_pyarrow() {
+async fn arrow_files_are_read_by_name_by_duckdb_polars_pyarrow_and_pandas() {
     let readers = [
         ("duckdb", "TIMESTAMP WITH TIME ZONE"),
         ("polars", "Datetime(time_unit='ms', time_zone='UTC')"),
         ("pyarrow", "timestamp[ms, tz=UTC]"),
+        ("pandas", "datetime64[ms, UTC]"),
     ];
     read_back(Format::Arrow, &readers).await;
 }

@@ -1,7 +1,7 @@
 //! The Python that tests of other people's software run in.
 //!
 //! A virtual environment with exactly the packages of `python/requirements.txt`, made once under
-//! the target directory by `python/environment.py`. The first test that wants it waits for pip;
+//! the target directory by `python/environment.py`; old software has one of its own. The first test that wants it waits for pip;
 //! tests that want it at the same time, in this process or another, wait with it.
 
 use std::io::Write as _;
@@ -17,7 +17,14 @@ use serde_json::Value;
 /// optional.
 pub(crate) fn python() -> PathBuf {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(make).clone()
+    PYTHON
+        .get_or_init(|| make("python", "requirements.txt"))
+        .clone()
+}
+
+/// The interpreter of an environment of its own, with the packages of this file beside the scripts.
+pub(crate) fn python_of(requirements: &str) -> PathBuf {
+    make(&format!("python-{requirements}"), requirements)
 }
 
 /// The output of a script of the tests, run in the environment; the script must succeed.
@@ -31,7 +38,12 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> String {
 
 /// What a script of the tests answers, as JSON, to what it reads from standard input.
 pub(crate) fn ask(name: &str, arguments: &[&str], jobs: &Value) -> Value {
-    let mut child = Command::new(python())
+    ask_by(&python(), name, arguments, jobs)
+}
+
+/// The same by this interpreter.
+pub(crate) fn ask_by(python: &Path, name: &str, arguments: &[&str], jobs: &Value) -> Value {
+    let mut child = Command::new(python)
         .arg(script(name))
         .args(arguments)
         .stdin(Stdio::piped())
@@ -56,11 +68,12 @@ pub(crate) fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn make() -> PathBuf {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+fn make(name: &str, requirements: &str) -> PathBuf {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let output = Command::new("python3")
         .arg(script("environment.py"))
         .arg(&home)
+        .arg(script(requirements))
         .output();
     assert!(
         output.is_ok(),

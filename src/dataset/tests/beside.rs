@@ -39,10 +39,8 @@ fn meanwhile<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send) {
 /// A form whose parts have names that no part of a run has.
 fn form(series: u32) -> Form {
     Form {
-        format: Format::Ndjson,
-        compression: None,
         series,
-        is_readable_without: true,
+        ..Form::as_it_is(Format::Ndjson)
     }
 }
 
@@ -176,10 +174,9 @@ async fn a_dropped_meeting_that_another_run_brings_again_is_not_purged_unseen() 
     let mut erasing = open_on(faulty.store(&root(&home)), "five").await.unwrap();
     let entries = erasing.commits(&[5]);
     let form = Form {
-        format: Format::Ndjson,
-        compression: None,
         series: 900,
         is_readable_without: false,
+        ..Form::as_it_is(Format::Ndjson)
     };
     let purged = ["m1", "m3"].map(uuid).to_vec();
     let parts = erasing.write_again(&entries, &purged, form).await.unwrap();

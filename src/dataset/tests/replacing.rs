@@ -22,7 +22,7 @@ async fn replace(
     before: &HashMap<ConfUuid, CommittedMeeting>,
 ) -> bool {
     let (parts, meetings) = stage(dataset, meetings);
-    let replaced = dataset.replace(parts, meetings, before, Format::Ndjson);
+    let replaced = dataset.replace(parts, meetings, before, Form::as_it_is(Format::Ndjson));
     matches!(replaced.await.unwrap(), Replacement::Done { .. })
 }
 
@@ -68,16 +68,19 @@ async fn meetings_of_several_commits_and_one_of_many_parts_are_replaced_at_once(
 }
 
 #[tokio::test]
-async fn a_dataset_whose_last_records_are_gone_keeps_a_part_to_read() {
+async fn no_part_of_lines_is_left_where_the_last_records_are_gone() {
     let home = tempfile::tempdir().unwrap();
     let mut dataset = open(&home, "one").await;
     commit(&mut dataset, &[("m1", 3)]).await;
     let before = held(&dataset, &["m1"]);
     let meetings = vec![meeting("m1", 0)];
-    let replaced = dataset.replace(vec![], meetings, &before, Format::Ndjson);
+    let replaced = dataset.replace(vec![], meetings, &before, Form::as_it_is(Format::Ndjson));
     assert!(matches!(replaced.await.unwrap(), Replacement::Done { .. }));
-    assert!(dataset.has_parts() && dataset.holds(&uuid("m1")));
+    assert!(!dataset.has_parts() && dataset.holds(&uuid("m1")));
     assert_sound(&home, &[]).await;
+    // And none is in the way of the next records.
+    commit(&mut dataset, &[("m2", 2)]).await;
+    assert_sound(&home, &[("m2", 2)]).await;
 }
 
 #[tokio::test]
@@ -228,7 +231,7 @@ async fn replacing_run(store: Store, run_id: &str) -> Result<()> {
     let before = held(&dataset, &["m1"]);
     if before[&uuid("m1")].rows == 3 {
         let (parts, meetings) = stage(&dataset, &[("m1", 60)]);
-        let replaced = dataset.replace(parts, meetings, &before, Format::Ndjson);
+        let replaced = dataset.replace(parts, meetings, &before, Form::as_it_is(Format::Ndjson));
         assert!(matches!(replaced.await?, Replacement::Done { .. }));
     }
     dataset.leave().await

@@ -3,7 +3,8 @@
 //! What every line of a page has in common is made once, as a [`Pattern`]: names, the values of
 //! columns that are the same throughout, and nulls where a column has nothing else. Texts are
 //! looked at a column at a time for what needs an escape; those that do go through `serde_json`,
-//! which nearly none does. Times are RFC 3339 in UTC with milliseconds.
+//! which nearly none does. A record is one line also to readers that end lines at U+2028 and the
+//! like: those are escaped. Times are RFC 3339 in UTC with milliseconds.
 
 use std::ops::Range;
 
@@ -219,8 +220,26 @@ fn escape(text: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
         out.push(b'"');
         return Ok(());
     }
-    serde_json::to_writer(out, text).map_err(|error| Fault::Encode(error.into()))
+    let mut json = serde_json::to_string(text).map_err(|error| Fault::Encode(error.into()))?;
+    for (separator, escaped) in SEPARATORS {
+        if json.contains(separator) {
+            json = json.replace(separator, escaped);
+        }
+    }
+    out.extend_from_slice(json.as_bytes());
+    Ok(())
 }
+
+/// What JSON lets stand and readers of lines take for the end of one: NEL, and the separators of
+/// lines and paragraphs. JSON itself escapes all that is below a space.
+const SEPARATORS: [(char, &str); 3] = [
+    ('\u{85}', "\\u0085"),
+    ('\u{2028}', "\\u2028"),
+    ('\u{2029}', "\\u2029"),
+];
+
+/// The bytes with which these characters begin.
+const LEADS: [u8; 2] = [0xc2, 0xe2];
 
 /// The bytes of all texts of a column.
 fn bytes(texts: &StringArray) -> &[u8] {
@@ -271,7 +290,8 @@ fn is_plain(text: &[u8]) -> bool {
     odd | odd_rest == 0
 }
 
-/// Not 0 where one of eight bytes needs an escape: a quote, a backslash, or one below a space.
+/// Not 0 where one of eight bytes may need an escape: a quote, a backslash, one below a space, or one
+/// with which a separator of lines begins.
 const fn odd_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     let quotes = word ^ (ONES * b'"' as u64);
@@ -282,7 +302,10 @@ const fn odd_bytes(word: u64) -> u64 {
     let borrowed = word.wrapping_sub(ONES * b' ' as u64)
         | quotes.wrapping_sub(ONES)
         | backslashes.wrapping_sub(ONES);
-    borrowed & !word & (ONES << 7)
+    let [first, second] = LEADS;
+    let (first, second) = (word ^ (ONES * first as u64), word ^ (ONES * second as u64));
+    let leads = first.wrapping_sub(ONES) & !first | second.wrapping_sub(ONES) & !second;
+    (borrowed & !word | leads) & (ONES << 7)
 }
 
 #[cfg(test)]
@@ -337,6 +360,11 @@ mod tests {
             let time = time.and_then(DateTime::from_timestamp_millis);
             let time = time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true));
             let (text, number) = (serde_json::to_string(text), serde_json::to_string(number));
+            let text = text.map(|text| {
+                text.replace('\u{85}', r"\u0085")
+                    .replace('\u{2028}', r"\u2028")
+                    .replace('\u{2029}', r"\u2029")
+            });
             format!(
                 "{{\"a text\":{},\"number\":{},\"time\":{}}}\n",
                 text.unwrap(),
@@ -396,6 +424,28 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_one_line_whatever_ends_a_line_to_a_reader() {
+        let ends = "\n\r\u{b}\u{c}\u{1c}\u{1d}\u{1e}\u{85}\u{2028}\u{2029}";
+        for length in 0..20 {
+            let behind = "王".to_owned() + &"a".repeat(length);
+            let rows = texts(ends.chars().map(|_| behind.as_str()));
+            let mut rows: Vec<Row> = rows;
+            for (row, end) in rows.iter_mut().zip(ends.chars()) {
+                row.0 = Some(format!("{behind}{end}é"));
+            }
+            assert_same(&rows);
+            let text = ours(&page(&rows)).ok().unwrap();
+            assert_eq!(text.lines().count(), ends.chars().count());
+            let raw = |c: char| c != '\n' && ends.contains(c);
+            assert!(!text.contains(raw), "{text:?}");
+            for (line, row) in text.lines().zip(&rows) {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert_eq!(line["a text"].as_str(), row.0.as_deref());
+            }
+        }
+    }
+
+    #[test]
     fn columns_that_are_the_same_throughout_are_written_on_every_line() {
         for text in [Some(""), Some("same"), Some("\"same\"\n"), None] {
             let row = (text.map(str::to_owned), Some(-1), None);
@@ -440,7 +490,7 @@ mod tests {
         fn any_records_are_written_as_serde_json_writes_them(
             rows in prop::collection::vec(
                 (
-                    prop::option::of("[a-z\"\\\\\n\u{1f}-\u{23}张é]{0,20}|\\PC{0,9}"),
+                    prop::option::of("[a-z\"\\\\\n\u{1f}-\u{23}张é\u{85}\u{2027}-\u{2029}]{0,20}|\\PC{0,9}"),
                     any::<Option<i64>>(),
                     prop::option::of(0..=253_402_300_799_999_i64),
                 ),

@@ -61,8 +61,8 @@ def arrow_table(paths, form="arrow"):
             return pa.parquet.ParquetFile(path).read()
         if form == "ndjson":
             return ndjson(pa, path)
-        with pa.ipc.open_stream(path) as stream:
-            return stream.read_all()
+        with pa.ipc.open_file(path) as file:
+            return file.read_all()
 
     return pa.concat_tables([one(path).replace_schema_metadata() for path in paths])
 

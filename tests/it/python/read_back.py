@@ -37,7 +37,7 @@ def polars(paths, form):
     if form == "parquet":
         frame = pl.read_parquet(paths)
     elif form == "arrow":
-        frame = pl.concat([pl.read_ipc_stream(path) for path in paths])
+        frame = pl.scan_ipc(paths).collect()
     else:
         frame = pl.concat([pl.read_ndjson(path) for path in paths])
         frame = frame.with_columns(
@@ -87,7 +87,25 @@ def pyarrow(paths, form):
 
 
 def arrow_table(pa, paths):
-    return pa.concat_tables([pa.ipc.open_stream(path).read_all() for path in paths])
+    import pyarrow.dataset as ds
+
+    return ds.dataset(paths, format="ipc").to_table()
+
+
+def pandas(paths, form):
+    import pandas as pd
+
+    frame = pd.concat([pd.read_feather(path) for path in paths])
+    first = frame["join_time"].min()
+    return answer(
+        len(frame),
+        len(frame.drop_duplicates(["conf_uuid", "record_index"])),
+        int(frame["duration_ms"].sum()),
+        int(first.timestamp() * 1000 + 0.5),
+        frame["display_name"].nunique(),
+        str(frame["join_time"].dtype),
+        str(frame["left_time"].dtype),
+    )
 
 
 def answer(rows, keys, duration_ms, first_join, names, join_time, left_time):
