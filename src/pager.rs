@@ -212,7 +212,8 @@ impl Pager {
             // Each request in flight may bring a full page.
             let open = self.desk.get_mut(position);
             let page_bytes = open.map_or(0, |open| open.record_bytes() * self.policy.page_size);
-            let requests = self.tasks.len();
+            // One that waits to be tried again must not hold up meetings that are answered.
+            let requests = self.tasks.len().saturating_sub(self.client.naps().count());
             if position > 0 && !self.buffer.has_room(held, requests, page_bytes) {
                 break;
             }

@@ -410,8 +410,9 @@ async fn nonsense_that_claims_success_is_asked_again() {
         Effect::Bytes(b"{}".to_vec()),
         Effect::Bytes(b"{\"data\":{},\"offset\":0,\"limit\":500,\"count\":2}".to_vec()),
     ];
-    // Patience with an outage follows from the delay; a slow machine needs some.
-    let scene = Scene::of(&vec![40; nonsense.len()])
+    // One more is answered: where none is, nobody is there. Patience with an outage follows from the
+    // delay; a slow machine needs some.
+    let scene = Scene::of(&vec![40; nonsense.len() + 1])
         .await
         .set(|config| config.retry_delay = Duration::from_millis(20));
     for (position, effect) in nonsense.iter().enumerate() {
@@ -422,7 +423,6 @@ async fn nonsense_that_claims_success_is_asked_again() {
     run.is_complete(&scene);
     assert!(run.report.requests.retried >= 2 * nonsense.len() as u64);
 
-    // One more is answered: where none is, nobody is there.
     let all: Vec<_> = (0..nonsense.len()).collect();
     let scene = Scene::of(&vec![40; nonsense.len() + 1])
         .await
