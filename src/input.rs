@@ -3,7 +3,7 @@
 //! One function cleans and judges all of them:
 //!
 //! 1. a byte order mark at the beginning and one line end at the end (LF, CRLF or CR) are removed;
-//! 2. blanks around the value are removed, unless it is a password;
+//! 2. blanks around the value are removed, unless it is a password, and blank lines around a document;
 //! 3. a value in quotes, or with a control character, is refused.
 //!
 //! Errors name what is wrong and never repeat the value.
@@ -61,8 +61,10 @@ pub fn clean(text: &str, kind: InputKind) -> Result<&str, InvalidInput> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.strip_suffix('\n').unwrap_or(text);
     let mut text = text.strip_suffix('\r').unwrap_or(text);
-    if kind != InputKind::Password {
-        text = text.trim_matches(is_blank);
+    match kind {
+        InputKind::Password => {}
+        InputKind::Document => text = text.trim(),
+        _ => text = text.trim_matches(is_blank),
     }
     if text.is_empty() {
         return Err(InvalidInput::Empty);
@@ -161,6 +163,7 @@ mod tests {
         for (text, kind, reason) in [
             ("\n", Token, InvalidInput::Empty),
             ("\u{feff}", Password, InvalidInput::Empty),
+            ("\n\t\n", Document, InvalidInput::Empty),
             ("\"a\"", Token, InvalidInput::Quoted),
             ("'a'\n", Password, InvalidInput::Quoted),
             ("\"a\"", Document, InvalidInput::Quoted),
@@ -182,6 +185,7 @@ mod tests {
             clean("{\n\t\"a\": 1\r\n}\n", Document),
             Ok("{\n\t\"a\": 1\r\n}")
         );
+        assert_eq!(clean("\n{\n}\n\n", Document), Ok("{\n}"));
         assert_eq!(clean("O'Neill's", Text), Ok("O'Neill's"));
         assert_eq!(clean("\"", Text), Ok("\""));
     }
