@@ -5,6 +5,7 @@
 mod crash;
 mod lies;
 mod proxy;
+mod replacing;
 mod server;
 mod site;
 #[cfg(feature = "delta")]
