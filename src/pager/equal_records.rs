@@ -91,7 +91,7 @@ impl WalkDigests {
 
     /// Returns the multiset of the records.
     pub(super) fn multiset(&self) -> Multiset {
-        self.records().map(|(_, digest)| digest).collect()
+        self.fresh().flatten().copied().collect()
     }
 
     /// Returns the digests of the records from `first` to `last`, both included.
@@ -119,7 +119,10 @@ impl WalkDigests {
                     .filter(move |(_, digest)| part_of(*digest) == part)
             };
             sorted.clear();
-            sorted.extend(of_part().map(|(_, digest)| digest));
+            for digests in self.fresh() {
+                let of_part = digests.iter().filter(|digest| part_of(**digest) == part);
+                of_part.for_each(|digest| sorted.push(*digest));
+            }
             sorted.sort_unstable();
             let repeated: Vec<u64> = sorted
                 .chunk_by(|one, two| one == two)
@@ -163,6 +166,12 @@ impl WalkDigests {
             .checked_sub(1)
             .and_then(|index| self.answers.get(index));
         earliest.is_some_and(|answer| answer.offset <= first)
+    }
+
+    /// The digests of each answer without those of the answer before.
+    fn fresh(&self) -> impl Iterator<Item = &[u64]> {
+        let answers = self.answers.iter().enumerate();
+        answers.map(|(index, answer)| answer.digests.get(usize::from(index > 0)..).unwrap_or(&[]))
     }
 
     /// Each record's offset and digest, in order.
