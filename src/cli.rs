@@ -18,6 +18,7 @@ mod panics;
 mod purge;
 mod reach;
 mod schema;
+mod secret_file;
 mod settings;
 mod signals;
 mod simulate;
@@ -103,10 +104,23 @@ impl Voice {
             filter,
             run_id,
         )?;
+        self.log_warnings();
+        Ok(terminal)
+    }
+
+    /// Keeps a warning until there is a log, once however often it comes.
+    fn warn(&self, warning: String) {
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
+    /// Logs the warnings that were kept.
+    fn log_warnings(&self) {
         for warning in self.warnings.take() {
             tracing::warn!("{}", terminal::plain(&warning));
         }
-        Ok(terminal)
     }
 
     /// Prints the warnings that no log took, unless nothing but errors is wanted.

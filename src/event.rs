@@ -113,6 +113,12 @@ pub enum Event {
     /// The store was seen to create a name a second time, which it should refuse: nobody notices
     /// if another run writes to this dataset at the same time.
     SingleWriter,
+    /// The file system cannot sync folders: files that were just written may be missing after a
+    /// power loss.
+    Unsynced {
+        /// Folder of the dataset.
+        folder: String,
+    },
     /// Checkpoints of the dataset's ledger could not be read or written. Nothing depends on them, but
     /// without them a dataset takes longer to open.
     CheckpointsLost {

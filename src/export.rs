@@ -289,8 +289,8 @@ impl Export {
         }
         if destination.is_single_writer() {
             account.has_single_writer();
-            (observer)(Event::SingleWriter);
         }
+        destination.announce(&observer);
 
         let line = Line {
             config: &config,

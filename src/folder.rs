@@ -30,15 +30,87 @@ pub(crate) fn create_private_file(path: &Path) -> Result<File> {
     create_file_with(path, 0o600)
 }
 
-/// Makes the names in a folder durable.
+/// Makes the names in a folder durable, where its file system can do that.
 pub(crate) fn sync(path: &Path) -> Result<()> {
+    match sync_names(path) {
+        Err(error) if !lacks(&error) => Err(Error::file("sync", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a folder's file system makes names durable when asked.
+pub(crate) fn can_sync(path: &Path) -> bool {
+    !sync_names(path).is_err_and(|error| lacks(&error))
+}
+
+fn sync_names(path: &Path) -> io::Result<()> {
     // Elsewhere a folder cannot be opened as a file; the system journals names itself.
     if cfg!(unix) {
-        File::open(path)
-            .and_then(|folder| folder.sync_all())
-            .map_err(Error::file("sync", path))?;
+        File::open(path)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Makes the error of a lock that was not taken.
+///
+/// A file system without locks is named as such.
+pub(crate) fn unlocked(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |error| {
+        if !lacks_locks(&error) {
+            return Error::file("lock", &path)(error);
+        }
+        let folder = parent_of(&path).display();
+        Error::Config(format!(
+            "the file system of {folder} has no file locks (flock: {error}), without which two runs \
+             could take each other's files: use a folder on another file system, or a bucket"
+        ))
+    }
+}
+
+/// Whether a file system says that it does not know a call.
+#[cfg(unix)]
+pub(crate) fn lacks(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)
+    )
+}
+
+/// Whether a file system says that it has no hard links, or no more of them.
+#[cfg(unix)]
+pub(crate) fn lacks_links(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK)
+    )
+}
+
+/// Whether a file system says that it has no locks.
+#[cfg(unix)]
+fn lacks_locks(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS)
+    )
+}
+
+#[cfg(not(unix))]
+pub(crate) fn lacks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
+}
+
+#[cfg(not(unix))]
+pub(crate) fn lacks_links(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
+}
+
+#[cfg(not(unix))]
+fn lacks_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
 }
 
 /// Does file work on a thread that may block.

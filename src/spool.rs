@@ -359,7 +359,7 @@ impl Spool {
     fn begin(&self, new: &Path, path: &Path, front: &[u8]) -> Result<File> {
         folder::create_private(&self.folder)?;
         let mut file = folder::create_private_file(new)?;
-        file.lock().map_err(Error::file("lock", new))?;
+        file.lock().map_err(folder::unlocked(new))?;
         file.write_all(front).map_err(Error::file("write", new))?;
         fs::rename(new, path).map_err(Error::file("rename", new))?;
         Ok(file)

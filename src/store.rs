@@ -10,6 +10,7 @@ mod fault;
 #[cfg(test)]
 mod faulty;
 mod fetch;
+mod local;
 mod opening;
 mod patience;
 mod transport;
@@ -58,6 +59,8 @@ pub(crate) struct Store {
     patience: Duration,
     /// The store was seen to create a name a second time: whoever comes second is not told.
     is_single_writer: bool,
+    /// The file system does not make names durable when asked.
+    is_unsynced: bool,
 }
 
 /// Clients know credentials, and are not shown.
@@ -100,6 +103,11 @@ impl Store {
     /// Whether two writers at once would not notice each other here.
     pub(crate) fn is_single_writer(&self) -> bool {
         self.is_single_writer
+    }
+
+    /// Whether names may be lost with the power, whatever is synced.
+    pub(crate) fn is_unsynced(&self) -> bool {
+        self.is_unsynced
     }
 
     /// Creates an object durably if there is none of that name; says whether it did. Where an

@@ -4,8 +4,6 @@
 //! rank wins, and two places of one rank are refused rather than guessed between. A secret goes
 //! from its place into a `SecretString` and is shown nowhere, in no error either.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,11 +14,9 @@ use rollbook::{
 };
 use secrecy::SecretString;
 
+use super::secret_file::{self, Warn};
 use super::token_command::TokenCommand;
 use super::variables;
-
-/// Longest secret that is read; tokens have a few hundred characters.
-const LONGEST: u64 = 64 * 1024;
 
 const TOKEN: &str = "ROLLBOOK_ACCESS_TOKEN";
 const KEY: &str = "ROLLBOOK_APP_KEY";
@@ -93,13 +89,18 @@ struct Named {
 /// # Errors
 ///
 /// None are named, two are, or the place does not hold one; the message says what to set.
-pub(crate) fn read(config: &Config, given: Option<&ArgMatches>) -> Result<Credentials> {
+pub(crate) fn read(
+    config: &Config,
+    given: Option<&ArgMatches>,
+    warn: Warn<'_>,
+) -> Result<Credentials> {
     let Some(given) = given else {
         let named = choose(places(config, |_| Rank::File, |_| false));
-        return credentials(config, &named.map_err(of_tenant)?);
+        return credentials(config, &named.map_err(of_tenant)?, warn);
     };
     let rank = |id: &str| rank(given, id);
-    credentials(config, &choose(places(config, rank, variables::is_set))?)
+    let named = choose(places(config, rank, variables::is_set))?;
+    credentials(config, &named, warn)
 }
 
 /// Source of a flag's value.
@@ -111,13 +112,13 @@ fn rank(given: &ArgMatches, id: &str) -> Rank {
     }
 }
 
-fn credentials(config: &Config, named: &Named) -> Result<Credentials> {
+fn credentials(config: &Config, named: &Named, warn: Warn<'_>) -> Result<Credentials> {
     let partner = |value: &Option<String>, kind, setting, missing: &str| {
         let value = id(value.as_deref(), kind, setting)?;
         value.ok_or_else(|| refuse(format!("{} is set, but {missing} as well", named.setting)))
     };
     match named.kind {
-        Kind::Token => Ok(Credentials::Token(named.read()?)),
+        Kind::Token => Ok(Credentials::Token(named.read(warn)?)),
         Kind::Key => Ok(Credentials::App(App {
             id: partner(
                 &config.app_id,
@@ -125,7 +126,7 @@ fn credentials(config: &Config, named: &Named) -> Result<Credentials> {
                 "app_id",
                 "no App ID: set ROLLBOOK_APP_ID or app_id",
             )?,
-            key: named.read()?,
+            key: named.read(warn)?,
             user_id: id(config.user_id.as_deref(), InputKind::Text, "user_id")?,
             corp_id: id(config.corp_id.as_deref(), InputKind::Token, "corp_id")?,
         })),
@@ -141,7 +142,7 @@ fn credentials(config: &Config, named: &Named) -> Result<Credentials> {
                 let reason = "account: the name of an account has no colon";
                 return Err(refuse(reason.to_owned()));
             }
-            let password = named.read()?;
+            let password = named.read(warn)?;
             Ok(Credentials::Account(Account { name, password }))
         }
         Kind::Command => {
@@ -175,7 +176,11 @@ fn id(value: Option<&str>, kind: InputKind, setting: &str) -> Result<Option<Stri
 /// # Errors
 ///
 /// The place does not hold one, or there are two.
-pub(crate) fn pii_key(config: &Config, given: Option<&ArgMatches>) -> Result<Option<SecretString>> {
+pub(crate) fn pii_key(
+    config: &Config,
+    given: Option<&ArgMatches>,
+    warn: Warn<'_>,
+) -> Result<Option<SecretString>> {
     let rank = |id: &str| match given {
         Some(given) => rank(given, id),
         // What a tenant's section says is meant for that tenant.
@@ -204,7 +209,7 @@ pub(crate) fn pii_key(config: &Config, given: Option<&ArgMatches>) -> Result<Opt
     if places.is_empty() {
         return Ok(None);
     }
-    choose(places)?.read().map(Some)
+    choose(places)?.read(warn).map(Some)
 }
 
 /// What would help a run without tenants does not help here.
@@ -287,13 +292,13 @@ fn choose(named: Vec<Named>) -> Result<Named> {
 }
 
 impl Named {
-    fn read(&self) -> Result<SecretString> {
+    fn read(&self, warn: Warn<'_>) -> Result<SecretString> {
         let name = self.shown();
         let bytes = match &self.place {
             Place::Variable(variable) => {
                 variables::bytes(variable).ok_or_else(|| refuse(format!("{name} is not set")))?
             }
-            Place::File(path) => read_file(path, &name)?,
+            Place::File(path) => secret_file::read(path, &name, warn)?,
             Place::Here(_) => {
                 return Err(refuse(format!("{}: expected no secret", self.setting)));
             }
@@ -341,25 +346,6 @@ fn is_plausible(path: &Path) -> bool {
     path.exists() || folder.is_some_and(Path::exists)
 }
 
-fn read_file(path: &Path, name: &str) -> Result<Vec<u8>> {
-    let unreadable = |error: std::io::Error| refuse(format!("cannot read {name}: {error}"));
-    // What a link leads to counts, not the link.
-    let file = File::open(path).map_err(unreadable)?;
-    if !is_from_systemd(path) && is_shared(&file).map_err(unreadable)? {
-        return Err(refuse(format!(
-            "{name} is open to other users: chmod 600 it"
-        )));
-    }
-    let mut bytes = Vec::new();
-    file.take(LONGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(refuse(format!("{name} holds more than 64 KiB")));
-    }
-    Ok(bytes)
-}
-
 /// A secret, cleaned; `place` stands for it in messages.
 pub(super) fn secret(bytes: &[u8], kind: InputKind, place: &str) -> Result<SecretString> {
     match clean_bytes(bytes, kind) {
@@ -368,33 +354,15 @@ pub(super) fn secret(bytes: &[u8], kind: InputKind, place: &str) -> Result<Secre
     }
 }
 
-/// Whether systemd put the file there (`LoadCredential=`): it lets the service alone into the
-/// folder, and how it lets it read the file looks like the group's permission.
-fn is_from_systemd(path: &Path) -> bool {
-    let folder = variables::path("CREDENTIALS_DIRECTORY").ok().flatten();
-    folder.is_some_and(|folder| path.parent() == Some(&folder))
-}
-
-/// Whether others than its owner may use a file.
-#[cfg(unix)]
-fn is_shared(file: &File) -> std::io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(file.metadata()?.permissions().mode() & 0o077 != 0)
-}
-
-/// Whether others than its owner may use a file; told by Unix alone.
-#[cfg(not(unix))]
-fn is_shared(_file: &File) -> std::io::Result<bool> {
-    Ok(false)
-}
-
-fn refuse(reason: String) -> Error {
+pub(super) fn refuse(reason: String) -> Error {
     Error::Credentials { reason }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SILENT: Warn<'_> = &|warning| panic!("{warning}");
 
     fn chosen(config: &Config, rank: Rank, set: &[&str]) -> Result<Named> {
         choose(places(config, |_| rank, |name| set.contains(&name)))
@@ -494,7 +462,7 @@ mod tests {
                 kind: Kind::Key,
                 place,
             };
-            let error = named.read().unwrap_err().to_string();
+            let error = named.read(SILENT).unwrap_err().to_string();
             assert!(error.contains("that app_key_file names"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
@@ -505,7 +473,7 @@ mod tests {
             kind: Kind::Key,
             place: Place::File(folder.path().join("key")),
         };
-        let error = named.read().unwrap_err().to_string();
+        let error = named.read(SILENT).unwrap_err().to_string();
         assert!(error.contains("key (app_key_file)"), "{error}");
     }
 
@@ -555,10 +523,10 @@ mod tests {
             kind: Kind::Token,
             place: Place::File(file.path().to_owned()),
         };
-        named.read().unwrap();
+        named.read(SILENT).unwrap();
         let readable = std::fs::Permissions::from_mode(0o640);
         std::fs::set_permissions(file.path(), readable).unwrap();
-        let error = named.read().unwrap_err().to_string();
+        let error = named.read(SILENT).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
         // Nor behind a link.
         let folder = tempfile::tempdir().unwrap();
@@ -568,10 +536,10 @@ mod tests {
             place: Place::File(link),
             ..named
         };
-        let error = linked.read().unwrap_err().to_string();
+        let error = linked.read(SILENT).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
         let private = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(file.path(), private).unwrap();
-        linked.read().unwrap();
+        linked.read(SILENT).unwrap();
     }
 }

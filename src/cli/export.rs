@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::Exit;
 use super::metrics::Metrics;
 use super::reach;
+use super::secret_file::Warn;
 use super::settings::Settings;
 use super::whole_file::{self, WholeFile};
 use super::{
@@ -124,10 +125,11 @@ impl ExportArgs {
         config.check()?;
         let pipe = pipe(&config)?;
         let report = WholeFile::of("report", config.report.clone())?;
-        let pii_key = credentials::pii_key(&config, Some(given))?;
+        let warn: Warn<'_> = &|text| voice.warn(text);
+        let pii_key = credentials::pii_key(&config, Some(given), warn)?;
         let export = Export {
             meetings: meetings(self.named, &config)?,
-            credentials: credentials::read(&config, Some(given))?,
+            credentials: credentials::read(&config, Some(given), warn)?,
             config,
             pipe,
             pii_key,
@@ -159,11 +161,13 @@ impl ExportArgs {
             let export = config.map_err(Into::into).and_then(|mut config| {
                 self.overlay(&mut config, voice, given)?;
                 settle_state(&mut config)?;
-                tenants::prepare(&name, config, out, self.named.clone())
+                let warn: Warn<'_> = &|text| voice.warn(text);
+                tenants::prepare(&name, config, out, self.named.clone(), warn)
             });
             (name, export)
         });
         let ready = ready.collect();
+        voice.log_warnings();
         let done = tenants::carry_out(ready, &run_id, &terminal, report.as_ref(), metrics);
         runtime()?.block_on(done)
     }

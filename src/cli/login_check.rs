@@ -50,7 +50,7 @@ impl LoginCheckArgs {
             tenants::load_one(self.config.as_deref(), self.tenant.as_deref(), given)?;
         self.site.overlay(&mut config);
         config.check()?;
-        let credentials = credentials::read(&config, given)?;
+        let credentials = credentials::read(&config, given, &|text| voice.warn(text))?;
         let terminal = voice.terminal(&config, None)?;
         let outcome = runtime()?.block_on(async {
             let stop = CancellationToken::new();

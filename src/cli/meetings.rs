@@ -73,7 +73,7 @@ impl MeetingsArgs {
             return Err(no_window());
         }
         config.check()?;
-        let credentials = credentials::read(&config, given)?;
+        let credentials = credentials::read(&config, given, &|text| voice.warn(text))?;
         let terminal = voice.terminal(&config, None)?;
         let stop = CancellationToken::new();
         let history = History {

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{self, Exit};
 use super::export::{self, STOPPING};
 use super::metrics::Metrics;
+use super::secret_file::Warn;
 use super::whole_file::WholeFile;
 use super::{config, credentials, signals, variables};
 use crate::terminal::{Progress, Terminal};
@@ -145,6 +146,7 @@ pub(super) fn prepare(
     mut config: Config,
     out: &str,
     named: Vec<ConfUuid>,
+    warn: Warn<'_>,
 ) -> Result<Export> {
     config.out = Some(format!("{}/tenant={name}", out.trim_end_matches('/')));
     config.check()?;
@@ -155,8 +157,8 @@ pub(super) fn prepare(
     }
     Ok(Export {
         meetings: export::meetings(named, &config)?,
-        credentials: credentials::read(&config, None)?,
-        pii_key: credentials::pii_key(&config, None)?,
+        credentials: credentials::read(&config, None, warn)?,
+        pii_key: credentials::pii_key(&config, None, warn)?,
         config,
         pipe: None,
     })

@@ -31,7 +31,7 @@ impl Gate {
     pub(super) fn enter(root: &Path) -> Result<Self> {
         let path = root.join(GATE);
         let lock = open_lock(&path)?;
-        lock.lock().map_err(Error::file("lock", &path))?;
+        lock.lock().map_err(folder::unlocked(&path))?;
         Ok(Self { _lock: lock })
     }
 }
@@ -57,7 +57,7 @@ impl Staging {
         let path = folder.join(LOCK);
         let lock = open_lock(&path)?;
         // Nobody but a passing glance can have it.
-        lock.lock().map_err(Error::file("lock", &path))?;
+        lock.lock().map_err(folder::unlocked(&path))?;
         Ok(Self { folder, lock })
     }
 
@@ -101,13 +101,13 @@ impl Staging {
             match lock.try_lock() {
                 Ok(()) => return Ok(Some(Self { folder, lock })),
                 Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(Error::file("lock", &path)(error)),
+                Err(TryLockError::Error(error)) => return Err(folder::unlocked(&path)(error)),
             }
             // A run does not share its lock; who only looks does, and is gone in a moment.
             match lock.try_lock_shared() {
                 Ok(()) => lock.unlock().map_err(Error::file("unlock", &path))?,
                 Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(Error::file("lock", &path)(error)),
+                Err(TryLockError::Error(error)) => return Err(folder::unlocked(&path)(error)),
             }
             std::thread::sleep(LOOK);
         }
@@ -170,7 +170,7 @@ fn is_live(folder: &Path) -> Result<bool> {
     match lock.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
+        Err(TryLockError::Error(error)) => Err(folder::unlocked(&path)(error)),
     }
 }
 

@@ -108,6 +108,20 @@ impl Destination {
     pub(super) fn is_single_writer(&self) -> bool {
         matches!(self, Self::Dataset(dataset) if dataset.is_single_writer())
     }
+
+    /// Reports the safeguards that the destination lacks.
+    pub(super) fn announce(&self, observer: &Observer) {
+        let Self::Dataset(dataset) = self else {
+            return;
+        };
+        if dataset.is_single_writer() {
+            (observer)(Event::SingleWriter);
+        }
+        if dataset.is_unsynced() {
+            let folder = dataset.place();
+            (observer)(Event::Unsynced { folder });
+        }
+    }
 }
 
 /// What came of opening the destination.

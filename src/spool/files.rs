@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
+use crate::folder;
 
 /// The name of a spool file ends so.
 pub(super) const ENDING: &str = "spool";
@@ -78,7 +79,7 @@ pub(super) fn lock(path: &Path) -> Result<Option<File>> {
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(Error::file("lock", path)(error)),
+        Err(TryLockError::Error(error)) => Err(folder::unlocked(path)(error)),
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use object_store::multipart::MultipartStore;
 use sha2::{Digest, Sha256};
 
@@ -15,6 +14,7 @@ use crate::hex::hex;
 use crate::place::{self, BucketUrl, Place, StoreOptions, Target};
 
 use super::credentials::{self, Asked};
+use super::local::LocalFolder;
 use super::{Store, bucket, failed};
 
 /// How many request times a call to a bucket may take until it is not tried again.
@@ -69,11 +69,12 @@ impl Store {
                     let root = prefix
                         .canonicalize()
                         .map_err(Error::file("open", &prefix))?;
-                    let objects = LocalFileSystem::new_with_prefix(&root)
-                        .map_err(failed("open", ""))?
-                        // Contents and names are synced before a call says that they are there.
-                        .with_fsync(true);
-                    Ok(Self::on(root, Arc::new(objects)))
+                    let objects = LocalFolder::open(&root).map_err(failed("open", ""))?;
+                    let is_unsynced = wanted == Use::Writing && !folder::can_sync(&root);
+                    Ok(Self {
+                        is_unsynced,
+                        ..Self::on(root, Arc::new(objects))
+                    })
                 })
                 .await
             }
@@ -98,6 +99,7 @@ impl Store {
             bucket: None,
             patience: Duration::MAX,
             is_single_writer: false,
+            is_unsynced: false,
         }
     }
 
@@ -136,6 +138,7 @@ impl Store {
             })),
             patience: client.timeout * PATIENCE,
             is_single_writer: false,
+            is_unsynced: false,
         };
         Ok((store, client.unnamed))
     }

@@ -221,6 +221,11 @@ pub(crate) fn observe(event: &Event) {
             "this store does not notice a second writer: let no other run write to the dataset \
              until this one ends"
         ),
+        Event::Unsynced { folder } => tracing::warn!(
+            "the file system of {} cannot sync folders: the newest files may be missing after a \
+             power loss; check with rollbook verify then",
+            plain(folder)
+        ),
         // The line of the silence tells why.
         Event::Retrying {
             is_throttled: true, ..

@@ -40,6 +40,8 @@ mod export;
 mod fake_store;
 mod fault_table;
 mod faults;
+#[cfg(target_os = "linux")]
+mod file_systems;
 mod history;
 mod hostile;
 mod late;
