@@ -140,20 +140,18 @@ async fn blocking<T: Send + 'static>(
 /// Writes an object, whole and durable; a new one only where the name is free.
 fn put(path: &LocalPath, payload: &PutPayload, is_new: bool) -> Result<()> {
     let (file, staged) = stage(path)?;
+    let link: Naming = |from, to| fs::hard_link(from, to);
     let named = fill(file, payload).map_err(failed).and_then(|()| {
         if is_new {
-            name(
-                &staged,
-                path,
-                |from, to| fs::hard_link(from, to),
-                rename_new,
-            )
+            name(&staged, path, link, rename_new)
         } else {
-            fs::rename(&staged, path).map_err(failed)
+            fs::rename(&staged, path).map_err(failed)?;
+            Ok(Named::Renamed)
         }
     });
-    if named.is_err() || is_new {
-        // After a rename there is none; whatever is left, no listing shows it.
+    // After a rename, the staged name may be another writer's already.
+    if !matches!(named, Ok(Named::Renamed)) {
+        // No listing shows what cannot be removed.
         drop(fs::remove_file(&staged));
     }
     named?;
@@ -187,21 +185,30 @@ fn fill(mut file: File, payload: &PutPayload) -> io::Result<()> {
     file.sync_all()
 }
 
+/// How a staged file got its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    /// The file has both names.
+    Linked,
+    /// The staged name is free.
+    Renamed,
+}
+
 /// Gives a staged file its name by a hard link, or, where there are none, by a rename that replaces
 /// nothing.
-fn name(staged: &LocalPath, path: &LocalPath, link: Naming, rename_new: Naming) -> Result<()> {
+fn name(staged: &LocalPath, path: &LocalPath, link: Naming, rename_new: Naming) -> Result<Named> {
     let taken = |error: io::Error| Error::AlreadyExists {
         path: path.display().to_string(),
         source: error.into(),
     };
     let refused = match link(staged, path) {
-        Ok(()) => return Ok(()),
+        Ok(()) => return Ok(Named::Linked),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(taken(error)),
         Err(error) if folder::lacks_links(&error) => error,
         Err(error) => return Err(failed(error)),
     };
     match rename_new(staged, path) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(Named::Renamed),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(taken(error)),
         Err(error) if folder::lacks_links(&error) || folder::lacks(&error) => {
             let folder = path.parent().unwrap_or(path).display();
@@ -287,13 +294,11 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("name");
         let link: Naming = |_, _| Err(Errno::PERM.into());
-        name(
-            &staged(home.path(), "first").unwrap(),
-            &path,
-            link,
-            rename_new,
-        )
-        .unwrap();
+        let first = staged(home.path(), "first").unwrap();
+        assert_eq!(
+            name(&first, &path, link, rename_new).unwrap(),
+            Named::Renamed
+        );
         let second = staged(home.path(), "second").unwrap();
         let error = name(&second, &path, link, rename_new).unwrap_err();
         assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
