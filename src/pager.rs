@@ -210,7 +210,7 @@ impl Pager {
         );
         while self.tasks.len() < places {
             // Each request in flight may bring a full page.
-            let open = self.desk.get_mut(position);
+            let open = self.desk.get(position);
             let page_bytes = open.map_or(0, |open| open.record_bytes() * self.policy.page_size);
             // One that waits to be tried again must not hold up meetings that are answered.
             let requests = self.tasks.len().saturating_sub(self.client.naps().count());
@@ -226,12 +226,14 @@ impl Pager {
                 };
                 self.desk.push_back(OpenMeeting::new(meeting, self.policy));
             }
-            let must_wait = position > 0 && self.is_large(position);
-            let is_full = !self.buffer.has_room_for_first(held, requests, page_bytes);
+            let must_wait = if position > 0 {
+                self.is_large(position)
+            } else {
+                // One request is under way in any case, or its meeting would never be whole.
+                self.desk[0].is_asked()
+                    && !self.buffer.has_room_for_first(held, requests, page_bytes)
+            };
             let open = &mut self.desk[position];
-            open.tasks.retain(|task| !task.is_finished());
-            // One request is under way in any case, or its meeting would never be whole.
-            let must_wait = must_wait || position == 0 && is_full && !open.tasks.is_empty();
             if must_wait || open.wakes.is_some() || open.is_settled() {
                 position += 1;
                 continue;
@@ -242,6 +244,7 @@ impl Pager {
             };
             let (client, meeting) = (Arc::clone(&self.client), open.meeting.clone());
             let (number, sent) = (self.front + position, Arc::clone(&open.sent));
+            open.tasks.retain(|task| !task.is_finished());
             open.tasks.push(self.tasks.spawn(async move {
                 let wanted = Wanted {
                     meeting: &meeting,

@@ -2,7 +2,7 @@
 //!
 //! Counted are the values of the rows alone, so that the sizes of slices add up to the size of the
 //! whole, whatever buffers they share: the length of each text, and [`FIXED_BYTES`] a row for each
-//! column of another type.
+//! column.
 
 use arrow::array::{ArrayRef, AsArray as _, StringArray};
 use arrow::record_batch::RecordBatch;
@@ -16,12 +16,39 @@ pub(crate) fn batch_bytes(rows: &RecordBatch) -> u64 {
     (texts + rows.num_rows() * fixed_bytes(rows)) as u64
 }
 
-/// Returns how many rows, from `first` on, fit into these bytes.
-pub(crate) fn rows_within(rows: &RecordBatch, first: usize, bytes: u64) -> usize {
+/// Returns up to `most` rows from `offset` on that fit into these bytes, and `least` of them in any
+/// case.
+pub(crate) fn piece(
+    rows: &RecordBatch,
+    offset: usize,
+    most: usize,
+    bytes: u64,
+    least: usize,
+) -> RecordBatch {
+    let piece = rows.slice(offset, most);
+    if batch_bytes(&piece) <= bytes {
+        return piece;
+    }
+    rows.slice(offset, rows_within(&piece, bytes).max(least))
+}
+
+/// Cuts rows into pieces of these bytes at most; a larger row is a piece of its own.
+pub(crate) fn pieces(rows: &RecordBatch, bytes: u64) -> impl Iterator<Item = RecordBatch> {
+    let mut offset = 0;
+    std::iter::from_fn(move || {
+        let rest = rows.num_rows() - offset;
+        let piece = (rest > 0).then(|| piece(rows, offset, rest, bytes, 1))?;
+        offset += piece.num_rows();
+        Some(piece)
+    })
+}
+
+/// Returns how many rows, from the first on, fit into these bytes.
+fn rows_within(rows: &RecordBatch, bytes: u64) -> usize {
     let texts: Vec<_> = texts(rows).collect();
     let mut left = bytes;
     let mut fitting = 0;
-    for row in first..rows.num_rows() {
+    for row in 0..rows.num_rows() {
         let lengths = texts.iter().map(|text| row_bytes(text, row));
         let size = (lengths.sum::<usize>() + fixed_bytes(rows)) as u64;
         if size > left {
@@ -55,6 +82,8 @@ fn fixed_bytes(rows: &RecordBatch) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use arrow::compute::concat_batches;
+
     use super::*;
     use crate::decode::Page;
     use crate::record::Anomaly;
@@ -100,9 +129,23 @@ mod tests {
             (3, 0, 0),
             (4, u64::MAX, 0),
         ] {
-            assert_eq!(rows_within(&all, first, bytes), taken, "{first} {bytes}");
+            let rest = all.slice(first, all.num_rows() - first);
+            assert_eq!(rows_within(&rest, bytes), taken, "{first} {bytes}");
         }
         // A slice is counted from its own first row.
-        assert_eq!(rows_within(&all.slice(2, 2), 0, size(900)), 1);
+        assert_eq!(rows_within(&all.slice(2, 2), size(900)), 1);
+    }
+
+    #[test]
+    fn the_pieces_of_rows_are_the_rows_and_none_is_larger_than_it_must_be() {
+        let all = rows(&[100, 100, 900, 100]);
+        let lengths =
+            |bytes| -> Vec<_> { pieces(&all, bytes).map(|piece| piece.num_rows()).collect() };
+        assert_eq!(lengths(2 * size(100)), [2, 1, 1]);
+        assert_eq!(lengths(1), [1, 1, 1, 1]);
+        assert_eq!(lengths(u64::MAX), [4]);
+        assert_eq!(pieces(&all.slice(0, 0), 1).count(), 0);
+        let together: Vec<_> = pieces(&all, 1).collect();
+        assert_eq!(concat_batches(&all.schema(), &together).unwrap(), all);
     }
 }

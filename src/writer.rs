@@ -24,7 +24,7 @@ use crate::config::{Format, ParquetEncodings};
 use crate::error::Result;
 use crate::partition::{Calendar, DateOf, Partition, Partitioning};
 use crate::record::Provenance;
-use crate::record_size::{batch_bytes, rows_within};
+use crate::record_size::{batch_bytes, piece};
 use crate::table::Table;
 use crate::zone::Zone;
 
@@ -207,12 +207,9 @@ impl BatchWriter {
             let until = RELIEVE_EVERY - large.rows() % RELIEVE_EVERY;
             let rest = page.num_rows() - offset;
             let wanted = usize::try_from(until).map_or(rest, |until| until.min(rest));
-            let mut piece = page.slice(offset, wanted);
             let room = RELIEVE_BYTES.saturating_sub(self.since_relief);
-            if batch_bytes(&piece) > room {
-                let least = usize::from(self.since_relief == 0);
-                piece = page.slice(offset, rows_within(&piece, 0, room).max(least));
-            }
+            let least = usize::from(self.since_relief == 0);
+            let piece = piece(page, offset, wanted, room, least);
             let before = large.rows();
             for (partition, rows, last) in split::by_join_date(&piece, &mut self.calendar)? {
                 large.push(Some(partition), rows, files)?;

@@ -120,7 +120,7 @@ impl Sink {
                 },
             };
             if let Some(queued) = queued
-                && !self.take(&queued, words)?
+                && !self.take(queued, words)?
             {
                 return Ok(());
             }
@@ -140,25 +140,30 @@ impl Sink {
     }
 
     /// Encodes an output; false if nobody commits any more.
-    fn take(&mut self, queued: &Queued, words: &mpsc::Sender<Word>) -> Result<bool> {
-        let word = match &queued.output {
+    fn take(&mut self, queued: Queued, words: &mpsc::Sender<Word>) -> Result<bool> {
+        // Its room is taken until it is encoded.
+        let Queued {
+            output,
+            room: _room,
+        } = queued;
+        let word = match output {
             Output::Slice(page) => {
-                self.slice(page)?;
+                self.slice(&page)?;
                 None
             }
             Output::Page(page) => {
-                self.page(page)?;
+                self.page(&page)?;
                 None
             }
             Output::Void => {
                 self.void()?;
                 None
             }
-            Output::Whole(whole) => self.whole(whole.clone())?.map(Word::Batch),
-            Output::Unchanged(unchanged) => Some(Word::Unchanged(unchanged.clone())),
+            Output::Whole(whole) => self.whole(whole)?.map(Word::Batch),
+            Output::Unchanged(unchanged) => Some(Word::Unchanged(unchanged)),
             Output::Absent(absent) => {
                 self.void()?;
-                Some(Word::Absent(absent.clone()))
+                Some(Word::Absent(absent))
             }
         };
         Ok(word.is_none_or(|word| words.blocking_send(word).is_ok()))

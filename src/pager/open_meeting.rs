@@ -82,6 +82,11 @@ impl OpenMeeting {
         self.absent.is_some() || self.is_unchanged
     }
 
+    /// Whether an answer is on its way.
+    pub(super) fn is_asked(&self) -> bool {
+        self.tasks.iter().any(|task| !task.is_finished())
+    }
+
     /// Records that are here and not handed out; their bytes are estimated.
     pub(super) fn held(&self) -> Load {
         let pages: u64 = self.pages.iter().map(|page| page.num_rows() as u64).sum();

@@ -41,7 +41,7 @@ pub(crate) enum Output {
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) output: Output,
-    _room: Option<OwnedSemaphorePermit>,
+    pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
 /// Queue of outputs, bounded in their number and in the bytes of their records.
@@ -70,11 +70,7 @@ impl Outputs {
             }
             _ => None,
         };
-        let queued = Queued {
-            output,
-            _room: room,
-        };
-        self.sender.send(queued).await.is_ok()
+        self.sender.send(Queued { output, room }).await.is_ok()
     }
 }
 

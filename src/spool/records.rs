@@ -11,7 +11,7 @@ use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 
 use crate::record::schema;
-use crate::record_size::rows_within;
+use crate::record_size::pieces;
 
 /// Bytes of the records of one batch: usual pages are one.
 const BATCH_BYTES: u64 = 1 << 20;
@@ -39,11 +39,8 @@ pub(super) fn pack(records: &RecordBatch, digests: &[u64]) -> Result<Vec<u8>, Un
     let rows = RecordBatch::try_new(spool_schema(), columns)?;
     let encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
     let mut writer = StreamWriter::try_new(encoder, &spool_schema())?;
-    let mut offset = 0;
-    while offset < rows.num_rows() {
-        let fitting = rows_within(&rows, offset, BATCH_BYTES).max(1);
-        writer.write(&rows.slice(offset, fitting))?;
-        offset += fitting;
+    for piece in pieces(&rows, BATCH_BYTES) {
+        writer.write(&piece)?;
     }
     Ok(writer.into_inner()?.finish()?)
 }

@@ -12,7 +12,7 @@ use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 
 use crate::config::Format;
-use crate::record_size::{batch_bytes, rows_within};
+use crate::record_size::{batch_bytes, piece};
 use crate::table::Table;
 
 use super::PartOptions;
@@ -70,13 +70,10 @@ impl<W: Write + Send + 'static> Gathering<W> {
         let mut offset = 0;
         while offset < page.num_rows() {
             let wanted = (batch_rows - self.gathered).min(page.num_rows() - offset);
-            let mut piece = page.slice(offset, wanted);
             let room = BATCH_BYTES.saturating_sub(self.gathered_bytes);
-            if batch_bytes(&piece) > room {
-                // A record that is larger than a batch is a batch of its own.
-                let least = usize::from(self.gathered == 0);
-                piece = page.slice(offset, rows_within(&piece, 0, room).max(least));
-            }
+            // A record that is larger than a batch is a batch of its own.
+            let least = usize::from(self.gathered == 0);
+            let mut piece = piece(page, offset, wanted, room, least);
             let rows = piece.num_rows();
             offset += rows;
             if rows > 0 {

@@ -26,7 +26,7 @@ use parquet::schema::types::ColumnPath;
 use crate::compression::Compression;
 use crate::config::{Format, ParquetEncodings};
 use crate::record::Column;
-use crate::record_size::{batch_bytes, rows_within};
+use crate::record_size::{batch_bytes, pieces};
 use crate::table::Table;
 
 use super::PartOptions;
@@ -113,13 +113,8 @@ impl<W: Write + Send> Encoder<W> for ParquetEncoder<W> {
         if batch_bytes(batch) < LONG_RECORD * batch.num_rows() as u64 {
             return Ok(writer.write(batch)?);
         }
-        let mut offset = 0;
-        while offset < batch.num_rows() {
-            let rows = rows_within(batch, offset, LONG_WRITE).max(1);
-            writer.write(&batch.slice(offset, rows))?;
-            offset += rows;
-        }
-        Ok(())
+        let mut pieces = pieces(batch, LONG_WRITE);
+        Ok(pieces.try_for_each(|piece| writer.write(&piece))?)
     }
 
     fn flush(&mut self) -> Result<(), Fault> {

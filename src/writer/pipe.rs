@@ -14,7 +14,7 @@ use arrow::record_batch::RecordBatch;
 use crate::config::Format;
 use crate::error::{Error, Result};
 use crate::record::schema;
-use crate::record_size::rows_within;
+use crate::record_size::pieces;
 use crate::table::Table;
 
 use super::PartOptions;
@@ -155,15 +155,9 @@ impl Spill {
     }
 
     fn push(&mut self, page: &RecordBatch) -> Result<()> {
-        let mut offset = 0;
-        while offset < page.num_rows() {
-            let fitting = rows_within(page, offset, SPILL_BYTES).max(1);
-            self.writer
-                .write(&page.slice(offset, fitting))
-                .map_err(|error| at_spill("write", error.into()))?;
-            offset += fitting;
-        }
-        Ok(())
+        pieces(page, SPILL_BYTES)
+            .try_for_each(|piece| self.writer.write(&piece))
+            .map_err(|error| at_spill("write", error.into()))
     }
 
     fn read_back(self) -> Result<SpillReader> {
