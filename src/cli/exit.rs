@@ -140,7 +140,7 @@ fn next_step(exit: Exit, error: &Error) -> Option<&'static str> {
     }
 }
 
-/// What to do where no login came to an answer.
+/// Next step where no login came to an answer.
 fn login(error: &Error) -> Option<&'static str> {
     let mut causes = error.chain();
     let is_login = |cause: &(dyn std::error::Error + 'static)| {

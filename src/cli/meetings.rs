@@ -122,7 +122,7 @@ impl Form {
     }
 }
 
-/// The same JSON without what JSON lets stand and readers of lines take for the end of one.
+/// Escapes in JSON the characters that readers of lines take for the end of a line.
 fn one_line(json: &str) -> String {
     json.replace('\u{85}', r"\u0085")
         .replace('\u{2028}', r"\u2028")

@@ -257,8 +257,8 @@ const PERSONAL: &str = "Personal data";
 const TUNING: &str = "Tuning";
 
 impl Settings {
-    /// Where the figures of the run go and with which permissions, as far as flags and variables
-    /// set it.
+    /// Returns the destination and the permissions of the run's figures, as far as flags and variables
+    /// set them.
     pub(crate) fn metrics(&self) -> Metrics {
         Metrics::begin(self.metrics_file.clone(), self.metrics_mode)
     }

@@ -28,7 +28,7 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// Those of [`Dataset::open`]; no dataset there.
+    /// Fails as [`Dataset::open`] does, and where there is no dataset.
     pub(crate) async fn open_as_it_is(place: &Place, run_id: &str) -> Result<(Self, Format)> {
         plain_run_id(run_id)?;
         let store = Store::open_at(place).await?;

@@ -80,7 +80,7 @@ struct Source {
     is_void: bool,
 }
 
-/// Where the rows of some parts come from, and how those parts are written.
+/// Origin of the rows of some parts, and how those parts are written.
 struct Origin {
     provenance: Provenance,
     compression: Compression,
@@ -316,7 +316,7 @@ impl Rows {
         PartReader::new(file, &part.path, part.table())
     }
 
-    /// Where the rows come from, and how their parts are written; nothing where there is no part.
+    /// Returns the origin of the rows, and how their parts are written; nothing where there is no part.
     fn origin(&self) -> Result<Option<Origin>> {
         let mut sites = BTreeSet::new();
         let (mut provenance, mut compression) = (None, None);
