@@ -1,12 +1,12 @@
 //! How much memory exports of long records take, whatever their format and however many they are.
 
-use std::path::Path;
 use std::process::Command;
 
 use rollbook::simulator::{Effect, Fault, Options};
 use rstest::rstest;
 
 use crate::stage::Stage;
+use crate::venv;
 
 /// The most memory that a run may have, in KiB: 200 MB.
 const MOST: u64 = 200_000_000 / 1_024;
@@ -23,9 +23,10 @@ fn peak(sizes: &[u64], args: &[&str]) -> u64 {
     let stage = Stage::with(options).fault(Fault::new(Effect::LongRecords(LONG)));
     let all = ["export", "--meetings", "list.txt", "--concurrency", "8"];
     let command = stage.command(&[&all[..], args].concat());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/python/peak.py");
     let mut python = Command::new("python3");
-    python.arg(script).arg(command.get_program());
+    python
+        .arg(venv::script("peak.py"))
+        .arg(command.get_program());
     python.args(command.get_args()).current_dir(stage.path(""));
     for (name, value) in command.get_envs() {
         if let Some(value) = value {

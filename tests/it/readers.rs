@@ -22,6 +22,19 @@ pub(crate) struct Truth {
     pub(crate) duration_ms: i64,
 }
 
+impl Truth {
+    /// The figures that every reader counts.
+    pub(crate) fn counted(&self) -> Value {
+        json!({
+            "rows": self.rows,
+            "keys": self.rows,
+            "duration_ms": self.duration_ms,
+            "first_join": FIRST_JOIN,
+            "names": 6,
+        })
+    }
+}
+
 /// A page of a meeting with every kind of time, and names that need care.
 fn page(meeting: &str, from: i64, rows: i64, truth: &mut Truth) -> RecordBatch {
     let stays: Vec<Stay> = (from..from + rows)
@@ -154,14 +167,8 @@ async fn read_encoded(format: Format, encodings: ParquetEncodings, readers: &[(&
     assert!(output.status.success(), "{log}");
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
     for (reader, time) in readers {
-        let expected = json!({
-            "rows": truth.rows,
-            "keys": truth.rows,
-            "duration_ms": truth.duration_ms,
-            "first_join": FIRST_JOIN,
-            "names": 6,
-            "types": [time, time],
-        });
+        let mut expected = truth.counted();
+        expected["types"] = json!([time, time]);
         assert_eq!(seen[reader], expected, "{reader}");
     }
 }
