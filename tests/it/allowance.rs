@@ -66,7 +66,10 @@ proptest! {
 #[test]
 fn what_an_earlier_run_fetched_costs_nothing() {
     let sizes = [5, 0, 8, 50, 27, 52, 14, 32, 58, 2];
-    let stage = Stage::of(&sizes).fault(Fault::new(Effect::Status(503)).first(3));
+    // Three failures in a row may be an outage, which costs a probe.
+    let failures = 2;
+    let fault = Fault::new(Effect::Status(503)).first(failures);
+    let stage = Stage::of(&sizes).fault(fault);
     let args = [
         "--max-requests",
         "9",
@@ -95,7 +98,7 @@ fn what_an_earlier_run_fetched_costs_nothing() {
         );
     }
     // Each page is paid for once, by whichever run; and each failure.
-    assert_eq!((sent, stage.requests() as u64), (minimum + 3, sent));
+    assert_eq!((sent, stage.requests() as u64), (minimum + failures, sent));
     assert_eq!(runs, sent.div_ceil(9));
     assert!(spooled > 0);
     assert_eq!(stage.verified().code, Some(0));
