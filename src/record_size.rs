@@ -10,6 +10,23 @@ use arrow::record_batch::RecordBatch;
 /// Bytes of a value that is not a text, and of the offset of one that is, rounded up.
 const FIXED_BYTES: usize = 8;
 
+/// Buffers of this size and more must not stay with the thread that freed them.
+const LARGE_BUFFER: usize = 1 << 20;
+
+/// The system allocator (glibc) returns a block of more than 32 MiB to the system when it is freed.
+/// Smaller blocks stay in an arena of their thread, which together are several times what is in use.
+/// Capacity that is never written takes no memory.
+const RETURNED_WHEN_FREED: usize = 33 << 20;
+
+/// Returns the capacity to reserve for a buffer of about so many bytes.
+pub(crate) fn buffer_capacity(bytes: usize) -> usize {
+    if bytes < LARGE_BUFFER {
+        bytes
+    } else {
+        bytes.max(RETURNED_WHEN_FREED)
+    }
+}
+
 /// Returns the bytes of all rows.
 pub(crate) fn batch_bytes(rows: &RecordBatch) -> u64 {
     let texts: usize = texts(rows).map(text_bytes).sum();

@@ -4,6 +4,7 @@ use reqwest::header::HeaderMap;
 use serde::de::IgnoredAny;
 
 use super::failure::{Failure, LONGEST_ID};
+use crate::record_size::buffer_capacity;
 use crate::report::FailureKind;
 use crate::retry::ErrorBody;
 
@@ -35,9 +36,8 @@ impl Answer {
             max_body.min(ERROR_BODY)
         };
         let announced = response.content_length().unwrap_or(0).min(cap);
-        answer
-            .body
-            .reserve_exact(usize::try_from(announced).unwrap_or(0));
+        let announced = usize::try_from(announced).unwrap_or(0);
+        answer.body.reserve_exact(buffer_capacity(announced));
         loop {
             let chunk = response.chunk().await.map_err(|error| {
                 // Cut off, but its head had come.
@@ -53,6 +53,12 @@ impl Answer {
                         .with_request_id(answer.request_id()));
                 }
                 break;
+            }
+            let (length, reserved) = (answer.body.len() + chunk.len(), answer.body.capacity());
+            if length > reserved {
+                // Compressed, or in pieces: the length was not announced.
+                let capacity = buffer_capacity(length.max(2 * reserved));
+                answer.body.reserve_exact(capacity - answer.body.len());
             }
             answer.body.extend_from_slice(&chunk);
         }

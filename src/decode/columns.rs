@@ -11,6 +11,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use crate::record::{Anomaly, Stay, TIME_ZONE, TimeRange, schema};
+use crate::record_size::buffer_capacity;
 use crate::uuid::ConfUuid;
 
 /// The members of a record that have a column of their own: those whose text is written as it
@@ -195,7 +196,7 @@ impl Sparse {
     fn push(&mut self, row: usize, value: &str) {
         if self.text.len() + value.len() > self.text.capacity().max(LONG_TEXT) {
             // Long texts are hardly longer than the answer: growth by doubling would take twice that.
-            let rest = self.bytes.saturating_sub(self.text.len());
+            let rest = buffer_capacity(self.bytes).saturating_sub(self.text.len());
             if rest > value.len() {
                 self.text.reserve_exact(rest);
             }

@@ -11,7 +11,7 @@ use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 
 use crate::record::schema;
-use crate::record_size::pieces;
+use crate::record_size::{batch_bytes, buffer_capacity, pieces};
 
 /// Bytes of the records of one batch: usual pages are one.
 const BATCH_BYTES: u64 = 1 << 20;
@@ -37,7 +37,9 @@ pub(super) fn pack(records: &RecordBatch, digests: &[u64]) -> Result<Vec<u8>, Un
     let mut columns = records.columns().to_vec();
     columns.push(Arc::new(UInt64Array::from(digests.to_vec())));
     let rows = RecordBatch::try_new(spool_schema(), columns)?;
-    let encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
+    let most = usize::try_from(batch_bytes(records)).unwrap_or(0);
+    let packed = Vec::with_capacity(buffer_capacity(most));
+    let encoder = zstd::Encoder::new(packed, LEVEL)?;
     let mut writer = StreamWriter::try_new(encoder, &spool_schema())?;
     for piece in pieces(&rows, BATCH_BYTES) {
         writer.write(&piece)?;

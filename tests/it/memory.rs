@@ -22,7 +22,9 @@ fn peak(sizes: &[u64], args: &[&str]) -> u64 {
     };
     let stage = Stage::with(options).fault(Fault::new(Effect::LongRecords(LONG)));
     let all = ["export", "--meetings", "list.txt", "--concurrency", "8"];
-    let command = stage.command(&[&all[..], args].concat());
+    let mut command = stage.command(&[&all[..], args].concat());
+    // As on a machine of many cores: what each thread keeps must not add up.
+    command.env("TOKIO_WORKER_THREADS", "16");
     let mut python = Command::new("python3");
     python
         .arg(venv::script("peak.py"))
