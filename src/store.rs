@@ -14,6 +14,7 @@ mod local;
 mod opening;
 mod patience;
 mod transport;
+mod unsynced;
 mod upload;
 mod variables;
 
@@ -35,6 +36,7 @@ use self::patience::patiently;
 
 #[cfg(test)]
 pub(crate) use self::faulty::{Call, Fault, Faulty, Operation};
+pub use self::unsynced::{Unsynced, unsynced};
 pub(crate) use self::upload::is_note;
 
 /// One object of a listing.
@@ -59,8 +61,6 @@ pub(crate) struct Store {
     patience: Duration,
     /// The store was seen to create a name a second time: whoever comes second is not told.
     is_single_writer: bool,
-    /// The file system does not make names durable when asked.
-    is_unsynced: bool,
 }
 
 /// Clients know credentials, and are not shown.
@@ -103,11 +103,6 @@ impl Store {
     /// Whether two writers at once would not notice each other here.
     pub(crate) fn is_single_writer(&self) -> bool {
         self.is_single_writer
-    }
-
-    /// Whether names may be lost with the power, whatever is synced.
-    pub(crate) fn is_unsynced(&self) -> bool {
-        self.is_unsynced
     }
 
     /// Creates an object durably if there is none of that name; says whether it did. Where an
