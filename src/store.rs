@@ -30,6 +30,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use crate::crash::{Point, point};
 use crate::error::{Error, Result};
+use crate::folder::Origin;
 
 use self::opening::Bucket;
 use self::patience::patiently;
@@ -74,6 +75,15 @@ impl Store {
     /// Whether it lies in a network: there are no locks, and nothing is written in place.
     pub(crate) fn is_remote(&self) -> bool {
         self.bucket.is_some()
+    }
+
+    /// Setting that names the folder of its local files.
+    pub(crate) fn origin(&self) -> Origin {
+        if self.is_remote() {
+            Origin::StateDir
+        } else {
+            Origin::Destination
+        }
     }
 
     /// An object as a local file; of a bucket, where one that is not uploaded yet is.

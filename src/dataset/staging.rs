@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::folder;
+use crate::folder::{self, Origin};
 
 use super::layout::{GATE, STAGING};
 
@@ -23,16 +23,20 @@ const LOOKS: usize = 1_000;
 /// The right to make and to clear staging folders; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Gate {
+    origin: Origin,
     _lock: File,
 }
 
 impl Gate {
     /// Waits until nobody else is in.
-    pub(super) fn enter(root: &Path) -> Result<Self> {
+    pub(super) fn enter(root: &Path, origin: Origin) -> Result<Self> {
         let path = root.join(GATE);
         let lock = open_lock(&path)?;
-        lock.lock().map_err(folder::unlocked(&path))?;
-        Ok(Self { _lock: lock })
+        lock.lock().map_err(folder::unlocked(&path, origin))?;
+        Ok(Self {
+            origin,
+            _lock: lock,
+        })
     }
 }
 
@@ -45,7 +49,7 @@ pub(super) struct Staging {
 
 impl Staging {
     /// Makes the folder of a new run.
-    pub(super) fn create(folder: PathBuf, _gate: &Gate) -> Result<Self> {
+    pub(super) fn create(folder: PathBuf, gate: &Gate) -> Result<Self> {
         let taken = Error::Dataset {
             path: folder.display().to_string(),
             reason: "another run has this name".to_owned(),
@@ -57,17 +61,17 @@ impl Staging {
         let path = folder.join(LOCK);
         let lock = open_lock(&path)?;
         // Nobody but a passing glance can have it.
-        lock.lock().map_err(folder::unlocked(&path))?;
+        lock.lock().map_err(folder::unlocked(&path, gate.origin))?;
         Ok(Self { folder, lock })
     }
 
     /// The folders of runs that ended without clearing them, locked; and the names of those that
     /// go on.
-    pub(super) fn sort(root: &Path, _gate: &Gate) -> Result<(Vec<Self>, Vec<String>)> {
+    pub(super) fn sort(root: &Path, gate: &Gate) -> Result<(Vec<Self>, Vec<String>)> {
         let (mut abandoned, mut live) = (Vec::new(), Vec::new());
         for folder in folders(root)? {
             let run_id = run_id(&folder);
-            match Self::lock(folder)? {
+            match Self::lock(folder, gate.origin)? {
                 Some(staging) => abandoned.push(staging),
                 None => live.push(run_id),
             }
@@ -94,20 +98,24 @@ impl Staging {
         remove_any(&folder)
     }
 
-    fn lock(folder: PathBuf) -> Result<Option<Self>> {
+    fn lock(folder: PathBuf, origin: Origin) -> Result<Option<Self>> {
         let path = folder.join(LOCK);
         let lock = open_lock(&path)?;
         for _ in 0..LOOKS {
             match lock.try_lock() {
                 Ok(()) => return Ok(Some(Self { folder, lock })),
                 Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(folder::unlocked(&path)(error)),
+                Err(TryLockError::Error(error)) => {
+                    return Err(folder::unlocked(&path, origin)(error));
+                }
             }
             // A run does not share its lock; who only looks does, and is gone in a moment.
             match lock.try_lock_shared() {
                 Ok(()) => lock.unlock().map_err(Error::file("unlock", &path))?,
                 Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(folder::unlocked(&path)(error)),
+                Err(TryLockError::Error(error)) => {
+                    return Err(folder::unlocked(&path, origin)(error));
+                }
             }
             std::thread::sleep(LOOK);
         }
@@ -124,7 +132,7 @@ pub(super) struct Seen {
 }
 
 /// Looks at all staging folders without changing anything.
-pub(super) fn look(root: &Path) -> Result<Vec<Seen>> {
+pub(super) fn look(root: &Path, origin: Origin) -> Result<Vec<Seen>> {
     let mut seen = Vec::new();
     for folder in folders(root)? {
         let (mut files, mut bytes) = (0, 0);
@@ -144,7 +152,7 @@ pub(super) fn look(root: &Path) -> Result<Vec<Seen>> {
         }
         seen.push(Seen {
             run_id: run_id(&folder),
-            is_live: is_live(&folder)?,
+            is_live: is_live(&folder, origin)?,
             files,
             bytes,
         });
@@ -160,7 +168,7 @@ fn run_id(folder: &Path) -> String {
         .unwrap_or_default()
 }
 
-fn is_live(folder: &Path) -> Result<bool> {
+fn is_live(folder: &Path, origin: Origin) -> Result<bool> {
     let path = folder.join(LOCK);
     let lock = match File::open(&path) {
         Ok(lock) => lock,
@@ -170,7 +178,7 @@ fn is_live(folder: &Path) -> Result<bool> {
     match lock.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(folder::unlocked(&path)(error)),
+        Err(TryLockError::Error(error)) => Err(folder::unlocked(&path, origin)(error)),
     }
 }
 
@@ -229,13 +237,13 @@ mod tests {
         let root = home.path();
         let left = root.join(STAGING).join("left-behind");
         fs::create_dir_all(&left).unwrap();
-        let gate = Gate::enter(root).unwrap();
-        drop(Staging::lock(left).unwrap());
+        let gate = Gate::enter(root, Origin::Destination).unwrap();
+        drop(Staging::lock(left, Origin::Destination).unwrap());
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    look(root).unwrap();
+                    look(root, Origin::Destination).unwrap();
                 }
             });
             let live = (0..1_000).find_map(|_| {

@@ -250,8 +250,8 @@ async fn table(store: &Store, ledger: &Ledger) -> Result<Option<TableStatus>> {
 /// The staging folders, in a bucket told by what lies there, and by this machine's locks.
 async fn unfinished(store: &Store) -> Result<Vec<Unfinished>> {
     let root = store.local("");
-    let place = root.clone();
-    let here = folder::blocking("read", &root, move || staging::look(&place)).await;
+    let (place, origin) = (root.clone(), store.origin());
+    let here = folder::blocking("read", &root, move || staging::look(&place, origin)).await;
     // Of a bucket, a folder here that this user cannot read holds nothing of this user's runs.
     let here = match here {
         Err(Error::File { .. }) if store.is_remote() => Vec::new(),

@@ -209,6 +209,55 @@ fn without_file_locks_the_message_names_them_and_the_way_out(#[case] number: i32
     }
 }
 
+#[rstest]
+#[case::none_left(errors::NOLCK)]
+#[case::not_supported(errors::OPNOTSUPP)]
+#[case::unknown(errors::NOSYS)]
+fn a_state_directory_without_file_locks_is_named_with_its_setting(#[case] number: i32) {
+    let (stage, store) = (Stage::of(&[3]), FakeStore::start());
+    let dest = "s3://lake/x";
+    let export = ["export", "--meetings", "list.txt", "--out", dest];
+    ended(&mut with_store(&stage, &store, &export)).silently(0);
+    // So that the repair has something to do.
+    let mut names = store.names().into_iter();
+    let part = names.find(|name| name.starts_with("x/part-")).unwrap();
+    store.put(&part, b"damaged");
+    for args in [
+        &export[..],
+        &["compact", dest],
+        &["purge", dest, "--meeting", &stage.meeting(0)],
+        &["verify", "--repair", dest],
+    ] {
+        let command = with_store(&stage, &store, args);
+        let said = ended(&mut without(&stage, command, "SHIM_FLOCK", number)).silently(3);
+        let last = said.trim_end().lines().last().unwrap();
+        for words in [
+            "file locks",
+            "/state/",
+            "--state-dir",
+            "another file system",
+        ] {
+            assert!(last.contains(words), "{args:?}: {said}");
+        }
+        assert!(!last.contains("a bucket"), "{said}");
+    }
+}
+
+#[test]
+fn pages_that_cannot_be_locked_are_not_kept_and_the_warning_names_the_state_directory() {
+    let stage = Stage::of(&[3, 40]);
+    let mut command = without(&stage, stage.command(&EXPORT), "SHIM_FLOCK", errors::NOLCK);
+    command.env("SHIM_IN", stage.path("state"));
+    let said = ended(command.env("ROLLBOOK_RATE", "1000/s")).silently(0);
+    assert!(said.contains("complete: 2 of 2 meetings"), "{said}");
+    let lines = said.lines().filter(|line| line.contains("file locks"));
+    let [line] = lines.collect::<Vec<_>>().try_into().unwrap();
+    for words in ["/state/", "--state-dir", "another file system"] {
+        assert!(line.contains(words), "{said}");
+    }
+    assert!(!line.contains("a bucket"), "{said}");
+}
+
 /// Error numbers of Linux.
 mod errors {
     use rustix::io::Errno;
