@@ -103,7 +103,7 @@ pub(crate) fn lacks_links(error: &io::Error) -> bool {
 
 /// Whether a file system says that it has no locks.
 #[cfg(unix)]
-fn lacks_locks(error: &io::Error) -> bool {
+pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(
         Errno::from_io_error(error),
@@ -122,7 +122,7 @@ pub(crate) fn lacks_links(error: &io::Error) -> bool {
 }
 
 #[cfg(not(unix))]
-fn lacks_locks(error: &io::Error) -> bool {
+pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }
 

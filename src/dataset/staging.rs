@@ -126,13 +126,14 @@ impl Staging {
 /// A staging folder as somebody who only looks sees it.
 pub(super) struct Seen {
     pub(super) run_id: String,
-    pub(super) is_live: bool,
+    /// Whether the run goes on; unknown where the file system has no locks.
+    pub(super) is_live: Option<bool>,
     pub(super) files: u64,
     pub(super) bytes: u64,
 }
 
 /// Looks at all staging folders without changing anything.
-pub(super) fn look(root: &Path, origin: Origin) -> Result<Vec<Seen>> {
+pub(super) fn look(root: &Path) -> Result<Vec<Seen>> {
     let mut seen = Vec::new();
     for folder in folders(root)? {
         let (mut files, mut bytes) = (0, 0);
@@ -152,7 +153,7 @@ pub(super) fn look(root: &Path, origin: Origin) -> Result<Vec<Seen>> {
         }
         seen.push(Seen {
             run_id: run_id(&folder),
-            is_live: is_live(&folder, origin)?,
+            is_live: is_live(&folder)?,
             files,
             bytes,
         });
@@ -168,17 +169,19 @@ fn run_id(folder: &Path) -> String {
         .unwrap_or_default()
 }
 
-fn is_live(folder: &Path, origin: Origin) -> Result<bool> {
+/// Whether the run of a folder goes on; unknown where the file system has no locks.
+fn is_live(folder: &Path) -> Result<Option<bool>> {
     let path = folder.join(LOCK);
     let lock = match File::open(&path) {
         Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(false)),
         Err(error) => return Err(Error::file("open", &path)(error)),
     };
     match lock.try_lock_shared() {
-        Ok(()) => Ok(false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(folder::unlocked(&path, origin)(error)),
+        Ok(()) => Ok(Some(false)),
+        Err(TryLockError::WouldBlock) => Ok(Some(true)),
+        Err(TryLockError::Error(error)) if folder::lacks_locks(&error) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
     }
 }
 
@@ -243,7 +246,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    look(root, Origin::Destination).unwrap();
+                    look(root).unwrap();
                 }
             });
             let live = (0..1_000).find_map(|_| {

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use rollbook::simulator::TOKEN;
 use rstest::rstest;
+use serde_json::Value;
 
+use crate::dying::die;
 use crate::fake_store::FakeStore;
 use crate::stage::{Ended, Stage, ended};
 
@@ -256,6 +258,50 @@ fn pages_that_cannot_be_locked_are_not_kept_and_the_warning_names_the_state_dire
         assert!(line.contains(words), "{said}");
     }
     assert!(!line.contains("a bucket"), "{said}");
+}
+
+#[rstest]
+#[case::none_left(errors::NOLCK)]
+#[case::not_supported(errors::OPNOTSUPP)]
+#[case::unknown(errors::NOSYS)]
+fn without_file_locks_status_still_shows_a_dataset_and_what_it_cannot_know(#[case] number: i32) {
+    let stage = Stage::of(&[3, 40]);
+    stage.export(&[]).silently(0);
+    let seen = || run(&stage, &["status", "out"], "SHIM_FLOCK", number);
+    let shown = seen();
+    assert!(!shown.answer().contains("unfinished"), "{shown:?}");
+    assert_eq!(shown.with(0), "");
+
+    die(
+        stage.command(&[&EXPORT[..], &["--again"]].concat()),
+        "PartStaged",
+        1,
+    );
+    let shown = seen();
+    assert!(shown.answer().contains("no file locks"), "{shown:?}");
+    assert!(!shown.answer().contains("was cut off"), "{shown:?}");
+    assert_eq!(shown.with(0), "");
+    let json = run(&stage, &["status", "out", "--json"], "SHIM_FLOCK", number);
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["unfinished"][0]["is_live"], Value::Null);
+    let with_locks = stage.run(&["status", "out"]);
+    assert!(
+        with_locks.answer().contains("was cut off"),
+        "{with_locks:?}"
+    );
+}
+
+#[test]
+fn of_a_bucket_status_knows_without_file_locks_whether_a_run_goes_on() {
+    let (stage, store) = (Stage::of(&[3, 40]), FakeStore::start());
+    let dest = "s3://lake/x";
+    let export = ["export", "--meetings", "list.txt", "--out", dest];
+    die(with_store(&stage, &store, &export), "PartUploaded", 1);
+    let command = with_store(&stage, &store, &["status", dest, "--json"]);
+    let json = ended(&mut without(&stage, command, "SHIM_FLOCK", errors::NOLCK));
+    let found: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(found["unfinished"][0]["is_live"].is_boolean(), "{found}");
+    assert_eq!(json.with(0), "");
 }
 
 /// Error numbers of Linux.
