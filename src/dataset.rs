@@ -132,11 +132,6 @@ impl Dataset {
         self.store.is_single_writer()
     }
 
-    /// Whether the file system does not make names durable when asked.
-    pub fn is_unsynced(&self) -> bool {
-        self.store.is_unsynced()
-    }
-
     /// The last entry of the ledger that this run has seen.
     pub(crate) fn head(&self) -> Option<LedgerHead> {
         self.ledger.head()

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::rate::Rate;
 use crate::report::Proof;
+use crate::store::Unsynced;
 use crate::uuid::ConfUuid;
 
 /// One thing that happened.
@@ -113,11 +114,11 @@ pub enum Event {
     /// The store was seen to create a name a second time, which it should refuse: nobody notices
     /// if another run writes to this dataset at the same time.
     SingleWriter,
-    /// The file system cannot sync folders: files that were just written may be missing after a
-    /// power loss.
+    /// File systems cannot sync folders: files that were just written may be missing after a power
+    /// loss.
     Unsynced {
-        /// Folder of the dataset.
-        folder: String,
+        /// Folders on them.
+        folders: Unsynced,
     },
     /// Checkpoints of the dataset's ledger could not be read or written. Nothing depends on them, but
     /// without them a dataset takes longer to open.

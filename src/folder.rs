@@ -51,19 +51,32 @@ fn sync_names(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Setting that names a folder with locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Destination: the folder of a dataset.
+    Destination,
+    /// State directory: pages, and what this machine holds of buckets.
+    StateDir,
+}
+
 /// Makes the error of a lock that was not taken.
 ///
 /// A file system without locks is named as such.
-pub(crate) fn unlocked(path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn unlocked(path: &Path, origin: Origin) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |error| {
         if !lacks_locks(&error) {
             return Error::file("lock", &path)(error);
         }
         let folder = parent_of(&path).display();
+        let next = match origin {
+            Origin::Destination => "use a folder on another file system, or a bucket",
+            Origin::StateDir => "name a folder on another file system as state_dir (--state-dir)",
+        };
         Error::Config(format!(
             "the file system of {folder} has no file locks (flock: {error}), without which two runs \
-             could take each other's files: use a folder on another file system, or a bucket"
+             could take each other's files: {next}"
         ))
     }
 }
@@ -90,7 +103,7 @@ pub(crate) fn lacks_links(error: &io::Error) -> bool {
 
 /// Whether a file system says that it has no locks.
 #[cfg(unix)]
-fn lacks_locks(error: &io::Error) -> bool {
+pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(
         Errno::from_io_error(error),
@@ -109,7 +122,7 @@ pub(crate) fn lacks_links(error: &io::Error) -> bool {
 }
 
 #[cfg(not(unix))]
-fn lacks_locks(error: &io::Error) -> bool {
+pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }
 

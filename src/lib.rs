@@ -133,6 +133,7 @@ pub use report::{
 pub use retry::{ErrorBody, Patience, Verdict};
 pub use run_id::new_run_id;
 pub use schema::{Warehouse, arrow_listing, json_schema};
+pub use store::{Unsynced, unsynced};
 pub use table::{MeetingColumn, Table, TableColumn};
 pub use tenant::Tenant;
 pub use throttle::Throttle;

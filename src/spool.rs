@@ -25,7 +25,7 @@ use self::frame::{Head, PageHead, SPOOL_VERSION};
 use crate::crash::{Point, point};
 use crate::decode::Page;
 use crate::error::{Error, Result};
-use crate::folder;
+use crate::folder::{self, Origin};
 use crate::record::SCHEMA_VERSION;
 use crate::salt::DatasetSalt;
 use crate::uuid::ConfUuid;
@@ -359,7 +359,8 @@ impl Spool {
     fn begin(&self, new: &Path, path: &Path, front: &[u8]) -> Result<File> {
         folder::create_private(&self.folder)?;
         let mut file = folder::create_private_file(new)?;
-        file.lock().map_err(folder::unlocked(new))?;
+        file.lock()
+            .map_err(folder::unlocked(new, Origin::StateDir))?;
         file.write_all(front).map_err(Error::file("write", new))?;
         fs::rename(new, path).map_err(Error::file("rename", new))?;
         Ok(file)

@@ -14,6 +14,7 @@ mod local;
 mod opening;
 mod patience;
 mod transport;
+mod unsynced;
 mod upload;
 mod variables;
 
@@ -29,12 +30,14 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use crate::crash::{Point, point};
 use crate::error::{Error, Result};
+use crate::folder::Origin;
 
 use self::opening::Bucket;
 use self::patience::patiently;
 
 #[cfg(test)]
 pub(crate) use self::faulty::{Call, Fault, Faulty, Operation};
+pub use self::unsynced::{Unsynced, unsynced};
 pub(crate) use self::upload::is_note;
 
 /// One object of a listing.
@@ -59,8 +62,6 @@ pub(crate) struct Store {
     patience: Duration,
     /// The store was seen to create a name a second time: whoever comes second is not told.
     is_single_writer: bool,
-    /// The file system does not make names durable when asked.
-    is_unsynced: bool,
 }
 
 /// Clients know credentials, and are not shown.
@@ -74,6 +75,15 @@ impl Store {
     /// Whether it lies in a network: there are no locks, and nothing is written in place.
     pub(crate) fn is_remote(&self) -> bool {
         self.bucket.is_some()
+    }
+
+    /// Setting that names the folder of its local files.
+    pub(crate) fn origin(&self) -> Origin {
+        if self.is_remote() {
+            Origin::StateDir
+        } else {
+            Origin::Destination
+        }
     }
 
     /// An object as a local file; of a bucket, where one that is not uploaded yet is.
@@ -103,11 +113,6 @@ impl Store {
     /// Whether two writers at once would not notice each other here.
     pub(crate) fn is_single_writer(&self) -> bool {
         self.is_single_writer
-    }
-
-    /// Whether names may be lost with the power, whatever is synced.
-    pub(crate) fn is_unsynced(&self) -> bool {
-        self.is_unsynced
     }
 
     /// Creates an object durably if there is none of that name; says whether it did. Where an

@@ -18,7 +18,7 @@ use tracing_indicatif::writer::{IndicatifWriter, Stderr};
 use tracing_subscriber::EnvFilter;
 
 use self::line::Line;
-pub(crate) use self::progress::{Progress, checkpoints_lost, observe};
+pub(crate) use self::progress::{Progress, checkpoints_lost, observe, unsynced};
 pub(crate) use self::table::{Align, Table, plain, shortened};
 
 /// How often a bar is drawn at most, a second.

@@ -11,7 +11,7 @@ use rollbook::{CompactOptions, Compaction};
 use super::exit::Exit;
 use super::reach::Reach;
 use super::verify::{mode_of, number};
-use super::{answer_as, permit, runtime};
+use super::{Voice, answer_as, permit, runtime};
 use crate::terminal::{checkpoints_lost, plain};
 
 const AFTER_HELP: &str = "\
@@ -41,12 +41,12 @@ pub(crate) struct CompactArgs {
 }
 
 impl CompactArgs {
-    pub(crate) fn run(self) -> Result<Exit> {
+    pub(crate) fn run(self, voice: &Voice) -> Result<Exit> {
         permit(mode_of(&self.dataset));
         let place = if self.dry_run {
             self.reach.place(&self.dataset)
         } else {
-            self.reach.place_to_write(&self.dataset)
+            self.reach.place_to_write(&self.dataset, voice)
         }?;
         let options = CompactOptions {
             target_bytes: self.target_size.as_u64(),

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::export::read_list;
 use super::reach::Reach;
 use super::verify::{mode_of, number};
-use super::{answer, answer_as, permit, runtime};
+use super::{Voice, answer, answer_as, permit, runtime};
 use crate::terminal::{checkpoints_lost, plain};
 
 const AFTER_HELP: &str = "\
@@ -46,9 +46,9 @@ pub(crate) struct PurgeArgs {
 }
 
 impl PurgeArgs {
-    pub(crate) fn run(self) -> Result<Exit> {
+    pub(crate) fn run(self, voice: &Voice) -> Result<Exit> {
         permit(mode_of(&self.dataset));
-        let place = self.reach.place_to_write(&self.dataset)?;
+        let place = self.reach.place_to_write(&self.dataset, voice)?;
         let mut meetings = MeetingList::new();
         meetings.extend(self.meetings);
         if let Some(list) = &self.list {

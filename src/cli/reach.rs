@@ -6,8 +6,8 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use rollbook::{Place, Result, StoreOptions};
 
-use super::{state_dir, variables};
-use crate::terminal::print_note;
+use super::{Voice, state_dir, variables};
+use crate::terminal::{print_note, unsynced};
 
 #[derive(Debug, Args)]
 pub(crate) struct Reach {
@@ -45,12 +45,13 @@ impl Reach {
 }
 
 impl Reach {
-    /// The place of a command that writes, whose parts wait on this machine until they are in a bucket.
+    /// The place of a command that writes, whose parts wait on this machine until they are in a
+    /// bucket; warns of file systems that cannot sync folders.
     ///
     /// # Errors
     ///
     /// Fails as [`Reach::place`] does.
-    pub(crate) fn place_to_write(&self, dest: &str) -> Result<Place> {
+    pub(crate) fn place_to_write(&self, dest: &str, voice: &Voice) -> Result<Place> {
         let mut place = self.place(dest)?;
         if state_dir::is_store(dest)
             && let Some(reason) = state_dir::settle(&mut place.state_dir)?
@@ -59,6 +60,9 @@ impl Reach {
                 "no state directory ({reason}): what waits for the bucket is in a temporary folder; \
                  set --state-dir to keep it"
             ));
+        }
+        if let Some(folders) = rollbook::unsynced(&place)? {
+            voice.warn(unsynced(&folders));
         }
         Ok(place)
     }

@@ -50,10 +50,10 @@ fn describe(dataset: &str, status: &Status) -> String {
     }
     let mut left = Table::new(&[Align::Left, Align::Left]);
     for run in &status.unfinished {
-        let what = if run.is_live {
-            "goes on now"
-        } else {
-            "was cut off"
+        let what = match run.is_live {
+            Some(true) => "goes on now",
+            Some(false) => "was cut off",
+            None => "no file locks show whether this run goes on",
         };
         let held = format!("{what}: {} files, {}", run.files, HumanBytes(run.bytes));
         left.row([run.run_id.clone(), held]);
@@ -142,7 +142,8 @@ fn runs(status: &Status) -> Table {
     let runs = &status.runs;
     let is_live = |run: &RunStatus| {
         let mut unfinished = status.unfinished.iter();
-        unfinished.any(|folder| folder.run_id == run.run_id && folder.is_live)
+        let folder = unfinished.find(|folder| folder.run_id == run.run_id);
+        folder.map_or(Some(false), |folder| folder.is_live)
     };
     let mut table = Table::new(&[Align::Left, Align::Right, Align::Right, Align::Left]);
     for run in runs.iter().skip(runs.len().saturating_sub(RUNS)) {
@@ -150,12 +151,11 @@ fn runs(status: &Status) -> Table {
             run.run_id.clone(),
             format!("{} meetings", HumanCount(run.meetings)),
             format!("{} records", HumanCount(run.records)),
-            if run.is_finished {
-                "finished"
-            } else if is_live(run) {
-                "goes on now"
-            } else {
-                "was cut off, without a report"
+            match is_live(run) {
+                _ if run.is_finished => "finished",
+                Some(true) => "goes on now",
+                Some(false) => "was cut off, without a report",
+                None => "without a report",
             }
             .to_owned(),
         ]);
@@ -238,7 +238,7 @@ mod tests {
             left: None,
             unfinished: vec![Unfinished {
                 run_id: "20260106-b".into(),
-                is_live: false,
+                is_live: Some(false),
                 files: 2,
                 bytes: 4096,
             }],
@@ -307,7 +307,7 @@ mod tests {
             ],
             unfinished: vec![Unfinished {
                 run_id: "20260107-c".into(),
-                is_live: true,
+                is_live: Some(true),
                 files: 2,
                 bytes: 4096,
             }],

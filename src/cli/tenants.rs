@@ -5,13 +5,15 @@
 //! no variable or flag that would be everybody's.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Error, Result};
 use chrono::{DateTime, Utc};
 use clap::ArgMatches;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use rollbook::{ConfUuid, Config, Export, Report, Tenant};
+use rollbook::{ConfUuid, Config, Event, Export, Observer, Report, Tenant};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -191,6 +193,7 @@ pub(super) async fn carry_out(
     let mut ends: Vec<_> = ready.iter().map(|_| None).collect();
     let mut names = vec![];
     let mut runs = JoinSet::new();
+    let unsynced = Arc::new(AtomicBool::new(false));
     for (number, (name, export)) in ready.into_iter().enumerate() {
         names.push(name.clone());
         let export = match export {
@@ -201,9 +204,11 @@ pub(super) async fn carry_out(
             }
         };
         let (run_id, terminal, stop) = (run_id.to_owned(), terminal.clone(), stop.clone());
+        let unsynced = Arc::clone(&unsynced);
         runs.spawn(async move {
             let progress = Progress::of_tenant(&terminal, export.config.page_size, &name);
-            let end = export::perform(export, &run_id, progress.observer(), stop).await;
+            let observer = warning_once(progress.observer(), unsynced);
+            let end = export::perform(export, &run_id, observer, stop).await;
             progress.finish();
             (number, end)
         });
@@ -248,6 +253,17 @@ pub(super) async fn carry_out(
     overall.exit_code = worst.code();
     file.map_or(Ok(()), |file| file.write_json(&overall))?;
     Ok(worst)
+}
+
+/// Wraps an observer so that only the first tenant warns of folders that cannot be synced: the
+/// datasets of all tenants lie side by side.
+fn warning_once(observer: Observer, is_warned: Arc<AtomicBool>) -> Observer {
+    Arc::new(move |event| {
+        let is_warning = matches!(event, Event::Unsynced { .. });
+        if !is_warning || !is_warned.swap(true, Ordering::Relaxed) {
+            observer(event);
+        }
+    })
 }
 
 /// The report of a command with tenants.

@@ -10,7 +10,7 @@ use rollbook::{Finding, MeetingStatement, Mode, Proof, Repair, Soundness, Verifi
 
 use super::exit::Exit;
 use super::reach::Reach;
-use super::{answer_as, permit, runtime};
+use super::{Voice, answer_as, permit, runtime};
 use crate::terminal::plain;
 
 const AFTER_HELP: &str = "\
@@ -37,11 +37,11 @@ pub(crate) struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    pub(crate) fn run(self) -> Result<Exit> {
+    pub(crate) fn run(self, voice: &Voice) -> Result<Exit> {
         let dataset = &self.dataset;
         let is_sound = if self.repair {
             permit(mode_of(dataset));
-            let place = self.reach.place_to_write(dataset)?;
+            let place = self.reach.place_to_write(dataset, voice)?;
             let repair = runtime()?.block_on(rollbook::repair(place))?;
             answer_as(self.json, &repair, |repair| {
                 describe_repair(dataset, repair, self.meetings)

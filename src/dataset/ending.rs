@@ -105,9 +105,9 @@ impl Dataset {
             pulse.end(&self.store).await?;
         }
         if let Some(staging) = self.staging.take() {
-            let root = self.store.local("");
+            let (root, origin) = (self.store.local(""), self.store.origin());
             folder::blocking("remove", &self.staging_path, move || {
-                staging.remove(&Gate::enter(&root)?)
+                staging.remove(&Gate::enter(&root, origin)?)
             })
             .await?;
         }

@@ -55,14 +55,14 @@ impl Held {
     pub(crate) async fn open(mut store: Store, dest: &str) -> Result<Self> {
         must_be_dataset(&store, dest).await?;
         let root = store.local("");
-        let (place, is_remote) = (root.clone(), store.is_remote());
+        let (place, is_remote, origin) = (root.clone(), store.is_remote(), store.origin());
         let name = format!("repair-{}", new_run_id());
         let own = name.clone();
         let (gate, abandoned, mut live, staging) = folder::blocking("open", &root, move || {
             if is_remote {
                 folder::create(&place.join(STAGING))?;
             }
-            let gate = Gate::enter(&place)?;
+            let gate = Gate::enter(&place, origin)?;
             let (abandoned, live) = Staging::sort(&place, &gate)?;
             let folder = place.join(STAGING).join(own);
             let staging = is_remote.then(|| Staging::create(folder, &gate));

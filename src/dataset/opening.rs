@@ -115,6 +115,7 @@ impl Dataset {
         let store = &dataset.store;
         let root = store.local("");
         let (place, own, is_remote) = (root.clone(), run_id.to_owned(), store.is_remote());
+        let origin = store.origin();
         let (gate, (abandoned, mut beside), staging) = folder::blocking("open", &root, move || {
             let folders = [STAGING, ledger::FOLDER, RUNS];
             // Of a bucket, this machine has what is not uploaded yet, and the locks.
@@ -122,7 +123,7 @@ impl Dataset {
                 folder::create(&place.join(folder))?;
             }
             point(Point::DatasetMade);
-            let gate = Gate::enter(&place)?;
+            let gate = Gate::enter(&place, origin)?;
             let found = Staging::sort(&place, &gate)?;
             // Whoever finds this run's sign of life in the bucket knows then whether it lives.
             let staging = is_remote

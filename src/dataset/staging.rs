@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::folder;
+use crate::folder::{self, Origin};
 
 use super::layout::{GATE, STAGING};
 
@@ -23,16 +23,20 @@ const LOOKS: usize = 1_000;
 /// The right to make and to clear staging folders; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Gate {
+    origin: Origin,
     _lock: File,
 }
 
 impl Gate {
     /// Waits until nobody else is in.
-    pub(super) fn enter(root: &Path) -> Result<Self> {
+    pub(super) fn enter(root: &Path, origin: Origin) -> Result<Self> {
         let path = root.join(GATE);
         let lock = open_lock(&path)?;
-        lock.lock().map_err(folder::unlocked(&path))?;
-        Ok(Self { _lock: lock })
+        lock.lock().map_err(folder::unlocked(&path, origin))?;
+        Ok(Self {
+            origin,
+            _lock: lock,
+        })
     }
 }
 
@@ -45,7 +49,7 @@ pub(super) struct Staging {
 
 impl Staging {
     /// Makes the folder of a new run.
-    pub(super) fn create(folder: PathBuf, _gate: &Gate) -> Result<Self> {
+    pub(super) fn create(folder: PathBuf, gate: &Gate) -> Result<Self> {
         let taken = Error::Dataset {
             path: folder.display().to_string(),
             reason: "another run has this name".to_owned(),
@@ -57,17 +61,17 @@ impl Staging {
         let path = folder.join(LOCK);
         let lock = open_lock(&path)?;
         // Nobody but a passing glance can have it.
-        lock.lock().map_err(folder::unlocked(&path))?;
+        lock.lock().map_err(folder::unlocked(&path, gate.origin))?;
         Ok(Self { folder, lock })
     }
 
     /// The folders of runs that ended without clearing them, locked; and the names of those that
     /// go on.
-    pub(super) fn sort(root: &Path, _gate: &Gate) -> Result<(Vec<Self>, Vec<String>)> {
+    pub(super) fn sort(root: &Path, gate: &Gate) -> Result<(Vec<Self>, Vec<String>)> {
         let (mut abandoned, mut live) = (Vec::new(), Vec::new());
         for folder in folders(root)? {
             let run_id = run_id(&folder);
-            match Self::lock(folder)? {
+            match Self::lock(folder, gate.origin)? {
                 Some(staging) => abandoned.push(staging),
                 None => live.push(run_id),
             }
@@ -94,20 +98,24 @@ impl Staging {
         remove_any(&folder)
     }
 
-    fn lock(folder: PathBuf) -> Result<Option<Self>> {
+    fn lock(folder: PathBuf, origin: Origin) -> Result<Option<Self>> {
         let path = folder.join(LOCK);
         let lock = open_lock(&path)?;
         for _ in 0..LOOKS {
             match lock.try_lock() {
                 Ok(()) => return Ok(Some(Self { folder, lock })),
                 Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(folder::unlocked(&path)(error)),
+                Err(TryLockError::Error(error)) => {
+                    return Err(folder::unlocked(&path, origin)(error));
+                }
             }
             // A run does not share its lock; who only looks does, and is gone in a moment.
             match lock.try_lock_shared() {
                 Ok(()) => lock.unlock().map_err(Error::file("unlock", &path))?,
                 Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(folder::unlocked(&path)(error)),
+                Err(TryLockError::Error(error)) => {
+                    return Err(folder::unlocked(&path, origin)(error));
+                }
             }
             std::thread::sleep(LOOK);
         }
@@ -118,7 +126,8 @@ impl Staging {
 /// A staging folder as somebody who only looks sees it.
 pub(super) struct Seen {
     pub(super) run_id: String,
-    pub(super) is_live: bool,
+    /// Whether the run goes on; unknown where the file system has no locks.
+    pub(super) is_live: Option<bool>,
     pub(super) files: u64,
     pub(super) bytes: u64,
 }
@@ -160,17 +169,19 @@ fn run_id(folder: &Path) -> String {
         .unwrap_or_default()
 }
 
-fn is_live(folder: &Path) -> Result<bool> {
+/// Whether the run of a folder goes on; unknown where the file system has no locks.
+fn is_live(folder: &Path) -> Result<Option<bool>> {
     let path = folder.join(LOCK);
     let lock = match File::open(&path) {
         Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(false)),
         Err(error) => return Err(Error::file("open", &path)(error)),
     };
     match lock.try_lock_shared() {
-        Ok(()) => Ok(false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(folder::unlocked(&path)(error)),
+        Ok(()) => Ok(Some(false)),
+        Err(TryLockError::WouldBlock) => Ok(Some(true)),
+        Err(TryLockError::Error(error)) if folder::lacks_locks(&error) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
     }
 }
 
@@ -229,8 +240,8 @@ mod tests {
         let root = home.path();
         let left = root.join(STAGING).join("left-behind");
         fs::create_dir_all(&left).unwrap();
-        let gate = Gate::enter(root).unwrap();
-        drop(Staging::lock(left).unwrap());
+        let gate = Gate::enter(root, Origin::Destination).unwrap();
+        drop(Staging::lock(left, Origin::Destination).unwrap());
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

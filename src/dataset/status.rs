@@ -106,8 +106,8 @@ pub struct RunStatus {
 pub struct Unfinished {
     /// The run that it belongs to.
     pub run_id: String,
-    /// Whether that run goes on right now.
-    pub is_live: bool,
+    /// Whether that run goes on right now; unknown where the file system has no locks.
+    pub is_live: Option<bool>,
     /// Files in it.
     pub files: u64,
     /// Bytes of those files.
@@ -270,7 +270,9 @@ async fn unfinished(store: &Store) -> Result<Vec<Unfinished>> {
     let unfinished = traces.map(|trace| {
         let here = here.iter().find(|seen| seen.run_id == trace.run_id);
         Unfinished {
-            is_live: here.map_or_else(|| trace.is_live(), |seen| seen.is_live),
+            is_live: here
+                .and_then(|seen| seen.is_live)
+                .or_else(|| Some(trace.is_live())),
             files: trace.parts().count() as u64,
             bytes: trace.parts().map(|part| part.bytes).sum(),
             run_id: trace.run_id,

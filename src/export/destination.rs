@@ -1,6 +1,7 @@
 //! Where a run writes, and whether it may begin while another one is at work there.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -9,11 +10,13 @@ use crate::config::{Config, IfRunning};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
+use crate::folder;
 use crate::ledger::Asked;
 use crate::pii::Pii;
 use crate::place;
 use crate::salt::DatasetSalt;
 use crate::spool::Question;
+use crate::store::Unsynced;
 use crate::uuid::ConfUuid;
 
 /// Between two looks at whether the others have ended.
@@ -117,10 +120,6 @@ impl Destination {
         if dataset.is_single_writer() {
             (observer)(Event::SingleWriter);
         }
-        if dataset.is_unsynced() {
-            let folder = dataset.place();
-            (observer)(Event::Unsynced { folder });
-        }
     }
 }
 
@@ -182,13 +181,27 @@ pub(super) async fn open(
             () = tokio::time::sleep(pause) => {}
         }
     };
-    match agree(&mut dataset, config, pii).await {
+    let ready = match agree(&mut dataset, config, pii).await {
+        Ok(()) => warn_of_unsynced(config, out, observer).await,
+        Err(error) => Err(error),
+    };
+    match ready {
         Ok(()) => Ok(Opening::Open(Destination::Dataset(Box::new(dataset)))),
         Err(error) => {
             dataset.abandon().await;
             Err(error)
         }
     }
+}
+
+/// Reports folders of this machine that the run writes to and that cannot be synced.
+async fn warn_of_unsynced(config: &Config, out: &str, observer: &Observer) -> Result<()> {
+    let (place, keeps_pages) = (config.place(out), config.keeps_pages());
+    let look = move || Unsynced::of(&place, keeps_pages);
+    if let Some(folders) = folder::blocking("sync", Path::new(out), look).await? {
+        (observer)(Event::Unsynced { folders });
+    }
+    Ok(())
 }
 
 /// Makes sure that what the run brings is like what is there.

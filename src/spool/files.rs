@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
-use crate::folder;
+use crate::folder::{self, Origin};
 
 /// The name of a spool file ends so.
 pub(super) const ENDING: &str = "spool";
@@ -79,7 +79,7 @@ pub(super) fn lock(path: &Path) -> Result<Option<File>> {
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(folder::unlocked(path)(error)),
+        Err(TryLockError::Error(error)) => Err(folder::unlocked(path, Origin::StateDir)(error)),
     }
 }
 

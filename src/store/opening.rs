@@ -70,11 +70,7 @@ impl Store {
                         .canonicalize()
                         .map_err(Error::file("open", &prefix))?;
                     let objects = LocalFolder::open(&root).map_err(failed("open", ""))?;
-                    let is_unsynced = wanted == Use::Writing && !folder::can_sync(&root);
-                    Ok(Self {
-                        is_unsynced,
-                        ..Self::on(root, Arc::new(objects))
-                    })
+                    Ok(Self::on(root, Arc::new(objects)))
                 })
                 .await
             }
@@ -99,7 +95,6 @@ impl Store {
             bucket: None,
             patience: Duration::MAX,
             is_single_writer: false,
-            is_unsynced: false,
         }
     }
 
@@ -138,7 +133,6 @@ impl Store {
             })),
             patience: client.timeout * PATIENCE,
             is_single_writer: false,
-            is_unsynced: false,
         };
         Ok((store, client.unnamed))
     }

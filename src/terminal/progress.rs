@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
-use rollbook::{Event, Observer, PageSize};
+use rollbook::{Event, Observer, PageSize, Unsynced};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
@@ -89,6 +89,28 @@ pub(crate) fn checkpoints_lost(cause: &str) -> String {
          open: {}",
         plain(cause)
     )
+}
+
+/// Warns of file systems that cannot sync folders.
+pub(crate) fn unsynced(folders: &Unsynced) -> String {
+    let folder = |name: &Option<String>| name.as_deref().map(plain);
+    let (dataset, state_dir) = (folder(&folders.dataset), folder(&folders.state_dir));
+    let verify =
+        "the newest files may be missing after a power loss; check with rollbook verify then";
+    match (dataset, state_dir) {
+        (Some(dataset), Some(state_dir)) => format!(
+            "the file systems of {dataset} and of {state_dir} (the state directory) cannot sync \
+             folders: {verify}"
+        ),
+        (None, Some(state_dir)) => format!(
+            "the file system of {state_dir} (the state directory) cannot sync folders: what is kept \
+             there may be missing after a power loss, which costs requests and no record"
+        ),
+        (dataset, None) => format!(
+            "the file system of {} cannot sync folders: {verify}",
+            dataset.unwrap_or_default()
+        ),
+    }
 }
 
 async fn show(
@@ -221,11 +243,7 @@ pub(crate) fn observe(event: &Event) {
             "this store does not notice a second writer: let no other run write to the dataset \
              until this one ends"
         ),
-        Event::Unsynced { folder } => tracing::warn!(
-            "the file system of {} cannot sync folders: the newest files may be missing after a \
-             power loss; check with rollbook verify then",
-            plain(folder)
-        ),
+        Event::Unsynced { folders } => tracing::warn!("{}", unsynced(folders)),
         // The line of the silence tells why.
         Event::Retrying {
             is_throttled: true, ..
@@ -352,6 +370,33 @@ fn locked(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_folders_that_cannot_be_synced_may_cost_depends_on_whose_they_are() {
+        let said = |dataset: Option<&str>, state_dir: Option<&str>| {
+            unsynced(&Unsynced {
+                dataset: dataset.map(str::to_owned),
+                state_dir: state_dir.map(str::to_owned),
+            })
+        };
+        let verify = "the newest files may be missing after a power loss; check with rollbook \
+                      verify then";
+        assert_eq!(
+            said(Some("/a"), None),
+            format!("the file system of /a cannot sync folders: {verify}")
+        );
+        assert_eq!(
+            said(Some("/a"), Some("/b")),
+            format!(
+                "the file systems of /a and of /b (the state directory) cannot sync folders: {verify}"
+            )
+        );
+        assert_eq!(
+            said(None, Some("/b")),
+            "the file system of /b (the state directory) cannot sync folders: what is kept there may \
+             be missing after a power loss, which costs requests and no record"
+        );
+    }
 
     #[test]
     fn a_pause_is_told_first_and_its_cause_last() {

@@ -39,6 +39,12 @@ impl FakeStore {
         self.objects.lock().unwrap().keys().cloned().collect()
     }
 
+    /// Replaces an object, or makes it.
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
+        let mut objects = self.objects.lock().unwrap();
+        objects.insert(name.to_owned(), bytes.to_owned());
+    }
+
     pub(crate) fn requests(&self) -> usize {
         *self.requests.lock().unwrap()
     }

@@ -44,7 +44,7 @@ fill() {
 /// Runs a script that mounts things, where nobody else sees them.
 #[cfg(target_os = "linux")]
 #[track_caller]
-fn with_a_disk(stage: &Stage, script: &str) {
+pub(crate) fn with_a_disk(stage: &Stage, script: &str) {
     let may = |flags: &str| {
         let done = Command::new("unshare").args([flags, "true"]).output();
         done.is_ok_and(|done| done.status.success())
@@ -60,7 +60,7 @@ fn with_a_disk(stage: &Stage, script: &str) {
 }
 
 #[cfg(target_os = "linux")]
-fn said(stage: &Stage, name: &str) -> String {
+pub(crate) fn said(stage: &Stage, name: &str) -> String {
     fs::read_to_string(stage.path(&format!("{name}.err"))).unwrap()
 }
 

@@ -12,7 +12,12 @@ async fn a_live_run_keeps_its_staging_folder() {
     let two = open(&home, "two").await;
     assert_eq!(two.recovery().cleared, 0);
     let status = status(&dest(&home)).await.unwrap();
-    assert!(status.unfinished.iter().all(|folder| folder.is_live));
+    assert!(
+        status
+            .unfinished
+            .iter()
+            .all(|folder| folder.is_live == Some(true))
+    );
     one.commit(parts, meetings).await.unwrap();
     assert_eq!(seen(&home), rows(&[("m1", 3)]));
 }
