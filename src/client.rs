@@ -24,6 +24,7 @@ mod trial;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex, OnceLock};
+use std::time::Duration;
 
 use reqwest::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use tokio::sync::{Mutex, Semaphore};
@@ -214,6 +215,12 @@ impl Client {
     /// Replaces the clock that the requests go by.
     pub(crate) fn with_clock(mut self, clock: ServerClock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Waits for no outage: a login is tried as often as a page, then the client gives up.
+    pub(crate) fn without_outages(mut self) -> Self {
+        self.patience.longest_outage = Duration::ZERO;
         self
     }
 

@@ -7,6 +7,8 @@
 //! for what was answered before, else for itself, and waits longer after each failure. None of that
 //! counts against the attempts of a page. The first usable answer lets everybody go on; after
 //! [`Patience::longest_outage`](crate::retry::Patience) the run ends with one cause.
+//!
+//! A login follows the same rule, from its first failure on: all requests wait for its token.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -18,6 +20,7 @@ use tokio::sync::{Mutex as Queue, MutexGuard as Turn, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::{Client, Failure, Question};
+use crate::auth::Grant;
 use crate::error::Error;
 use crate::event::Event;
 use crate::report::FailureKind;
@@ -55,6 +58,8 @@ struct State {
     missed: u32,
     /// Cause of the latest of them.
     cause: Option<(FailureKind, String)>,
+    /// A login is tried again and again: answers that were on their way do not end that.
+    is_without_login: bool,
     /// Meetings and days whose `Retry-After` paused all requests already.
     silenced: HashSet<Subject>,
 }
@@ -68,6 +73,7 @@ impl Default for Outage {
             is_out: false,
             missed: 0,
             cause: None,
+            is_without_login: false,
             silenced: HashSet::new(),
         };
         Self {
@@ -105,9 +111,27 @@ impl Outage {
         (before, lasted)
     }
 
+    /// Counts a login that got no answer. From the first one on this is an outage, since every request
+    /// needs the token.
+    fn missed_login(&self, kind: FailureKind, cause: &str) -> (u32, Duration) {
+        let mut state = self.state();
+        state.is_without_login = true;
+        state.is_out = true;
+        drop(state);
+        self.missed(kind, cause)
+    }
+
+    /// Notes that a login is not tried any more.
+    fn ended_login(&self) {
+        self.state().is_without_login = false;
+    }
+
     /// Ends an outage; returns how long it lasted, where it was one.
     fn answered(&self) -> Option<Duration> {
         let mut state = self.state();
+        if state.is_without_login {
+            return None;
+        }
         let lasted = state.since.take()?.elapsed();
         let was_out = std::mem::take(&mut state.is_out);
         let missed = std::mem::take(&mut state.missed);
@@ -124,6 +148,10 @@ impl Outage {
     fn may_silence(&self, subject: Subject) -> bool {
         self.state().silenced.insert(subject)
     }
+}
+
+fn kind_of(failure: &Failure) -> FailureKind {
+    failure.kind().unwrap_or(FailureKind::Transport)
 }
 
 /// Whether all requests may fail so for a while.
@@ -248,14 +276,50 @@ impl Client {
         failure: &Failure,
     ) -> Result<(), Failure> {
         let cause = failure.to_string();
-        let kind = failure.kind().unwrap_or(FailureKind::Transport);
-        let (missed, lasted) = self.outage.missed(kind, &cause);
+        let missed = self.outage.missed(kind_of(failure), &cause);
+        self.wait_after(failure, cause, missed).await?;
+        drop(turn);
+        Ok(())
+    }
+
+    /// Logs in; repeats that while no usable answer comes, one attempt after the other. A client that
+    /// waits for no outage tries once.
+    pub(super) async fn log_in_after_outages(&self) -> Result<Grant, Failure> {
+        let mut has_begun_it = false;
+        let outcome = loop {
+            let failure = match self.log_in_once().await {
+                Err(failure) if failure.is_outage() && !self.patience.longest_outage.is_zero() => {
+                    failure
+                }
+                outcome => break outcome,
+            };
+            let cause = format!("cannot log in: {failure}");
+            let missed = self.outage.missed_login(kind_of(&failure), &cause);
+            has_begun_it |= missed.0 == 0;
+            self.wait_after(&failure, cause, missed).await?;
+        };
+        self.outage.ended_login();
+        // An outage that was there before is ended by an answer to what is asked with the token.
+        if has_begun_it && !matches!(outcome, Err(Failure::Cancelled | Failure::UsedUp)) {
+            self.answered();
+        }
+        outcome
+    }
+
+    /// Lets time pass after one of a row of failures: so many came before, and no answer came for so
+    /// long.
+    async fn wait_after(
+        &self,
+        failure: &Failure,
+        cause: String,
+        (missed, lasted): (u32, Duration),
+    ) -> Result<(), Failure> {
         let patience = &self.patience;
         if lasted >= patience.longest_outage {
             return Err(Failure::Run(Error::Outage {
                 lasted,
                 cause,
-                kind,
+                kind: kind_of(failure),
             }));
         }
         if missed == 0 {
@@ -270,7 +334,6 @@ impl Client {
         self.unless_stopped(tokio::time::sleep(delay.min(left)))
             .await?;
         self.tally.retried.fetch_add(1, Ordering::Relaxed);
-        drop(turn);
         Ok(())
     }
 
@@ -320,6 +383,24 @@ mod tests {
         outage.failed(day(2));
         assert_eq!(outage.answered(), None);
         outage.failed(day(3));
+        assert!(!outage.is_out());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_without_answer_is_an_outage_at_once_that_no_late_page_ends() {
+        let outage = Outage::default();
+        assert_eq!(
+            outage.missed_login(FailureKind::Transport, "gone"),
+            (0, Duration::ZERO)
+        );
+        assert!(outage.is_out());
+        tokio::time::advance(Duration::from_secs(7)).await;
+        assert_eq!(outage.answered(), None);
+        assert!(outage.is_out());
+        let second = outage.missed_login(FailureKind::Transport, "gone");
+        assert_eq!(second, (1, Duration::from_secs(7)));
+        outage.ended_login();
+        assert_eq!(outage.answered(), Some(Duration::from_secs(7)));
         assert!(!outage.is_out());
     }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use rollbook::simulator::{
-    APP_ID, APP_KEY, Answer, Effect, Endpoint, Fault, MeetingSpec, Options, TOKEN, Throttled,
+    APP_ID, APP_KEY, Answer, Credentials as Known, Effect, Endpoint, Fault, MeetingSpec, Options,
+    ServiceError, TOKEN, Throttled,
 };
 use rollbook::{Error, Event, Outcome};
 use rstest::rstest;
@@ -225,6 +226,94 @@ async fn meetings_that_fail_for_ever_are_no_outage_while_others_are_answered() {
         }
         scene.run().await.is_complete_but(&scene, &broken);
     }
+}
+
+// Logins.
+
+/// How often an outage was told to begin, and to be over.
+fn told(events: &[Event]) -> (usize, usize) {
+    let count = |is_one: fn(&Event) -> bool| events.iter().filter(|event| is_one(event)).count();
+    (
+        count(|event| matches!(event, Event::Outage { .. })),
+        count(|event| matches!(event, Event::OutageOver { .. })),
+    )
+}
+
+#[rstest]
+#[case::away(Effect::Status(503))]
+#[case::broken(Effect::Status(500))]
+#[case::reset(Effect::Reset)]
+#[case::portal(portal())]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_nobody_answers_is_waited_for_as_an_outage(#[case] effect: Effect) {
+    let scene = Scene::of(&[10; 40])
+        .await
+        .logging_in()
+        .fault(Fault::new(effect).on(Endpoint::Login))
+        .set(|config| config.retries = 2);
+    let (run, events) = watched(&scene).await;
+    assert!(is_outage(run.error.as_ref()), "{:?}", run.error);
+    let cause = run.error.as_ref().map(ToString::to_string);
+    assert!(cause.is_some_and(|cause| cause.contains("cannot log in")));
+    assert_eq!(told(&events), (1, 0));
+    assert_eq!(run.report.meetings.unfinished, 40);
+    // One after the other, with growing delays.
+    let logins = scene.simulator.requests().len();
+    assert!((5..=15).contains(&logins), "{logins}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_answered_late_costs_no_meeting() {
+    let scene = Scene::of(&[10; 40])
+        .await
+        .logging_in()
+        .fault(Fault::new(Effect::Status(503)).on(Endpoint::Login).first(6))
+        .set(|config| config.retries = 2);
+    let (run, events) = watched(&scene).await;
+    run.is_complete(&scene);
+    assert_eq!(told(&events), (1, 1));
+    assert_eq!(scene.simulator.logins(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_that_nobody_answers_is_an_outage_and_costs_no_meeting() {
+    let options = Options {
+        credentials: Known {
+            token_life: SECOND,
+            ..Known::default()
+        },
+        ..Options::sizes(&[10; 60])
+    };
+    let scene = Scene::with(options).await.logging_in().set(|config| {
+        config.rate = "40/s".parse().unwrap();
+        config.retries = 2;
+    });
+    for login in 2..8 {
+        let away = Fault::new(Effect::Reset).on(Endpoint::Login).nth(login);
+        scene.simulator.add_fault(away);
+    }
+    let (run, events) = watched(&scene).await;
+    run.is_complete(&scene);
+    assert_eq!(told(&events), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_refused_after_an_outage_ends_the_run_at_once() {
+    let refused = Effect::Error(ServiceError {
+        status: 401,
+        code: "USG.206010000".into(),
+        message: "REFUSED".into(),
+    });
+    let scene = Scene::of(&[10; 4])
+        .await
+        .logging_in()
+        .fault(Fault::new(refused).on(Endpoint::Login).since(4))
+        .fault(Fault::new(Effect::Status(503)).on(Endpoint::Login).first(3));
+    let (run, events) = watched(&scene).await;
+    let is_refused = matches!(run.error, Some(Error::Credentials { .. }));
+    assert!(is_refused, "{:?}", run.error);
+    assert_eq!(told(&events), (1, 1));
+    assert_eq!(scene.simulator.requests().len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
