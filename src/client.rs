@@ -365,6 +365,9 @@ trait Question {
     /// Returns the meeting or the day that the question is for.
     fn subject(&self) -> Subject;
 
+    /// Returns how a page contradicts what was asked for: none of its records can be used.
+    fn contradiction(&self, answer: &Self::Answer) -> Option<String>;
+
     /// Remembers that it was answered.
     fn succeeded(&self);
 

@@ -2,7 +2,7 @@
 //!
 //! Failures in passing are counted by what was asked for, and each usable answer ends the count. So
 //! are refusals without a code of the service, unless a question that was answered before is
-//! answered still.
+//! answered still, and pages that contradict what was asked for.
 //! Once enough meetings or days failed in a row, requests take turns: the one whose turn it is asks
 //! for what was answered before, else for itself, and waits longer after each failure. None of that
 //! counts against the attempts of a page. The first usable answer lets everybody go on; after
@@ -202,10 +202,10 @@ impl Client {
                 Err(stop @ (Failure::Cancelled | Failure::UsedUp | Failure::Run(_))) => {
                     return Err(stop);
                 }
-                outcome => {
-                    self.answered();
-                    return Ok((outcome?, slot));
-                }
+                outcome => match self.usable(question, outcome, turn.is_some()) {
+                    Err(contradiction) if is_away(&contradiction) => contradiction,
+                    outcome => return Ok((outcome?, slot)),
+                },
             };
             drop(slot);
             let subject = question.subject();
@@ -226,6 +226,28 @@ impl Client {
             };
             self.wait_for_the_next_turn(turn, &failure).await?;
         }
+    }
+
+    /// Counts an answer. A page that contradicts what was asked for is a failure like no answer: in a
+    /// turn it is asked for again, else its meeting is begun again, which costs it a restart.
+    fn usable<Q: Question>(
+        &self,
+        question: &Q,
+        outcome: Result<Q::Answer, Failure>,
+        is_in_turn: bool,
+    ) -> Result<Q::Answer, Failure> {
+        let contradiction = outcome
+            .as_ref()
+            .ok()
+            .and_then(|it| question.contradiction(it));
+        match contradiction {
+            None => self.answered(),
+            Some(cause) if is_in_turn => {
+                return Err(Failure::transient(FailureKind::Drift, cause));
+            }
+            Some(_) => self.outage.failed(question.subject()),
+        }
+        outcome
     }
 
     /// Whether the server answers other questions than this one, which it refused without a code. Where

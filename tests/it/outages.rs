@@ -8,7 +8,7 @@ use rollbook::simulator::{
     APP_ID, APP_KEY, Answer, Credentials as Known, Effect, Endpoint, Fault, MeetingSpec, Options,
     ServiceError, TOKEN, Throttled,
 };
-use rollbook::{Error, Event, Outcome};
+use rollbook::{Error, Event, MeetingStatus, Outcome};
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
@@ -362,6 +362,53 @@ fn an_outage_exits_with_1_and_names_its_cause_once() {
     assert!(stage.assert_no_halves("out") > 0);
     stage.simulator.clear_faults();
     stage.export(&[]).silently(0);
+}
+
+// Pages that contradict what was asked for.
+
+#[rstest]
+#[case::another_offset(Effect::EchoOffset(7))]
+#[case::negative_offset(Effect::EchoOffset(-1))]
+#[case::longer_than_asked(Effect::Longer(501))]
+#[case::negative_count(Effect::Count(-1))]
+#[tokio::test(flavor = "multi_thread")]
+async fn where_every_page_contradicts_itself_the_run_ends_with_one_cause_and_few_requests(
+    #[case] effect: Effect,
+    #[values(1, 16)] concurrency: u32,
+    #[values(0, 40)] sound: u64,
+) {
+    let scene = Scene::of(&[10; 100])
+        .await
+        .set(|config| config.concurrency = NonZeroU32::new(concurrency).unwrap())
+        .fault(Fault::new(effect).since(sound + 1));
+    let (run, events) = watched(&scene).await;
+    assert!(is_outage(run.error.as_ref()), "{:?}", run.error);
+    let (begun, over) = told(&events);
+    assert_eq!(begun - over, 1);
+    assert_eq!(run.report.meetings.incomplete, 0);
+    let in_vain = scene.seen().len() as u64 - sound;
+    assert!(in_vain <= 80, "{in_vain}");
+    scene.simulator.clear_faults();
+    scene.run().await.is_complete(&scene);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn meetings_whose_pages_contradict_themselves_are_absent_and_the_others_go_on() {
+    for concurrency in [1, 16] {
+        let broken: Vec<_> = (0..9).chain([20, 21, 22, 23]).collect();
+        let scene = Scene::of(&[10; 40]).await.set(|config| {
+            config.concurrency = NonZeroU32::new(concurrency).unwrap();
+            config.restarts = 2;
+        });
+        for &position in &broken {
+            let fault = Fault::new(Effect::EchoOffset(7)).meeting(position);
+            scene.simulator.add_fault(fault);
+        }
+        let run = scene.run().await;
+        run.is_complete_but(&scene, &broken);
+        let status = run.meeting(&scene, 20).status;
+        assert_eq!(status, MeetingStatus::Unstable);
+    }
 }
 
 // `Retry-After` with any status.
