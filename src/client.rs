@@ -24,6 +24,7 @@ mod trial;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex, OnceLock};
+use std::time::Duration;
 
 use reqwest::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use tokio::sync::{Mutex, Semaphore};
@@ -217,6 +218,12 @@ impl Client {
         self
     }
 
+    /// Waits for no outage: a login is tried as often as a page, then the client gives up.
+    pub(crate) fn without_outages(mut self) -> Self {
+        self.patience.longest_outage = Duration::ZERO;
+        self
+    }
+
     /// The time that decides what is asked.
     pub(crate) const fn clock(&self) -> &ServerClock {
         &self.clock
@@ -357,6 +364,9 @@ trait Question {
 
     /// Returns the meeting or the day that the question is for.
     fn subject(&self) -> Subject;
+
+    /// Returns how a page contradicts what was asked for: none of its records can be used.
+    fn contradiction(&self, answer: &Self::Answer) -> Option<String>;
 
     /// Remembers that it was answered.
     fn succeeded(&self);

@@ -17,7 +17,8 @@ use crate::throttle::Throttle;
 /// The form of an [`Identity`] as JSON.
 pub const IDENTITY_VERSION: u32 = 1;
 
-/// Somebody waits for the answer: a site that is out of reach is told soon.
+/// Attempts after the first. A person waits for the answer, so an outage is not waited for, as an
+/// export does.
 const RETRIES: u32 = 2;
 
 /// A token that cannot be renewed and ends sooner is worth a word.
@@ -103,7 +104,8 @@ pub async fn login_check(
         None,
         silent(),
         cancel,
-    )?;
+    )?
+    .without_outages();
     let outcome = examine(&config, kind, &client).await;
     client.close().await;
     outcome.map_err(|failure| match failure {

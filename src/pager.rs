@@ -34,6 +34,7 @@ use self::open_meeting::{Loss, OpenMeeting};
 pub(crate) use self::output::{Absent, Output, Outputs, Queued, Unchanged, Whole};
 pub(crate) use self::reading::minimum_requests;
 use self::reading::{Policy, Progress, Request};
+pub(crate) use self::walk::check_answer;
 use crate::client::{Client, Failure, Wanted};
 use crate::config::Config;
 use crate::error::{Error, Result};

@@ -75,11 +75,19 @@ fn is_from_systemd(path: &Path) -> bool {
 #[cfg(unix)]
 fn exposure(file: &File) -> std::io::Result<Exposure> {
     use std::os::unix::fs::MetadataExt as _;
-    let metadata = file.metadata()?;
-    let user = rustix::process::geteuid().as_raw();
+    let mode = file.metadata()?.mode();
     let flags = rustix::fs::fstatvfs(file)?.f_flag;
     let is_read_only = flags.contains(rustix::fs::StatVfsMountFlags::RDONLY);
-    Ok(judge(metadata.mode(), metadata.uid(), user, is_read_only))
+    Ok(judge(mode, is_read_only, || can_change(file, mode)))
+}
+
+/// Whether this user can change the mode of a file: tried with the mode that it has. The owner alone
+/// would not tell, since root may lack the capability, also over files of users whom its namespace
+/// does not know.
+#[cfg(unix)]
+fn can_change(file: &File, mode: u32) -> bool {
+    let same = rustix::fs::Mode::from_bits_truncate((mode & 0o7777) as _);
+    rustix::fs::fchmod(file, same).is_ok()
 }
 
 /// Looks up how far a file is open to other users; told by Unix alone.
@@ -88,17 +96,16 @@ fn exposure(_file: &File) -> std::io::Result<Exposure> {
     Ok(Exposure::Private)
 }
 
-/// Judges a file by its mode and owner, for this user, on a mount that may be read-only.
+/// Judges a file by its mode, on a mount that may be read-only, and by whether this user can change
+/// the mode.
 #[cfg_attr(not(unix), expect(dead_code, reason = "no such permissions"))]
-const fn judge(mode: u32, owner: u32, user: u32, is_read_only: bool) -> Exposure {
-    const ROOT: u32 = 0;
-    let can_change = !is_read_only && (user == owner || user == ROOT);
+fn judge(mode: u32, is_read_only: bool, can_change: impl FnOnce() -> bool) -> Exposure {
     // A secret that others may write is theirs to choose.
     let can_be_written = !is_read_only && mode & 0o022 != 0;
     let others = mode & 0o077;
     if others == 0 {
         Exposure::Private
-    } else if can_change || can_be_written {
+    } else if can_be_written || can_change() {
         Exposure::Open
     } else {
         Exposure::Fixed(mode & 0o7777)
@@ -112,29 +119,38 @@ mod tests {
     use super::Exposure::{Fixed, Open, Private};
     use super::*;
 
-    const ROOT: u32 = 0;
-    const USER: u32 = 1_000;
-    const OTHER: u32 = 1_001;
-
     #[rstest]
-    #[case::own_and_closed(0o100_600, USER, USER, false, Private)]
-    #[case::own_and_open(0o100_444, USER, USER, false, Open)]
-    #[case::own_on_a_read_only_mount(0o100_444, USER, USER, true, Fixed(0o444))]
-    #[case::of_root_and_open_to_all(0o100_444, ROOT, USER, false, Fixed(0o444))]
-    #[case::of_root_and_open_to_a_group(0o100_440, ROOT, USER, false, Fixed(0o440))]
-    #[case::of_another(0o100_644, OTHER, USER, false, Fixed(0o644))]
-    #[case::of_another_and_written_by_a_group(0o100_664, OTHER, USER, false, Open)]
-    #[case::written_by_all_but_for_the_mount(0o100_666, OTHER, USER, true, Fixed(0o666))]
-    #[case::root_owns_its_own(0o100_444, ROOT, ROOT, false, Open)]
-    #[case::root_owns_everything(0o100_440, USER, ROOT, false, Open)]
-    #[case::root_cannot_change_a_read_only_mount(0o100_444, ROOT, ROOT, true, Fixed(0o444))]
+    #[case::closed(0o100_600, false, true, Private)]
+    #[case::open(0o100_444, false, true, Open)]
+    #[case::open_to_a_group(0o100_440, false, true, Open)]
+    #[case::fixed_and_open_to_all(0o100_444, false, false, Fixed(0o444))]
+    #[case::fixed_and_open_to_a_group(0o100_440, false, false, Fixed(0o440))]
+    #[case::fixed_and_written_by_a_group(0o100_664, false, false, Open)]
+    #[case::on_a_read_only_mount(0o100_444, true, false, Fixed(0o444))]
+    #[case::written_by_all_but_for_the_mount(0o100_666, true, false, Fixed(0o666))]
     fn a_mode_is_refused_where_this_user_can_change_it(
         #[case] mode: u32,
-        #[case] owner: u32,
-        #[case] user: u32,
         #[case] is_read_only: bool,
+        #[case] can_change: bool,
         #[case] expected: Exposure,
     ) {
-        assert_eq!(judge(mode, owner, user, is_read_only), expected);
+        assert_eq!(judge(mode, is_read_only, || can_change), expected);
+    }
+
+    #[test]
+    fn a_closed_file_is_not_touched() {
+        let exposure = judge(0o100_600, false, || unreachable!("the mode was tried"));
+        assert_eq!(exposure, Private);
+    }
+
+    #[test]
+    fn the_owner_can_change_a_mode_and_the_trial_leaves_it() {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = file.as_file();
+        let open = std::fs::Permissions::from_mode(0o644);
+        file.set_permissions(open).unwrap();
+        assert_eq!(exposure(file).unwrap(), Open);
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o644);
     }
 }

@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicU64;
 
 use super::listed::{History, Listing};
 use super::records::Records;
-use super::{Client, Failure, Wanted};
+use super::{Client, Failure, Question as _, Wanted};
+use crate::report::FailureKind;
 use crate::uuid::ConfUuid;
 
 /// A question that was answered once.
@@ -27,7 +28,10 @@ impl Known {
                     sent: &AtomicU64::new(0),
                 };
                 let records = Records { client, wanted };
-                client.send(&records, None).await?.1.map(drop)
+                let answer = client.send(&records, None).await?.1?;
+                records.contradiction(&answer).map_or(Ok(()), |cause| {
+                    Err(Failure::transient(FailureKind::Drift, cause))
+                })
             }
             Self::Day(listing) => {
                 let listing = Listing {

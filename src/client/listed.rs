@@ -116,6 +116,10 @@ impl Question for History<'_> {
         Subject::Day(self.listing.span.since)
     }
 
+    fn contradiction(&self, _answer: &Self::Answer) -> Option<String> {
+        None
+    }
+
     fn succeeded(&self) {
         let known = || Known::Day(self.listing);
         self.client.known_day.get_or_init(known);

@@ -2,11 +2,16 @@
 //!
 //! Failures in passing are counted by what was asked for, and each usable answer ends the count. So
 //! are refusals without a code of the service, unless a question that was answered before is
-//! answered still.
+//! answered still, and pages that contradict what was asked for.
 //! Once enough meetings or days failed in a row, requests take turns: the one whose turn it is asks
 //! for what was answered before, else for itself, and waits longer after each failure. None of that
 //! counts against the attempts of a page. The first usable answer lets everybody go on; after
 //! [`Patience::longest_outage`](crate::retry::Patience) the run ends with one cause.
+//!
+//! A login follows the same rule, from its first failure on: all requests wait for its token.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -18,6 +23,7 @@ use tokio::sync::{Mutex as Queue, MutexGuard as Turn, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::{Client, Failure, Question};
+use crate::auth::Grant;
 use crate::error::Error;
 use crate::event::Event;
 use crate::report::FailureKind;
@@ -55,6 +61,8 @@ struct State {
     missed: u32,
     /// Cause of the latest of them.
     cause: Option<(FailureKind, String)>,
+    /// A login is tried again and again: answers that were on their way do not end that.
+    is_without_login: bool,
     /// Meetings and days whose `Retry-After` paused all requests already.
     silenced: HashSet<Subject>,
 }
@@ -68,6 +76,7 @@ impl Default for Outage {
             is_out: false,
             missed: 0,
             cause: None,
+            is_without_login: false,
             silenced: HashSet::new(),
         };
         Self {
@@ -105,9 +114,27 @@ impl Outage {
         (before, lasted)
     }
 
+    /// Counts a login that got no answer. From the first one on this is an outage, since every request
+    /// needs the token.
+    fn missed_login(&self, kind: FailureKind, cause: &str) -> (u32, Duration) {
+        let mut state = self.state();
+        state.is_without_login = true;
+        state.is_out = true;
+        drop(state);
+        self.missed(kind, cause)
+    }
+
+    /// Notes that a login is not tried any more.
+    fn ended_login(&self) {
+        self.state().is_without_login = false;
+    }
+
     /// Ends an outage; returns how long it lasted, where it was one.
     fn answered(&self) -> Option<Duration> {
         let mut state = self.state();
+        if state.is_without_login {
+            return None;
+        }
         let lasted = state.since.take()?.elapsed();
         let was_out = std::mem::take(&mut state.is_out);
         let missed = std::mem::take(&mut state.missed);
@@ -124,6 +151,10 @@ impl Outage {
     fn may_silence(&self, subject: Subject) -> bool {
         self.state().silenced.insert(subject)
     }
+}
+
+fn kind_of(failure: &Failure) -> FailureKind {
+    failure.kind().unwrap_or(FailureKind::Transport)
 }
 
 /// Whether all requests may fail so for a while.
@@ -174,10 +205,10 @@ impl Client {
                 Err(stop @ (Failure::Cancelled | Failure::UsedUp | Failure::Run(_))) => {
                     return Err(stop);
                 }
-                outcome => {
-                    self.answered();
-                    return Ok((outcome?, slot));
-                }
+                outcome => match self.usable(question, outcome, turn.is_some()) {
+                    Err(contradiction) if is_away(&contradiction) => contradiction,
+                    outcome => return Ok((outcome?, slot)),
+                },
             };
             drop(slot);
             let subject = question.subject();
@@ -198,6 +229,28 @@ impl Client {
             };
             self.wait_for_the_next_turn(turn, &failure).await?;
         }
+    }
+
+    /// Counts an answer. A page that contradicts what was asked for is a failure like no answer: in a
+    /// turn it is asked for again, else its meeting is begun again, which costs it a restart.
+    fn usable<Q: Question>(
+        &self,
+        question: &Q,
+        outcome: Result<Q::Answer, Failure>,
+        is_in_turn: bool,
+    ) -> Result<Q::Answer, Failure> {
+        let contradiction = outcome
+            .as_ref()
+            .ok()
+            .and_then(|it| question.contradiction(it));
+        match contradiction {
+            None => self.answered(),
+            Some(cause) if is_in_turn => {
+                return Err(Failure::transient(FailureKind::Drift, cause));
+            }
+            Some(_) => self.outage.failed(question.subject()),
+        }
+        outcome
     }
 
     /// Whether the server answers other questions than this one, which it refused without a code. Where
@@ -248,14 +301,50 @@ impl Client {
         failure: &Failure,
     ) -> Result<(), Failure> {
         let cause = failure.to_string();
-        let kind = failure.kind().unwrap_or(FailureKind::Transport);
-        let (missed, lasted) = self.outage.missed(kind, &cause);
+        let missed = self.outage.missed(kind_of(failure), &cause);
+        self.wait_after(failure, cause, missed).await?;
+        drop(turn);
+        Ok(())
+    }
+
+    /// Logs in; repeats that while no usable answer comes, one attempt after the other. A client that
+    /// waits for no outage tries once.
+    pub(super) async fn log_in_after_outages(&self) -> Result<Grant, Failure> {
+        let mut has_begun_it = false;
+        let outcome = loop {
+            let failure = match self.log_in_once().await {
+                Err(failure) if failure.is_outage() && !self.patience.longest_outage.is_zero() => {
+                    failure
+                }
+                outcome => break outcome,
+            };
+            let cause = format!("cannot log in: {failure}");
+            let missed = self.outage.missed_login(kind_of(&failure), &cause);
+            has_begun_it |= missed.0 == 0;
+            self.wait_after(&failure, cause, missed).await?;
+        };
+        self.outage.ended_login();
+        // An outage that was there before is ended by an answer to what is asked with the token.
+        if has_begun_it && !matches!(outcome, Err(Failure::Cancelled | Failure::UsedUp)) {
+            self.answered();
+        }
+        outcome
+    }
+
+    /// Lets time pass after one of a row of failures: so many came before, and no answer came for so
+    /// long.
+    async fn wait_after(
+        &self,
+        failure: &Failure,
+        cause: String,
+        (missed, lasted): (u32, Duration),
+    ) -> Result<(), Failure> {
         let patience = &self.patience;
         if lasted >= patience.longest_outage {
             return Err(Failure::Run(Error::Outage {
                 lasted,
                 cause,
-                kind,
+                kind: kind_of(failure),
             }));
         }
         if missed == 0 {
@@ -270,7 +359,6 @@ impl Client {
         self.unless_stopped(tokio::time::sleep(delay.min(left)))
             .await?;
         self.tally.retried.fetch_add(1, Ordering::Relaxed);
-        drop(turn);
         Ok(())
     }
 
@@ -289,54 +377,5 @@ impl Client {
         if let Some(lasted) = self.outage.answered() {
             (self.observer)(Event::OutageOver { lasted });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn day(number: i64) -> Subject {
-        Subject::Day(DateTime::UNIX_EPOCH + chrono::TimeDelta::days(number))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_meeting_that_fails_for_ever_is_no_outage() {
-        let outage = Outage::default();
-        for _ in 0..100 {
-            outage.failed(day(1));
-        }
-        outage.failed(day(2));
-        assert!(!outage.is_out());
-        outage.failed(day(3));
-        assert!(outage.is_out());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn any_answer_ends_the_count() {
-        let outage = Outage::default();
-        assert_eq!(outage.answered(), None);
-        outage.failed(day(1));
-        outage.failed(day(2));
-        assert_eq!(outage.answered(), None);
-        outage.failed(day(3));
-        assert!(!outage.is_out());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_false_alarm_makes_the_next_one_later() {
-        let outage = Outage::default();
-        (0..3).for_each(|number| outage.failed(day(number)));
-        assert!(outage.is_out());
-        assert_eq!(outage.answered(), None);
-        (0..5).for_each(|number| outage.failed(day(number)));
-        assert!(!outage.is_out());
-        outage.failed(day(5));
-        assert!(outage.is_out());
-        tokio::time::advance(Duration::from_secs(7)).await;
-        outage.missed(FailureKind::Transport, "gone");
-        assert_eq!(outage.answered(), Some(Duration::from_secs(7)));
-        (0..6).for_each(|number| outage.failed(day(number)));
-        assert!(outage.is_out(), "an outage that was one is no false alarm");
     }
 }

@@ -9,6 +9,7 @@ use super::known::Known;
 use super::outage::Subject;
 use super::{Answer, Client, Failure, Question, Wanted};
 use crate::error::Result;
+use crate::pager::check_answer;
 use crate::record::TimeRange;
 use crate::spool::Fetched;
 
@@ -60,6 +61,12 @@ impl Question for Records<'_> {
 
     fn subject(&self) -> Subject {
         Subject::Meeting(self.wanted.meeting.clone())
+    }
+
+    fn contradiction(&self, answer: &Fetched) -> Option<String> {
+        let Wanted { offset, limit, .. } = self.wanted;
+        let drift = check_answer(offset, limit, &answer.page).err()?;
+        Some(drift.to_string())
     }
 
     fn succeeded(&self) {

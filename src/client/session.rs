@@ -152,16 +152,13 @@ impl Client {
         !(is_hopeless || is_about_the_meeting)
     }
 
-    /// Logs in, again and again while the server is out of reach. Called with the token locked:
-    /// everybody waits for this one login.
+    /// Logs in, again and again while the server is out of reach, as an outage of the API is waited
+    /// for. A quota is waited for as one of the API is. Called with the token locked: everybody waits
+    /// for this one login.
     async fn log_in(&self) -> Result<Grant, Failure> {
-        let attempt = async || {
-            // Another API may have asked for it, but the account is one.
-            let silence = self.throttle.silence();
-            self.unless_cancelled(tokio::time::sleep(silence)).await?;
-            self.try_log_in().await
-        };
-        let outcome = self.patiently(attempt, |_, _| {}).await;
+        let outcome = self
+            .patiently(|| self.log_in_after_outages(), |_, _| {})
+            .await;
         outcome.map_err(|failure| {
             if failure.is_transient() {
                 Failure::Run(Error::Login {
@@ -171,6 +168,13 @@ impl Client {
                 failure
             }
         })
+    }
+
+    pub(super) async fn log_in_once(&self) -> Result<Grant, Failure> {
+        // Another API may have asked for it, but the account is one.
+        let silence = self.throttle.silence();
+        self.unless_cancelled(tokio::time::sleep(silence)).await?;
+        self.try_log_in().await
     }
 
     async fn try_log_in(&self) -> Result<Grant, Failure> {

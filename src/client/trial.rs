@@ -94,7 +94,9 @@ impl Client {
             let failure = match outcome {
                 Err(failure) if failure.is_about_the_run() => failure,
                 Ok(answer) => {
-                    question.succeeded();
+                    if question.contradiction(&answer).is_none() {
+                        question.succeeded();
+                    }
                     *self.trial.untold() = Untold::default();
                     return Ok(answer);
                 }

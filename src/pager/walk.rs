@@ -414,7 +414,7 @@ impl Walk {
 }
 
 /// Checks that an answer begins where it was asked to, and holds no more than was asked for.
-pub(super) fn check_answer(offset: u64, limit: u64, page: &Page) -> Result<(), Drift> {
+pub(crate) fn check_answer(offset: u64, limit: u64, page: &Page) -> Result<(), Drift> {
     let got = page.records.num_rows() as u64;
     if page.offset.and_then(|told| u64::try_from(told).ok()) != Some(offset) {
         return Err(Drift::WrongOffset {

@@ -247,6 +247,15 @@ fn a_site_that_is_out_of_reach_is_no_refusal() {
     );
 }
 
+#[test]
+fn a_person_waits_for_three_logins_and_no_outage() {
+    let away = Fault::new(Effect::Status(503)).on(Endpoint::Login);
+    let stage = stage(Known::default()).fault(away);
+    let checked = check(&stage, &APP, &[]);
+    assert_eq!(checked.code, Some(1), "{}", checked.stderr);
+    assert_eq!(requests(&stage), [Endpoint::Login; 3]);
+}
+
 // Where credentials come from.
 
 /// Exports with the settings of a file.

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use rollbook::simulator::{
-    APP_ID, APP_KEY, Answer, Effect, Endpoint, Fault, MeetingSpec, Options, TOKEN, Throttled,
+    APP_ID, APP_KEY, Answer, Credentials as Known, Effect, Endpoint, Fault, MeetingSpec, Options,
+    ServiceError, TOKEN, Throttled,
 };
-use rollbook::{Error, Event, Outcome};
+use rollbook::{Error, Event, MeetingStatus, Outcome};
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
@@ -227,6 +228,94 @@ async fn meetings_that_fail_for_ever_are_no_outage_while_others_are_answered() {
     }
 }
 
+// Logins.
+
+/// How often an outage was told to begin, and to be over.
+fn told(events: &[Event]) -> (usize, usize) {
+    let count = |is_one: fn(&Event) -> bool| events.iter().filter(|event| is_one(event)).count();
+    (
+        count(|event| matches!(event, Event::Outage { .. })),
+        count(|event| matches!(event, Event::OutageOver { .. })),
+    )
+}
+
+#[rstest]
+#[case::away(Effect::Status(503))]
+#[case::broken(Effect::Status(500))]
+#[case::reset(Effect::Reset)]
+#[case::portal(portal())]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_nobody_answers_is_waited_for_as_an_outage(#[case] effect: Effect) {
+    let scene = Scene::of(&[10; 40])
+        .await
+        .logging_in()
+        .fault(Fault::new(effect).on(Endpoint::Login))
+        .set(|config| config.retries = 2);
+    let (run, events) = watched(&scene).await;
+    assert!(is_outage(run.error.as_ref()), "{:?}", run.error);
+    let cause = run.error.as_ref().map(ToString::to_string);
+    assert!(cause.is_some_and(|cause| cause.contains("cannot log in")));
+    assert_eq!(told(&events), (1, 0));
+    assert_eq!(run.report.meetings.unfinished, 40);
+    // One after the other, with growing delays.
+    let logins = scene.simulator.requests().len();
+    assert!((5..=15).contains(&logins), "{logins}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_answered_late_costs_no_meeting() {
+    let scene = Scene::of(&[10; 40])
+        .await
+        .logging_in()
+        .fault(Fault::new(Effect::Status(503)).on(Endpoint::Login).first(6))
+        .set(|config| config.retries = 2);
+    let (run, events) = watched(&scene).await;
+    run.is_complete(&scene);
+    assert_eq!(told(&events), (1, 1));
+    assert_eq!(scene.simulator.logins(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_that_nobody_answers_is_an_outage_and_costs_no_meeting() {
+    let options = Options {
+        credentials: Known {
+            token_life: SECOND,
+            ..Known::default()
+        },
+        ..Options::sizes(&[10; 60])
+    };
+    let scene = Scene::with(options).await.logging_in().set(|config| {
+        config.rate = "40/s".parse().unwrap();
+        config.retries = 2;
+    });
+    for login in 2..8 {
+        let away = Fault::new(Effect::Reset).on(Endpoint::Login).nth(login);
+        scene.simulator.add_fault(away);
+    }
+    let (run, events) = watched(&scene).await;
+    run.is_complete(&scene);
+    assert_eq!(told(&events), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_refused_after_an_outage_ends_the_run_at_once() {
+    let refused = Effect::Error(ServiceError {
+        status: 401,
+        code: "USG.206010000".into(),
+        message: "REFUSED".into(),
+    });
+    let scene = Scene::of(&[10; 4])
+        .await
+        .logging_in()
+        .fault(Fault::new(refused).on(Endpoint::Login).since(4))
+        .fault(Fault::new(Effect::Status(503)).on(Endpoint::Login).first(3));
+    let (run, events) = watched(&scene).await;
+    let is_refused = matches!(run.error, Some(Error::Credentials { .. }));
+    assert!(is_refused, "{:?}", run.error);
+    assert_eq!(told(&events), (1, 1));
+    assert_eq!(scene.simulator.requests().len(), 4);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_in_an_outage_is_told_as_one() {
     let scene = Scene::of(&[10; 30])
@@ -273,6 +362,53 @@ fn an_outage_exits_with_1_and_names_its_cause_once() {
     assert!(stage.assert_no_halves("out") > 0);
     stage.simulator.clear_faults();
     stage.export(&[]).silently(0);
+}
+
+// Pages that contradict what was asked for.
+
+#[rstest]
+#[case::another_offset(Effect::EchoOffset(7))]
+#[case::negative_offset(Effect::EchoOffset(-1))]
+#[case::longer_than_asked(Effect::Longer(501))]
+#[case::negative_count(Effect::Count(-1))]
+#[tokio::test(flavor = "multi_thread")]
+async fn where_every_page_contradicts_itself_the_run_ends_with_one_cause_and_few_requests(
+    #[case] effect: Effect,
+    #[values(1, 16)] concurrency: u32,
+    #[values(0, 40)] sound: u64,
+) {
+    let scene = Scene::of(&[10; 100])
+        .await
+        .set(|config| config.concurrency = NonZeroU32::new(concurrency).unwrap())
+        .fault(Fault::new(effect).since(sound + 1));
+    let (run, events) = watched(&scene).await;
+    assert!(is_outage(run.error.as_ref()), "{:?}", run.error);
+    let (begun, over) = told(&events);
+    assert_eq!(begun - over, 1);
+    assert_eq!(run.report.meetings.incomplete, 0);
+    let in_vain = scene.seen().len() as u64 - sound;
+    assert!(in_vain <= 80, "{in_vain}");
+    scene.simulator.clear_faults();
+    scene.run().await.is_complete(&scene);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn meetings_whose_pages_contradict_themselves_are_absent_and_the_others_go_on() {
+    for concurrency in [1, 16] {
+        let broken: Vec<_> = (0..9).chain([20, 21, 22, 23]).collect();
+        let scene = Scene::of(&[10; 40]).await.set(|config| {
+            config.concurrency = NonZeroU32::new(concurrency).unwrap();
+            config.restarts = 2;
+        });
+        for &position in &broken {
+            let fault = Fault::new(Effect::EchoOffset(7)).meeting(position);
+            scene.simulator.add_fault(fault);
+        }
+        let run = scene.run().await;
+        run.is_complete_but(&scene, &broken);
+        let status = run.meeting(&scene, 20).status;
+        assert_eq!(status, MeetingStatus::Unstable);
+    }
 }
 
 // `Retry-After` with any status.

@@ -196,3 +196,31 @@ run tenants 0 export --config tenants.toml --out lake
         }
     }
 }
+
+#[test]
+fn a_secret_that_root_without_the_capability_cannot_close_is_used_with_one_warning() {
+    let container = Container::new();
+    let Some(path) = mount(&container, "token", TOKEN, 0o444) else {
+        return;
+    };
+    chown(&path, Some(NOBODY), None).unwrap();
+    let export = ["export", "--meetings", "list.txt", "--out", "out"];
+    let usual = container.stage.command(&export);
+    // Root with the capability closes every file.
+    let mut with_all = Command::new(usual.get_program());
+    let mut without = Command::new("setpriv");
+    without
+        .args(["--bounding-set", "-fowner", "--inh-caps", "-fowner"])
+        .arg(usual.get_program());
+    for command in [&mut with_all, &mut without] {
+        let variables = usual.get_envs();
+        command
+            .args(usual.get_args())
+            .envs(variables.filter_map(|(name, value)| Some((name, value?))))
+            .current_dir(container.stage.folder.path());
+    }
+    let said = ended(&mut with_token_file(with_all, &path)).with(3);
+    assert!(said.contains("chmod 600 it"), "{said}");
+    let said = ended(&mut with_token_file(without, &path)).silently(0);
+    assert_eq!(said.matches("is open to other users").count(), 1, "{said}");
+}
