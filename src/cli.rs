@@ -3,34 +3,19 @@
 //! Each command is a file that parses its arguments and hands them to the library. Only here and
 //! in `terminal` live clap, anyhow, signals and the environment. Secrets are never arguments.
 
-mod compact;
-mod completions;
-mod config;
-mod credentials;
-mod demo;
-mod exit;
-mod export;
-mod login_check;
-mod man;
-mod meetings;
+mod args;
+mod atomic_file;
+mod commands;
+mod config_file;
+pub(crate) mod credentials;
+mod exit_code;
 mod metrics;
 mod panics;
-mod purge;
-mod reach;
-mod schema;
-mod secret_file;
-mod settings;
 mod signals;
-mod simulate;
-mod site;
 mod state_dir;
-mod status;
 mod tenants;
-mod token_command;
-mod variables;
-mod verify;
-mod whole_file;
-mod window;
+pub(crate) mod terminal;
+pub(crate) mod variables;
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -41,8 +26,8 @@ use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Su
 use rollbook::{InputKind, LogFormat, Mode};
 use serde::Serialize;
 
-use self::exit::Exit;
-use crate::terminal::{self, Terminal};
+use self::exit_code::Exit;
+use self::terminal::Terminal;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -80,7 +65,7 @@ pub(crate) struct Voice {
     verbose: u8,
     /// Form of the log on standard error: text or json [default: text]
     #[arg(long, global = true, value_name = "FORM", env = "ROLLBOOK_LOG_FORMAT")]
-    #[arg(value_parser = settings::choice::<LogFormat>(), hide_possible_values = true)]
+    #[arg(value_parser = args::settings::choice::<LogFormat>(), hide_possible_values = true)]
     log_format: Option<LogFormat>,
     /// Warnings that came before there was a log.
     #[arg(skip)]
@@ -136,29 +121,29 @@ impl Voice {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Export the records of meetings into a dataset or a pipe
-    Export(Box<export::ExportArgs>),
+    Export(Box<commands::export::ExportArgs>),
     /// Prove the credentials: who they are, and what they may see
-    LoginCheck(Box<login_check::LoginCheckArgs>),
+    LoginCheck(Box<commands::login_check::LoginCheckArgs>),
     /// List historical meetings
-    Meetings(Box<meetings::MeetingsArgs>),
+    Meetings(Box<commands::meetings::MeetingsArgs>),
     /// Run the simulator, export all of it and look at the data
-    Demo(demo::DemoArgs),
+    Demo(commands::demo::DemoArgs),
     /// Run the API, embedded, with faults on demand
-    Simulate(simulate::SimulateArgs),
+    Simulate(commands::simulate::SimulateArgs),
     /// Show what a dataset's ledger holds
-    Status(status::StatusArgs),
+    Status(commands::status::StatusArgs),
     /// Recount and rehash a dataset against its ledger
-    Verify(verify::VerifyArgs),
+    Verify(commands::verify::VerifyArgs),
     /// Merge the small parts of a dataset into large ones
-    Compact(compact::CompactArgs),
+    Compact(commands::compact::CompactArgs),
     /// Erase meetings from a dataset, for good
-    Purge(purge::PurgeArgs),
+    Purge(commands::purge::PurgeArgs),
     /// Print the schema of a record, or the DDL of a table for it
-    Schema(schema::SchemaArgs),
+    Schema(commands::schema::SchemaArgs),
     /// Print a completion script for a shell
-    Completions(completions::CompletionsArgs),
+    Completions(commands::completions::CompletionsArgs),
     /// Print the manual page
-    Man(man::ManArgs),
+    Man(commands::man::ManArgs),
 }
 
 impl Action {
@@ -185,7 +170,7 @@ pub(crate) fn main() -> ExitCode {
     crashes_on_demand();
     match panics::caught(parse_and_run) {
         Ok(exit) => exit.into(),
-        Err(error) => exit::fail(&error).into(),
+        Err(error) => exit_code::fail(&error).into(),
     }
 }
 
@@ -287,7 +272,7 @@ fn without_core_dumps() {
 /// Lets the tests of a debug build stop it where it hurts.
 #[cfg(debug_assertions)]
 fn crashes_on_demand() {
-    use rollbook::crash::{Plan, arm};
+    use rollbook::failpoint::{Plan, arm};
     let at = |name| variables::read(name, InputKind::Word).ok().flatten();
     let trace = std::env::var_os("ROLLBOOK_CRASH_TRACE");
     let plan = at("ROLLBOOK_CRASH_AT").and_then(|at| Plan::die_at(&at));

@@ -5,28 +5,33 @@
 //! earlier run left between two steps, so there is no other kind of recovery. Which meetings to
 //! ask for, and whether they are whole, is decided above.
 
-mod alike;
-mod committing;
-mod covered;
-mod ending;
+mod commit;
+mod compatibility;
+pub(crate) mod delta;
+mod delta_sync;
+mod exclusive;
+mod finish;
+pub(super) mod first_page;
 mod first_pages;
-mod held;
+mod last_run;
 mod layout;
-mod left;
-mod opening;
-mod projected;
-mod publishing;
-mod pulse;
-mod purging;
-mod recovery;
-mod replacing;
-mod rewriting;
-mod room;
-mod rows;
+mod lease;
+pub(crate) mod ledger;
+mod open;
+mod part_folders;
+mod part_reader;
+mod part_rewriter;
+mod publish;
+mod purge;
+mod recover;
+mod replace;
+mod rewrite;
 mod salt;
-mod shown;
-mod staging;
+mod staging_lock;
 mod status;
+pub(crate) mod store;
+mod visible_parts;
+pub(crate) mod writer;
 
 use std::collections::HashSet;
 use std::mem;
@@ -34,36 +39,38 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use crate::delta::DeltaLog;
+use self::delta::DeltaLog;
+use self::ledger::{Asked, Ledger};
+use self::store::Store;
 use crate::error::Error;
-use crate::ledger::{Asked, Ledger};
-use crate::partition::Partitioning;
+use crate::record::DatasetSalt;
+use crate::record::partition::Partitioning;
+use crate::record::table::Table;
 use crate::report::LedgerHead;
-use crate::salt::DatasetSalt;
-use crate::store::Store;
-use crate::table::Table;
-use crate::uuid::ConfUuid;
+use crate::values::ConfUuid;
 
-use pulse::Pulse;
-use staging::Staging;
+use self::lease::Pulse;
+use self::staging_lock::Staging;
 
-pub use committing::Commit;
-pub(crate) use held::Held;
-pub use held::SetAside;
-pub(crate) use layout::{REPLACED, RUNS, SALT, SET_ASIDE, STAGING, is_ours};
-pub use left::Left;
-pub use recovery::Recovery;
-pub(crate) use recovery::fingerprint;
-pub(crate) use replacing::Replacement;
-pub(crate) use rows::Form;
-pub(crate) use shown::visible;
-pub(crate) use status::must_be_dataset;
-pub use status::{Damage, RunStatus, STATUS_VERSION, Status, TableStatus, Unfinished, status};
+pub use self::commit::Commit;
+pub(crate) use self::exclusive::Held;
+pub use self::exclusive::SetAside;
+pub use self::last_run::Left;
+pub(crate) use self::layout::{REPLACED, RUNS, SALT, SET_ASIDE, STAGING, is_ours};
+pub(crate) use self::part_rewriter::Form;
+pub use self::recover::Recovery;
+pub(crate) use self::recover::fingerprint;
+pub(crate) use self::replace::Replacement;
+pub(crate) use self::status::must_be_dataset;
+pub use self::status::{
+    Damage, RunStatus, STATUS_VERSION, Status, TableStatus, Unfinished, status,
+};
+pub(crate) use self::visible_parts::visible;
 
 /// A dataset, opened by one run.
 #[derive(Debug)]
 pub struct Dataset {
-    store: Store,
+    pub(super) store: Store,
     ledger: Ledger,
     run_id: String,
     staging: Option<Staging>,
@@ -157,3 +164,6 @@ impl Dataset {
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use self::first_page::FirstPage;
+pub(crate) use self::layout::{report_path, run_of};

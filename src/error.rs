@@ -80,8 +80,8 @@ pub enum Error {
     #[error(
         "this machine's clock shows {} and the server's {}: which meetings are in the window follows \
          from the time; set this machine's clock, or give the window's end (until) as a date",
-        crate::moment::shown(*machine),
-        crate::moment::shown(*server)
+        crate::values::time_spec::shown(*machine),
+        crate::values::time_spec::shown(*server)
     )]
     Clock {
         /// The time of this machine's clock.

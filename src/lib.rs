@@ -41,106 +41,74 @@
 //! # }
 //! ```
 
-mod address;
-mod auth;
-mod client;
-mod compact;
-mod compression;
+mod api;
 mod config;
-#[doc(hidden)]
-pub mod crash;
 mod dataset;
-mod deadline;
-mod decode;
-mod delta;
+mod durable_fs;
 mod error;
-mod event;
 mod export;
-mod first_page;
-mod folder;
-mod hex;
-mod history;
-mod identity;
-mod input;
-mod ledger;
-mod meetings;
-mod mode;
-mod moment;
-mod pager;
-mod partition;
-mod pii;
-mod place;
-mod purge;
-mod rate;
-mod reader;
+#[doc(hidden)]
+pub mod failpoint;
+mod fetch;
+mod maintenance;
 mod record;
-mod record_digest;
-mod record_size;
 mod report;
-mod retry;
-mod rewrite;
-mod run_id;
-mod salt;
-mod schema;
 pub mod simulator;
-mod spool;
-mod store;
-mod table;
-mod tenant;
-mod throttle;
-mod uuid;
-mod verify;
-mod writer;
-mod zone;
+mod values;
 
-pub use auth::{Account, App, Credentials, TokenSource};
-pub use compact::{COMPACTION_VERSION, CompactOptions, Compaction, compact};
-pub use compression::{Compression, ZstdLevel};
-pub use config::{
-    CommandLine, Config, CountPolicy, DuplicatePolicy, Format, IfRunning, LogFormat, PageSize,
-    ParquetEncodings, PartitionBy, SearchKey, TableFormat, Verify, When,
-};
-pub use dataset::{
+pub use crate::api::auth::{Account, App, Credentials, TokenSource};
+pub use crate::api::login_check::login_check;
+pub use crate::api::throttle::Throttle;
+pub use crate::api::{Administrator, IDENTITY_VERSION, Identity, LoginKind};
+pub use crate::api::{ErrorBody, Patience, Verdict};
+pub use crate::config::Config;
+pub use crate::config::Tenant;
+pub use crate::config::location::{Place, StoreOptions};
+pub use crate::config::meeting_list::MeetingList;
+#[cfg(fuzzing)]
+pub use crate::dataset::ledger::fuzz_entry;
+pub use crate::dataset::ledger::{Asked, CommittedMeeting, KeyedSearchKey};
+pub use crate::dataset::store::{Unsynced, unsynced};
+pub use crate::dataset::writer::{BatchWriter, PartOptions, PipeWriter, StagedPart};
+pub use crate::dataset::{
     Commit, Damage, Dataset, Left, Recovery, RunStatus, STATUS_VERSION, SetAside, Status,
     TableStatus, Unfinished, status,
 };
-pub use decode::{DecodeError, Page};
-pub use error::{Error, Result};
-pub use event::{Event, Observer, silent};
-pub use export::{Export, Finished};
-pub use history::{History, Listed, Meeting};
-pub use identity::{Administrator, IDENTITY_VERSION, Identity, LoginKind, login_check};
-pub use input::{InputKind, InvalidInput, clean, clean_bytes};
-#[cfg(fuzzing)]
-pub use ledger::fuzz_entry;
-pub use ledger::{Asked, CommittedMeeting, KeyedSearchKey};
-pub use meetings::MeetingList;
-pub use mode::Mode;
-pub use moment::Moment;
-pub use partition::{DateOf, Partition, Partitioning, partition_of_part};
-pub use pii::{PiiPolicy, Treatment};
-pub use place::{Place, StoreOptions};
-pub use purge::{PURGE_VERSION, Purge, purge};
-pub use rate::{InvalidRate, Rate};
-pub use record::{
-    Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, TimeRange, schema,
+pub use crate::error::{Error, Result};
+pub use crate::export::{Export, Finished};
+pub use crate::fetch::{History, Listed};
+pub use crate::maintenance::compact::{COMPACTION_VERSION, CompactOptions, Compaction, compact};
+pub use crate::maintenance::purge::purge;
+pub use crate::maintenance::repair::{Repair, repair};
+pub use crate::maintenance::verify::{
+    Finding, MeetingStatement, Note, Soundness, VERIFICATION_VERSION, Verification, verify,
 };
-pub use record_digest::DigestKey;
-pub use report::{
+pub use crate::maintenance::{PURGE_VERSION, Purge};
+pub use crate::record::DigestKey;
+pub use crate::record::Meeting;
+pub use crate::record::ddl::{Warehouse, arrow_listing, json_schema};
+pub use crate::record::decode::{DecodeError, Page};
+pub use crate::record::partition::{DateOf, Partition, Partitioning, partition_of_part};
+pub use crate::record::pii::{PiiPolicy, Treatment};
+pub use crate::record::schema::schema;
+pub use crate::record::table::{MeetingColumn, Table, TableColumn};
+pub use crate::record::{
+    Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, TimeRange,
+};
+pub use crate::report::{
     Clock, ClockSource, FailureKind, LedgerHead, MeetingCounts, MeetingReport, MeetingStatus,
     Outcome, Owed, Proof, Quota, REPORT_VERSION, Replaced, Report, Requests, Unlisted, Window,
 };
-pub use retry::{ErrorBody, Patience, Verdict};
-pub use run_id::new_run_id;
-pub use schema::{Warehouse, arrow_listing, json_schema};
-pub use store::{Unsynced, unsynced};
-pub use table::{MeetingColumn, Table, TableColumn};
-pub use tenant::Tenant;
-pub use throttle::Throttle;
-pub use uuid::{ConfUuid, InvalidConfUuid};
-pub use verify::{
-    Finding, MeetingStatement, Note, Repair, Soundness, VERIFICATION_VERSION, Verification, repair,
-    verify,
+pub use crate::report::{Event, Observer, silent};
+pub use crate::values::Mode;
+pub use crate::values::Moment;
+pub use crate::values::Zone;
+pub use crate::values::new_run_id;
+pub use crate::values::{
+    CommandLine, CountPolicy, DuplicatePolicy, Format, IfRunning, LogFormat, PageSize,
+    ParquetEncodings, PartitionBy, SearchKey, TableFormat, Verify, When,
 };
-pub use writer::{BatchWriter, PartOptions, PipeWriter, StagedPart};
-pub use zone::Zone;
+pub use crate::values::{Compression, ZstdLevel};
+pub use crate::values::{ConfUuid, InvalidConfUuid};
+pub use crate::values::{InputKind, InvalidInput, clean, clean_bytes};
+pub use crate::values::{InvalidRate, Rate};

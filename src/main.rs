@@ -1,7 +1,6 @@
 //! The `rollbook` command: what the library does, said in flags and shown on a terminal.
 
 mod cli;
-mod terminal;
 
 use std::process::ExitCode;
 

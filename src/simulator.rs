@@ -32,44 +32,45 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{ConfUuid, Language};
+use crate::record::Language;
+use crate::values::ConfUuid;
 
-mod armed;
-mod auth;
+mod active_faults;
+pub(crate) mod auth;
 mod body;
-mod call;
+mod connection;
 mod drift;
 mod effect;
 mod fault;
-mod guarded;
+mod fault_match;
+mod faulty_page;
 mod history;
-mod line;
-mod listed;
-mod matching;
-mod names;
+mod meetings;
 mod options;
 mod page;
+mod quota;
 mod record;
 mod reply;
+mod request;
+mod request_log;
 mod routes;
-mod seen;
 mod server;
 mod tls;
-mod windows;
-mod world;
+mod unpoisoned_mutex;
+mod word_lists;
 
-pub use drift::Drift;
-pub use effect::{
+pub use self::drift::Drift;
+pub use self::effect::{
     Answer, ClampLimit, Drip, Echo, Effect, RecordEdit, Refusal, ServiceError, Throttled,
 };
-pub use fault::{Fault, InvalidFaults};
-pub use matching::{Endpoint, Hits, Match, MeetingMatch, OffsetMatch, Pages};
-pub use options::{
+pub use self::fault::{Fault, InvalidFaults};
+pub use self::fault_match::{Endpoint, Hits, Match, MeetingMatch, OffsetMatch, Pages};
+pub use self::options::{
     ACCOUNT, APP_ID, APP_KEY, Credentials, MeetingSpec, Options, OverLimit, PASSWORD, PastEnd,
     Quota, TOKEN,
 };
-pub use record::Record;
-pub use seen::{Handshakes, Seen};
+pub use self::record::Record;
+pub use self::request_log::{Handshakes, Seen};
 
 /// A running server; it stops when dropped.
 pub struct Simulator {

@@ -4,6 +4,11 @@
 //! rank wins, and two places of one rank are refused rather than guessed between. A secret goes
 //! from its place into a `SecretString` and is shown nowhere, in no error either.
 
+mod secret_file;
+mod token_command;
+
+pub(crate) use self::secret_file::Warn;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,8 +19,7 @@ use rollbook::{
 };
 use secrecy::SecretString;
 
-use super::secret_file::{self, Warn};
-use super::token_command::TokenCommand;
+use self::token_command::TokenCommand;
 use super::variables;
 
 const TOKEN: &str = "ROLLBOOK_ACCESS_TOKEN";

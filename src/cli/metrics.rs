@@ -12,8 +12,8 @@ use anyhow::{Error, Result};
 use chrono::Utc;
 use rollbook::{FailureKind, Mode, Outcome, Report};
 
-use super::exit::Exit;
-use super::whole_file::{WholeFile, is_stdout};
+use super::atomic_file::{WholeFile, is_stdout};
+use super::exit_code::Exit;
 
 const LAST_SUCCESS: &str = "rollbook_last_success_timestamp_seconds";
 

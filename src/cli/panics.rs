@@ -7,7 +7,7 @@ use std::panic::{self, AssertUnwindSafe, Location};
 
 use anyhow::{Error, Result};
 
-use crate::terminal;
+use super::terminal;
 
 /// Has panics show where they happened, and nothing else.
 pub(crate) fn hide_payloads() {

@@ -4,8 +4,8 @@ use std::io;
 
 use tokio_util::sync::CancellationToken;
 
-use super::exit::Exit;
-use crate::terminal::Terminal;
+use super::exit_code::Exit;
+use super::terminal::Terminal;
 
 /// Cancels `token` at the first SIGINT, SIGTERM or SIGHUP and logs it; exits at the second.
 ///

@@ -18,13 +18,14 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::exit::{self, Exit};
-use super::export::{self, STOPPING};
+use super::atomic_file::WholeFile;
+use super::commands::{STOPPING, export};
+use super::credentials::Warn;
+use super::exit_code;
+use super::exit_code::Exit;
 use super::metrics::Metrics;
-use super::secret_file::Warn;
-use super::whole_file::WholeFile;
-use super::{config, credentials, signals, variables};
-use crate::terminal::{Progress, Terminal};
+use super::terminal::{Progress, Terminal};
+use super::{config_file, credentials, signals, variables};
 
 /// Version of the overall report's form.
 const REPORT_VERSION: u32 = 1;
@@ -119,7 +120,7 @@ pub(super) fn load_one<'a>(
     name: Option<&str>,
     given: &'a ArgMatches,
 ) -> Result<(Config, Option<&'a ArgMatches>)> {
-    let (config, tenants) = config::load(path)?;
+    let (config, tenants) = config_file::load(path)?;
     if tenants.is_empty() && name.is_none() {
         return Ok((config, Some(given)));
     }
@@ -240,7 +241,7 @@ pub(super) async fn carry_out(
         metrics.tell(Some(&name), &ended, report.clone());
         let (exit, error) = match ended.with_context(|| format!("tenant {name}")) {
             Ok(exit) => (exit, None),
-            Err(error) => (exit::fail(&error), Some(format!("{error:#}"))),
+            Err(error) => (exit_code::fail(&error), Some(format!("{error:#}"))),
         };
         worst = worst.or_worse(exit);
         overall.tenants.push(OfTenant {

@@ -152,7 +152,7 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 mod tests {
     use rstest::rstest;
 
-    use super::super::Config;
+    use crate::config::settings::Config;
 
     fn refused(text: &str) -> String {
         let error = Config::from_toml(text, "my.toml").unwrap_err();

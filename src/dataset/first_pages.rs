@@ -2,16 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::first_page::{FirstPage, FirstPages};
+use super::ledger::{CommittedMeeting, Entry, Part};
+use super::part_reader::PartReader;
+use crate::durable_fs;
 use crate::error::{Error, Result};
-use crate::first_page::{FirstPage, FirstPages};
-use crate::folder;
-use crate::ledger::{CommittedMeeting, Entry, Part};
-use crate::reader::PartReader;
-use crate::table::Table;
-use crate::uuid::ConfUuid;
+use crate::record::table::Table;
+use crate::values::ConfUuid;
 
 use super::Dataset;
-use super::rows::damaged;
+use super::part_rewriter::damaged;
 
 impl Dataset {
     /// The first `limit` records of each of these meetings, which the dataset holds. All parts of
@@ -54,7 +54,7 @@ impl Dataset {
             return Err(damaged(&self.store, &part.path, "is gone"));
         };
         let path = part.path.clone();
-        folder::blocking("read", &self.store.local(&part.path), move || {
+        durable_fs::blocking("read", &self.store.local(&part.path), move || {
             for rows in PartReader::new(file, &path, Table::Records)? {
                 pages.add(&rows?).map_err(|fault| Error::Dataset {
                     path: path.clone(),

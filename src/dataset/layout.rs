@@ -1,7 +1,7 @@
 //! What lies where in a dataset, by name.
 
-use crate::ledger;
-use crate::ledger::checkpoint::{self, CHECKPOINTS};
+use super::ledger;
+use super::ledger::{CHECKPOINTS, checkpoint};
 
 /// Where all lies that readers are not to look at.
 pub(super) const HOME: &str = "_rollbook";
@@ -33,12 +33,12 @@ pub(super) fn replaced_path(part: &str) -> String {
 }
 
 /// Where a run's report lies.
-pub(super) fn report_path(run_id: &str) -> String {
+pub(crate) fn report_path(run_id: &str) -> String {
     format!("{RUNS}/{run_id}.json")
 }
 
 /// Whose report lies at a path.
-pub(super) fn run_of(path: &str) -> Option<&str> {
+pub(crate) fn run_of(path: &str) -> Option<&str> {
     let name = path.strip_prefix(RUNS)?.strip_prefix('/')?;
     name.strip_suffix(".json")
 }

@@ -1,8 +1,8 @@
 //! Where a dataset's salt comes from: the first run makes it, and every later one reads it.
 
-use crate::crash::{Point, point};
 use crate::error::{Error, Result};
-use crate::salt::DatasetSalt;
+use crate::failpoint::{Point, point};
+use crate::record::DatasetSalt;
 
 use super::Dataset;
 use super::layout::SALT;

@@ -7,21 +7,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::delta::DeltaLog;
+use super::delta::DeltaLog;
+use super::ledger::{Ledger, Part};
+use super::store::Store;
+use crate::config::location::Place;
+use crate::durable_fs;
 use crate::error::{Error, Result};
-use crate::folder;
-use crate::ledger::{Ledger, Part};
-use crate::partition::Partitioning;
-use crate::place::Place;
-use crate::run_id::began;
-use crate::store::Store;
-use crate::table::Table;
+use crate::record::partition::Partitioning;
+use crate::record::table::Table;
+use crate::values::began;
 
+use super::last_run;
+use super::last_run::{Left, Times};
 use super::layout::{HOME, REPLACED, RUNS, report_path, run_of};
-use super::left::{self, Left, Times};
-use super::pulse;
-use super::shown::visible;
-use super::staging;
+use super::lease;
+use super::staging_lock;
+use super::visible_parts::visible;
 
 /// Version of the status' form.
 pub const STATUS_VERSION: u32 = 1;
@@ -148,7 +149,7 @@ pub async fn status(dest: impl Into<Place>) -> Result<Status> {
             reports.push(object.path);
         }
     }
-    let reports = left::times(&store, reports).await?;
+    let reports = last_run::times(&store, reports).await?;
     let mut status = Status {
         version: STATUS_VERSION,
         entries: ledger.entries().len() as u64,
@@ -169,7 +170,7 @@ pub async fn status(dest: impl Into<Place>) -> Result<Status> {
         last_commit: ledger.entries().last().map(|entry| entry.committed_at),
         runs: Vec::new(),
         unfinished: Vec::new(),
-        left: left::by_last_report(&store, &ledger, &reports).await?,
+        left: last_run::by_last_report(&store, &ledger, &reports).await?,
         damaged: Vec::new(),
     };
     for entry in ledger.void() {
@@ -251,7 +252,7 @@ async fn table(store: &Store, ledger: &Ledger) -> Result<Option<TableStatus>> {
 async fn unfinished(store: &Store) -> Result<Vec<Unfinished>> {
     let root = store.local("");
     let place = root.clone();
-    let here = folder::blocking("read", &root, move || staging::look(&place)).await;
+    let here = durable_fs::blocking("read", &root, move || staging_lock::look(&place)).await;
     // Of a bucket, a folder here that this user cannot read holds nothing of this user's runs.
     let here = match here {
         Err(Error::File { .. }) if store.is_remote() => Vec::new(),
@@ -266,7 +267,7 @@ async fn unfinished(store: &Store) -> Result<Vec<Unfinished>> {
         });
         return Ok(unfinished.collect());
     }
-    let traces = pulse::traces(store).await?.into_iter();
+    let traces = lease::traces(store).await?.into_iter();
     let unfinished = traces.map(|trace| {
         let here = here.iter().find(|seen| seen.run_id == trace.run_id);
         Unfinished {
@@ -320,7 +321,7 @@ pub(crate) async fn must_be_dataset(store: &Store, dest: &str) -> Result<()> {
         // The ledger of one that nothing was committed to is not there.
         !store.folders(HOME).await?.is_empty()
     } else {
-        store.local(crate::ledger::FOLDER).is_dir()
+        store.local(crate::dataset::ledger::FOLDER).is_dir()
     };
     if is_dataset {
         return Ok(());

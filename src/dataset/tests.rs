@@ -1,13 +1,13 @@
-mod beside;
-mod committing;
-mod ending;
+mod commit;
+mod concurrent_runs;
 mod faults;
-mod opening;
-mod recovery;
-mod replacing;
-mod rewriting;
+mod finish;
+mod lease;
+mod open;
+mod recover;
+mod replace;
+mod rewrite;
 mod salt;
-mod signs;
 #[cfg(feature = "delta")]
 mod table;
 
@@ -17,15 +17,16 @@ use std::fs;
 use chrono::Utc;
 use tempfile::TempDir;
 
+use super::ledger;
+use super::ledger::tests::meeting;
+use super::ledger::{CommittedMeeting, checkpoint};
+use super::writer::tests::{options, page};
+use super::writer::{BatchWriter, StagedPart};
 use super::*;
-use crate::compression::Compression;
-use crate::config::Format;
 use crate::error::{Error, Result};
-use crate::ledger::tests::meeting;
-use crate::ledger::{self, CommittedMeeting, checkpoint};
 use crate::report::{Outcome, Report};
-use crate::writer::tests::{options, page};
-use crate::writer::{BatchWriter, StagedPart};
+use crate::values::Compression;
+use crate::values::Format;
 
 fn dest(home: &TempDir) -> String {
     home.path().join("data").to_str().unwrap().to_owned()
@@ -142,7 +143,7 @@ fn stage_described(
     let series = u32::try_from(fs::read_dir(dataset.staging()).unwrap().count()).unwrap();
     let mut writer =
         BatchWriter::new(options, dataset.staging().to_owned()).in_series(100 + series);
-    let rows = crate::writer::tests::meetings(described);
+    let rows = crate::dataset::writer::tests::meetings(described);
     parts.push(writer.meetings(&rows).unwrap());
     (parts, batch)
 }
@@ -150,7 +151,7 @@ fn stage_described(
 fn report(run_id: &str) -> Report {
     use crate::report::{MeetingCounts, Quota, REPORT_VERSION, Requests};
     let at = "2026-01-02T03:04:05.678Z".parse().unwrap();
-    let rate = crate::rate::Rate::per_minute(60);
+    let rate = crate::values::rate::Rate::per_minute(60);
     Report {
         version: REPORT_VERSION,
         rollbook: "0.1.0".to_owned(),
@@ -162,7 +163,7 @@ fn report(run_id: &str) -> Report {
         out: "data".to_owned(),
         format: Format::Ndjson,
         base_url: "https://meeting.example.com".to_owned(),
-        language: crate::record::Language::EnUs,
+        language: crate::record::schema::Language::EnUs,
         pii: None,
         beside: vec![],
         single_writer: false,

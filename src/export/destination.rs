@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, IfRunning};
+use crate::config::Config;
+use crate::config::location;
 use crate::dataset::Dataset;
+use crate::dataset::ledger::Asked;
+use crate::dataset::store::Unsynced;
+use crate::durable_fs;
 use crate::error::{Error, Result};
-use crate::event::{Event, Observer};
-use crate::folder;
-use crate::ledger::Asked;
-use crate::pii::Pii;
-use crate::place;
-use crate::salt::DatasetSalt;
-use crate::spool::Question;
-use crate::store::Unsynced;
-use crate::uuid::ConfUuid;
+use crate::fetch::spool::Question;
+use crate::record::DatasetSalt;
+use crate::record::pii::Pii;
+use crate::report::{Event, Observer};
+use crate::values::ConfUuid;
+use crate::values::IfRunning;
 
 /// Between two looks at whether the others have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -150,7 +151,7 @@ pub(super) async fn open(
         return Err(Error::Config("out: no destination".to_owned()));
     };
     let mut is_waiting = false;
-    let is_remote = place::is_remote(out);
+    let is_remote = location::is_remote(out);
     let mut dataset = loop {
         let (format, compression) = (config.format, config.compression());
         let place = config.place(out);
@@ -198,7 +199,7 @@ pub(super) async fn open(
 async fn warn_of_unsynced(config: &Config, out: &str, observer: &Observer) -> Result<()> {
     let (place, keeps_pages) = (config.place(out), config.keeps_pages());
     let look = move || Unsynced::of(&place, keeps_pages);
-    if let Some(folders) = folder::blocking("sync", Path::new(out), look).await? {
+    if let Some(folders) = durable_fs::blocking("sync", Path::new(out), look).await? {
         (observer)(Event::Unsynced { folders });
     }
     Ok(())

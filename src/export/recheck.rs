@@ -16,10 +16,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::Config;
+use crate::config::meeting_list::Meetings;
 use crate::dataset::Dataset;
-use crate::ledger::CommittedMeeting;
-use crate::meetings::Meetings;
-use crate::uuid::ConfUuid;
+use crate::dataset::ledger::CommittedMeeting;
+use crate::values::ConfUuid;
 
 /// Meetings that the dataset holds and that are asked for again.
 #[derive(Debug, Default)]
@@ -113,7 +113,7 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::tests::meeting;
+    use crate::dataset::ledger::tests::meeting;
 
     const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::pager::Multiset;
-use crate::uuid::ConfUuid;
+use crate::fetch::Multiset;
+use crate::values::ConfUuid;
 
 /// Records from which on two meetings are not alike by chance.
 const SEVERAL: u64 = 2;

@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 
 use self::login::Login;
 use super::effect::Refusal;
-use super::guarded::Guarded;
 use super::options::Credentials;
 use super::record::mix;
 use super::reply::Reply;
+use super::unpoisoned_mutex::Guarded;
 
 /// The client type of programs; only it may have more than one token.
 const API_CLIENT: i64 = 72;
@@ -383,9 +383,9 @@ fn since_epoch() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::{APP_ID, APP_KEY};
-    use super::login::sign;
     use super::*;
+    use crate::simulator::auth::login::sign;
+    use crate::simulator::options::{APP_ID, APP_KEY};
 
     const NONCE: &str = "EycLQsHwxhzK9OW8UEKWNfH2I3CGR2nINuU1EBpQ";
 
@@ -481,7 +481,7 @@ mod tests {
 
     #[test]
     fn wrong_passwords_lock_the_account_for_the_right_one_too() {
-        use super::super::options::{ACCOUNT, PASSWORD};
+        use crate::simulator::options::{ACCOUNT, PASSWORD};
         let desk = desk(false);
         let log_in = |password: &str| {
             let header = format!("Basic {}", STANDARD.encode(format!("{ACCOUNT}:{password}")));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use super::line::Line;
+use super::connection::Line;
 use super::reply::Travel;
 
 /// What has been sent is given this long to leave before the line is cut.

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::effect::Effect;
-use super::matching::{Endpoint, Hits, Match, MeetingMatch, OffsetMatch, Pages};
+use super::fault_match::{Endpoint, Hits, Match, MeetingMatch, OffsetMatch, Pages};
 
 /// One thing that goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,8 +157,8 @@ impl From<Effect> for Fault {
 mod tests {
     use std::time::Duration;
 
-    use super::super::effect::Drip;
     use super::*;
+    use crate::simulator::effect::Drip;
 
     #[test]
     fn faults_read_the_same_from_toml_and_json() {

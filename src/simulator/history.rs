@@ -2,9 +2,9 @@
 
 use chrono::DateTime;
 
+use super::meetings::Meeting;
 use super::page::{List, Members};
 use super::record::mix;
-use super::world::Meeting;
 
 /// Meetings chosen from all, in the order asked for.
 pub(super) struct History<'a>(pub(super) Vec<&'a Meeting>);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::record::mix;
-use crate::ConfUuid;
+use crate::values::ConfUuid;
 
 /// The App ID that is known by default.
 pub const APP_ID: &str = "fdb8e4699586458bbd10c834872dcc62";
@@ -76,7 +76,7 @@ pub struct MeetingSpec {
     /// Makes every n-th record odd: left time missing, null, 0 and before the join time in turn.
     pub odd_every: Option<u64>,
     /// When the history list has it first, in milliseconds since 1970, by the clock that
-    /// [`Simulator::set_now`](super::Simulator::set_now) sets; by default as soon as it has ended.
+    /// [`Simulator::set_now`](crate::simulator::Simulator::set_now) sets; by default as soon as it has ended.
     pub listed_from: Option<i64>,
     /// Belongs to another user: listed only to an administrator who asks for all.
     pub foreign: bool,

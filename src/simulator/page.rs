@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::armed::Struck;
+use super::active_faults::Struck;
 use super::effect::{ClampLimit, Echo, Effect, RecordEdit};
 use super::options::PastEnd;
 use super::record::mix;

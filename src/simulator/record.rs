@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::names;
-use crate::Language;
+use super::word_lists;
+use crate::record::Language;
 
 /// One record as the API gives it, with the API's member names when written as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl Origin {
             _ => Left::At(join.saturating_add_unsigned(stay)),
         };
         Row {
-            name: (!chance.is_multiple_of(32)).then_some((chance >> 5) % names::NAMES),
+            name: (!chance.is_multiple_of(32)).then_some((chance >> 5) % word_lists::NAMES),
             // A multiplication by a number prime to 10^10 gives each id a number of its own.
             number: (id.wrapping_mul(7_368_787_291) + self.seed % 1_000_000_007) % 10_000_000_000,
             labels: chance >> 40,
@@ -112,21 +112,21 @@ impl Row {
             || call_number.clone(),
             |name| {
                 let mut text = String::new();
-                names::spell(name, |piece| text.push_str(piece));
+                word_lists::spell(name, |piece| text.push_str(piece));
                 text
             },
         );
         Record {
             display_name,
             call_number,
-            device_type: names::device(self.labels, language).to_owned(),
+            device_type: word_lists::device(self.labels, language).to_owned(),
             join_time: self.join,
             left_time: match self.left {
                 Left::At(time) => Some(time),
                 Left::Null | Left::Missing => None,
             },
-            media_type: names::media(self.labels / 5, language).to_owned(),
-            dept_name: Some(names::department(self.labels / 15).to_owned()),
+            media_type: word_lists::media(self.labels / 5, language).to_owned(),
+            dept_name: Some(word_lists::department(self.labels / 15).to_owned()),
         }
     }
 
@@ -139,7 +139,7 @@ impl Row {
     pub(super) fn write(&self, language: Language, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"displayName\":\"");
         match self.name {
-            Some(name) => names::spell(name, |piece| match piece {
+            Some(name) => word_lists::spell(name, |piece| match piece {
                 "\"" | "\\" => out.extend_from_slice(&[b'\\', piece.as_bytes()[0]]),
                 _ => out.extend_from_slice(piece.as_bytes()),
             }),
@@ -148,7 +148,7 @@ impl Row {
         out.extend_from_slice(b"\",\"callNumber\":\"");
         self.write_number(out);
         out.extend_from_slice(b"\",\"deviceType\":\"");
-        out.extend_from_slice(names::device(self.labels, language).as_bytes());
+        out.extend_from_slice(word_lists::device(self.labels, language).as_bytes());
         out.extend_from_slice(b"\",\"joinTime\":");
         write_integer(self.join, out);
         match self.left {
@@ -160,9 +160,9 @@ impl Row {
             Left::Missing => {}
         }
         out.extend_from_slice(b",\"mediaType\":\"");
-        out.extend_from_slice(names::media(self.labels / 5, language).as_bytes());
+        out.extend_from_slice(word_lists::media(self.labels / 5, language).as_bytes());
         out.extend_from_slice(b"\",\"deptName\":\"");
-        for &byte in names::department(self.labels / 15).as_bytes() {
+        for &byte in word_lists::department(self.labels / 15).as_bytes() {
             if matches!(byte, b'"' | b'\\') {
                 out.push(b'\\');
             }

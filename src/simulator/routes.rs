@@ -10,20 +10,21 @@ use hyper::Version;
 use hyper::http::request::Parts;
 use serde_json::Value;
 
-use super::armed::{Faults, Struck};
+use super::active_faults::{Faults, Struck};
 use super::auth::{Auth, Caller};
-use super::call::{Call, Query, endpoint, header};
 use super::effect::{Effect, Throttled};
-use super::history::{self, History};
-use super::listed::Listed;
-use super::matching::{Asked, Endpoint};
+use super::fault_match::{Asked, Endpoint};
+use super::faulty_page::Listed;
+use super::history;
+use super::history::History;
+use super::meetings::{Ask, World};
 use super::options::{Options, OverLimit, PastEnd};
 use super::page;
+use super::quota::Windows;
 use super::record::mix;
 use super::reply::{Reply, Travel};
-use super::seen::{Counters, Seen};
-use super::windows::Windows;
-use super::world::{Ask, World};
+use super::request::{Call, Query, endpoint, header};
+use super::request_log::{Counters, Seen};
 
 /// Everything behind the connections.
 pub(super) struct Api {

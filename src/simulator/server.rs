@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::body::Body;
-use super::line::Line;
+use super::connection::Line;
 use super::reply::{Reply, Travel};
 use super::routes::Api;
 

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use rollbook::crash::Point;
+use rollbook::failpoint::Point;
 use rollbook::simulator::{Drift, Effect, Fault};
 
 use crate::described::uuids;

@@ -1,4 +1,4 @@
-//! Commands that die at their steps, which are the points of `rollbook::crash` that debug builds
+//! Commands that die at their steps, which are the points of `rollbook::failpoint` that debug builds
 //! carry, each time from the same state.
 
 use std::collections::{BTreeMap, BTreeSet};

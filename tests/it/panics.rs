@@ -33,7 +33,7 @@ fn panicking(stage: &Stage, args: &[&str], point: &str) -> Command {
 fn assert_in_order(stage: &Stage, run: &Ended, code: i32) {
     assert_eq!(run.code, Some(code), "{}", run.stderr);
     assert!(
-        run.stderr.contains("internal error at src/crash.rs:"),
+        run.stderr.contains("internal error at src/failpoint.rs:"),
         "{}",
         run.stderr
     );

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::store::{Call, Fault, Faulty, Operation};
-use crate::verify::verify;
+use crate::dataset::store::{Call, Fault, Faulty, Operation};
+use crate::maintenance::verify::verify;
 
 const BATCHES: [&[(&str, usize)]; 3] = [
     &[("m1", 3), ("large", 60)],

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::beside::{bucket, machine, open_on};
+use super::concurrent_runs::{bucket, machine, open_on};
 use super::faults::{healthy, home, root};
 use super::layout::SALT;
 use super::*;
-use crate::store::{Fault, Faulty, Operation};
-use crate::verify::verify;
+use crate::dataset::store::{Fault, Faulty, Operation};
+use crate::maintenance::verify::verify;
 
 /// A key that tells salts apart.
 fn key(dataset: &Dataset) -> [u8; 32] {
@@ -28,7 +28,7 @@ async fn the_first_run_makes_the_salt_and_later_ones_read_it() {
     assert_eq!(fs::read(root(&home).join(SALT)).unwrap(), file);
     let found = verify(&dest(&home)).await.unwrap();
     assert!(found.is_sound() && found.notes.is_empty(), "{found:?}");
-    let other = super::faults::home();
+    let other = crate::dataset::tests::faults::home();
     assert_ne!(key(&open(&other, "one").await), of_one);
 }
 

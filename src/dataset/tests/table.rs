@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::faults::{healthy, home, root};
 use super::*;
-use crate::config::TableFormat;
-use crate::store::{Call, Fault, Faulty};
-use crate::verify::verify;
+use crate::dataset::store::{Call, Fault, Faulty};
+use crate::maintenance::verify::verify;
+use crate::values::TableFormat;
 
 const BATCHES: [&[(&str, usize)]; 2] = [&[("m1", 3)], &[("m2", 5), ("empty", 0)]];
 

@@ -6,8 +6,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use crate::hex::hex;
 use crate::simulator::options::Credentials;
+use crate::values::hex::hex;
 
 /// An App ID login, as it is sent.
 #[derive(Deserialize)]

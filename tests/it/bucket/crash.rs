@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::thread;
 
-use rollbook::crash::Point;
+use rollbook::failpoint::Point;
 
 use crate::dying::{Saved, die, everywhere, first_and_last, slowly};
 use crate::stage::ended;
