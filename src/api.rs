@@ -19,7 +19,6 @@ mod history_request;
 mod known;
 pub(super) mod login_check;
 mod outage;
-pub(super) mod proxy_rule;
 mod records_request;
 mod request_budget;
 mod response;
@@ -31,7 +30,6 @@ mod token_validation;
 mod trial;
 
 pub(crate) use self::client::{Client, Wanted};
-pub(crate) use self::error_code::is_error_code;
 pub use self::error_code::{ErrorBody, Patience, Verdict};
 pub(crate) use self::failure::Failure;
 pub(crate) use self::history_request::Listing;

@@ -3,6 +3,7 @@
 pub(crate) mod file;
 pub(crate) mod location;
 pub(crate) mod meeting_list;
+pub(crate) mod proxy_rule;
 mod settings;
 mod tenants;
 mod validate;

@@ -5,6 +5,8 @@
 //! caller matches on a text. No message carries a query string, a header or a record, since a
 //! search key may be a phone number and a record is personal data.
 
+mod failure_kind;
+
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use tokio::task::JoinError;
 
-use crate::report::FailureKind;
+pub use self::failure_kind::FailureKind;
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]

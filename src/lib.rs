@@ -74,6 +74,7 @@ pub use crate::dataset::{
     Commit, Damage, Dataset, Left, Recovery, RunStatus, STATUS_VERSION, SetAside, Status,
     TableStatus, Unfinished, status,
 };
+pub use crate::error::FailureKind;
 pub use crate::error::{Error, Result};
 pub use crate::export::{Export, Finished};
 pub use crate::fetch::{History, Listed};
@@ -96,8 +97,8 @@ pub use crate::record::{
     Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, TimeRange,
 };
 pub use crate::report::{
-    Clock, ClockSource, FailureKind, LedgerHead, MeetingCounts, MeetingReport, MeetingStatus,
-    Outcome, Owed, Proof, Quota, REPORT_VERSION, Replaced, Report, Requests, Unlisted, Window,
+    Clock, ClockSource, LedgerHead, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Owed,
+    Proof, Quota, REPORT_VERSION, Replaced, Report, Requests, Unlisted, Window,
 };
 pub use crate::report::{Event, Observer, silent};
 pub use crate::values::Mode;

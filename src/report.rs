@@ -9,7 +9,7 @@ pub use self::clock::{Clock, ClockSource};
 pub use self::event::{Event, Observer, silent};
 pub(crate) use self::run_report::is_zero;
 pub use self::run_report::{
-    FailureKind, LedgerHead, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota,
-    REPORT_VERSION, Replaced, Report, Requests,
+    LedgerHead, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota, REPORT_VERSION,
+    Replaced, Report, Requests,
 };
 pub use self::window::{Owed, Unlisted, Window};

@@ -10,8 +10,8 @@ use super::error_code::{ErrorBody, Verdict, is_used_up, quota_in, retry_after};
 use super::failure::Failure;
 use super::response::Answer;
 use crate::error::Error;
+use crate::error::FailureKind;
 use crate::record::decode::DecodeError;
-use crate::report::FailureKind;
 use crate::values::Rate;
 use crate::values::SearchKey;
 

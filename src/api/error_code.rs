@@ -7,8 +7,8 @@
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use crate::record::decode::{is_success, is_zero};
 use crate::values::Rate;
 
 /// What to do about a failed request.
@@ -153,30 +153,6 @@ impl ErrorBody {
     /// The quota that the gateway's text tells: `limit:5,time:1 minute`.
     pub fn quota(&self) -> Option<Rate> {
         self.message.as_deref().and_then(quota_in)
-    }
-}
-
-/// Whether a code says that nothing is wrong, as `0` or nothing: some servers send one beside data.
-fn is_success(code: &str) -> bool {
-    let code = code.trim();
-    let (service, number) = code.rsplit_once('.').unwrap_or(("", code));
-    let is_zero = |digits: &str| digits.bytes().all(|digit| digit == b'0');
-    let is_name = || service.bytes().all(|byte| byte.is_ascii_alphabetic());
-    code.is_empty() || !number.is_empty() && is_zero(number) && (is_zero(service) || is_name())
-}
-
-fn is_zero(code: &serde_json::Number) -> bool {
-    code.as_f64() == Some(0.0)
-}
-
-/// Whether the value of an `error_code` member says that something is wrong.
-pub(crate) fn is_error_code(value: &RawValue) -> bool {
-    match serde_json::from_str(value.get()) {
-        Ok(serde_json::Value::Null) => false,
-        Ok(serde_json::Value::String(code)) => !is_success(&code),
-        Ok(serde_json::Value::Number(code)) => !is_zero(&code),
-        // A text with a lone surrogate is no code of success either.
-        Ok(_) | Err(_) => true,
     }
 }
 

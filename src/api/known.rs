@@ -6,7 +6,7 @@ use super::client::{Client, Question as _, Wanted};
 use super::failure::Failure;
 use super::history_request::{History, Listing};
 use super::records_request::Records;
-use crate::report::FailureKind;
+use crate::error::FailureKind;
 use crate::values::ConfUuid;
 
 /// A question that was answered once.

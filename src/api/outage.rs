@@ -26,8 +26,8 @@ use super::auth::Grant;
 use super::client::{Client, Question};
 use super::failure::Failure;
 use crate::error::Error;
+use crate::error::FailureKind;
 use crate::report::Event;
-use crate::report::FailureKind;
 use crate::values::ConfUuid;
 
 /// Meetings or days that must fail in a row before requests take turns.

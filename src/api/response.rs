@@ -5,8 +5,8 @@ use serde::de::IgnoredAny;
 
 use super::error_code::ErrorBody;
 use super::failure::{Failure, LONGEST_ID};
+use crate::error::FailureKind;
 use crate::record::buffer_capacity;
-use crate::report::FailureKind;
 
 /// Longest error body that is read.
 const ERROR_BODY: u64 = 64 * 1024;

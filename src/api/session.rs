@@ -19,8 +19,8 @@ use super::client::{Answer, Client, endpoint};
 use super::error_code::{ErrorBody, Verdict};
 use super::failure::Failure;
 use crate::error::Error;
+use crate::error::FailureKind;
 use crate::report::Event;
-use crate::report::FailureKind;
 
 /// A logout is a courtesy: nobody waits longer for it.
 const LOGOUT_PATIENCE: Duration = Duration::from_secs(5);

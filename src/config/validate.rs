@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::location;
+use super::proxy_rule;
 use super::settings::Config;
-use crate::api::proxy_rule;
 use crate::error::{Error, Result};
 use crate::values::Compression;
 use crate::values::{Format, ParquetEncodings, PartitionBy, SearchKey, TableFormat, When};

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::buffer::{Buffer, Load};
 use super::meeting_reader::{Policy, Reading};
+use crate::error::FailureKind;
 use crate::record::batch_bytes;
-use crate::report::{FailureKind, MeetingStatus};
+use crate::report::MeetingStatus;
 use crate::values::ConfUuid;
 
 /// One meeting on the desk.

@@ -9,9 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::equal_records::Multiset;
 use super::open_meeting::{Loss, OpenMeeting};
 use super::pager::Pager;
+use crate::error::FailureKind;
 use crate::record::batch_bytes;
 use crate::report::Event;
-use crate::report::{FailureKind, MeetingStatus, Proof};
+use crate::report::{MeetingStatus, Proof};
 use crate::values::ConfUuid;
 
 /// Outputs that wait to be taken.

@@ -23,9 +23,10 @@ use crate::api::{Client, Failure, Wanted};
 use crate::config::Config;
 use crate::config::meeting_list::{Meetings, Waiting};
 use crate::dataset::FirstPage;
+use crate::error::FailureKind;
 use crate::error::{Error, Result};
+use crate::report::MeetingStatus;
 use crate::report::{Event, Observer};
-use crate::report::{FailureKind, MeetingStatus};
 use crate::values::ConfUuid;
 
 /// Meetings at hand at once, those that wait for one before them included.

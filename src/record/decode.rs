@@ -8,12 +8,14 @@
 //! personal data.
 
 mod column_builders;
+mod error_value;
 mod fast_scanner;
 mod history_page;
 mod json_values;
 mod page_decoder;
 mod serde_visitor;
 
+pub(crate) use self::error_value::{is_success, is_zero};
 pub(crate) use self::history_page::{HistoryPage, Row};
 
 use arrow::record_batch::RecordBatch;

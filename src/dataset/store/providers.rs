@@ -20,8 +20,8 @@ use super::credentials;
 use super::credentials::Asked;
 use super::transport::Transport;
 use super::variables;
-use crate::api::proxy_rule;
 use crate::config::location::{BucketUrl, Kind, Place, StoreOptions};
+use crate::config::proxy_rule;
 use crate::error::{Error, Result};
 
 /// For one request, the body of a part's piece included.

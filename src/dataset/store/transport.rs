@@ -15,7 +15,7 @@ use object_store::client::{
 use object_store::{ClientOptions, Error, Result};
 use url::Url;
 
-use crate::api::proxy_rule;
+use crate::config::proxy_rule;
 
 const AGENT: &str = concat!("rollbook/", env!("CARGO_PKG_VERSION"));
 

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::DecodeError;
-use crate::api::is_error_code;
+use super::error_value::is_error_code;
 use crate::record::meeting;
 use crate::record::meeting::Meeting;
 use crate::values::ConfUuid;

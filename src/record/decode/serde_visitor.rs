@@ -7,9 +7,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 
 use super::column_builders::{MEMBERS, TEXTS, TIMES, is_shallow};
+use super::error_value::is_error_code;
 use super::json_values::{Integer, Key, without_surrogates};
 use super::{DecodeError, Envelope, MOST_RECORDS};
-use crate::api::is_error_code;
 use crate::record::schema::TimeRange;
 
 /// Reads an answer to a request from `offset` on.
