@@ -32,4 +32,4 @@ pub(crate) use self::history_bounds::Bounds;
 pub(crate) use self::meeting_reader::minimum_requests;
 pub(crate) use self::output::{Absent, Output, Outputs, Queued, Unchanged, Whole};
 pub(crate) use self::pager::Pager;
-pub(crate) use self::walk::check_answer;
+pub(crate) use self::spooled_client::SpooledClient;

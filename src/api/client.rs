@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex as BlockingMutex, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -20,6 +20,7 @@ use super::ahead::Ahead;
 use super::auth::Credentials;
 use super::error_code::Patience;
 use super::failure::Failure;
+use super::fetched_page::Fetched;
 use super::known::Known;
 use super::outage::{Outage, Subject};
 use super::records_request::Records;
@@ -33,7 +34,6 @@ use super::trial::Trial;
 use crate::config::Config;
 use crate::config::proxy_rule;
 use crate::error::{Error, Result};
-use crate::fetch::spool::{Fetched, Spool};
 use crate::record::decode::PageDecoder;
 use crate::report::{Event, Observer};
 use crate::values::ConfUuid;
@@ -71,8 +71,6 @@ pub(crate) struct Client {
     pub(super) patience: Patience,
     pub(super) slots: Semaphore,
     pub(super) allowance: Allowance,
-    /// Gone once it cannot be used any more.
-    pub(crate) spool: BlockingMutex<Option<Arc<Spool>>>,
     pub(crate) observer: Observer,
     pub(super) cancel: CancellationToken,
     pub(crate) tally: Tally,
@@ -101,8 +99,6 @@ pub(crate) struct Tally {
     pub(crate) listed: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) throttled: AtomicU64,
-    /// Pages that needed none, since a run that was cut off had asked for them.
-    pub(crate) spooled: AtomicU64,
 }
 
 impl fmt::Debug for Client {
@@ -119,7 +115,6 @@ impl Client {
         credentials: Credentials,
         throttle: Arc<Throttle>,
         decoder: PageDecoder,
-        spool: Option<Arc<Spool>>,
         observer: Observer,
         cancel: CancellationToken,
     ) -> Result<Self> {
@@ -184,7 +179,6 @@ impl Client {
             patience: Patience::of(config.retries, config.retry_delay),
             slots: Semaphore::new(concurrency),
             allowance: Allowance::new(config.max_requests),
-            spool: BlockingMutex::new(spool),
             observer,
             cancel,
             tally: Tally::default(),
@@ -231,20 +225,16 @@ impl Client {
         self.allowance.is_used_up()
     }
 
-    /// Asks for one page until it comes or there is no point in asking again.
-    pub(crate) async fn page(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
-        let mut fetched = match self.spooled(wanted).await {
-            Some(fetched) => fetched,
-            None => self.asked(wanted).await?,
-        };
-        // The spool compares its times with this machine's clock, the ledger with the server's.
-        fetched.at = self.clock.at_machine_time(fetched.at);
-        Ok(fetched)
-    }
-
-    async fn asked(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
+    /// Asks for one page until an answer comes or another attempt is useless. Returns the page with its
+    /// slot: the request counts as in flight until the slot is dropped.
+    pub(crate) async fn page(
+        &self,
+        wanted: Wanted<'_>,
+    ) -> Result<(Fetched, SemaphorePermit<'_>), Failure> {
+        let client = self;
+        let records = Records { client, wanted };
         self.patiently(
-            || self.attempt(wanted),
+            || self.ask(&records),
             |failure, delay| {
                 (self.observer)(Event::Retrying {
                     meeting: wanted.meeting.clone(),
@@ -256,12 +246,6 @@ impl Client {
             },
         )
         .await
-    }
-
-    async fn attempt(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
-        let client = self;
-        let (fetched, _slot) = self.ask(&Records { client, wanted }).await?;
-        Ok(self.spool_page(wanted, fetched).await)
     }
 
     /// Sends one request, with another token than the `refused` one, and judges its answer.

@@ -103,7 +103,6 @@ pub async fn login_check(
         credentials,
         throttle,
         PageDecoder::default(),
-        None,
         silent(),
         cancel,
     )?

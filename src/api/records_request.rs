@@ -7,11 +7,11 @@ use reqwest::header::ACCEPT_LANGUAGE;
 
 use super::client::{Answer, Client, Question, Wanted};
 use super::failure::Failure;
+use super::fetched_page::Fetched;
 use super::known::Known;
 use super::outage::Subject;
+use super::page_mismatch::check_page;
 use crate::error::Result;
-use crate::fetch::check_answer;
-use crate::fetch::spool::Fetched;
 use crate::record::TimeRange;
 
 /// A question for a page of a meeting's records.
@@ -66,8 +66,8 @@ impl Question for Records<'_> {
 
     fn contradiction(&self, answer: &Fetched) -> Option<String> {
         let Wanted { offset, limit, .. } = self.wanted;
-        let drift = check_answer(offset, limit, &answer.page).err()?;
-        Some(drift.to_string())
+        let mismatch = check_page(offset, limit, &answer.page).err()?;
+        Some(mismatch.to_string())
     }
 
     fn succeeded(&self) {

@@ -13,7 +13,6 @@ use super::meeting_rows::Described;
 use super::recheck::Recheck;
 use super::report_builder;
 use super::report_builder::Account;
-use crate::api::Client;
 use crate::config::Config;
 use crate::config::meeting_list::Meetings;
 use crate::dataset::Commit;
@@ -21,7 +20,7 @@ use crate::dataset::FirstPage;
 use crate::dataset::ledger::CommittedMeeting;
 use crate::dataset::writer::{BatchWriter, PartOptions, PipeWriter};
 use crate::error::{Error, Result};
-use crate::fetch::{Outputs, Pager};
+use crate::fetch::{Outputs, Pager, SpooledClient};
 use crate::record::Provenance;
 use crate::record::table::Table;
 use crate::report::{Event, Observer};
@@ -39,7 +38,7 @@ pub(super) struct Line<'a> {
     pub(super) pii: Option<String>,
     /// What to write of the meetings, where they are to be written.
     pub(super) described: Option<Arc<Described>>,
-    pub(super) client: &'a Arc<Client>,
+    pub(super) client: &'a Arc<SpooledClient>,
     pub(super) observer: &'a Observer,
     pub(super) stop: &'a CancellationToken,
 }

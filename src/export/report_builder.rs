@@ -12,13 +12,13 @@ use super::recheck::Recheck;
 use super::run::Run;
 use super::same_records::SameRecords;
 use super::window_planner::Discovered;
-use crate::api::Client;
 use crate::api::throttle::Throttle;
 use crate::config::Config;
 use crate::config::meeting_list::Meetings;
 use crate::dataset::Dataset;
 use crate::dataset::ledger::{CommittedMeeting, Rechecked};
 use crate::error::Error;
+use crate::fetch::SpooledClient;
 use crate::fetch::{Absent, Unchanged, Whole, minimum_requests};
 use crate::record::partition::Partition;
 use crate::report::{Event, Observer};
@@ -435,7 +435,7 @@ impl Account {
     /// The report of the run, which is over.
     pub(super) fn close(
         mut self,
-        client: &Client,
+        client: &SpooledClient,
         throttle: &Throttle,
         elapsed: Duration,
         error: Option<&Error>,
@@ -445,15 +445,15 @@ impl Account {
         let finished = self.now();
         self.report.same_records = self.same_records.groups();
         let mut report = self.report;
-        let tally = client.tally();
+        let tally = client.api().tally();
         if let Some(window) = &mut report.window {
             window.requests = tally.listed.load(Ordering::Relaxed);
         }
-        report.clock = Some(client.clock().report(report.window.is_some()));
+        report.clock = Some(client.api().clock().report(report.window.is_some()));
         report.requests.sent = tally.sent.load(Ordering::Relaxed);
         report.requests.retried = tally.retried.load(Ordering::Relaxed);
         report.requests.throttled = tally.throttled.load(Ordering::Relaxed);
-        report.requests.spooled = tally.spooled.load(Ordering::Relaxed);
+        report.requests.spooled = client.pages_from_spool();
         report.quota.rate = throttle.rate();
         let paced = report
             .requests

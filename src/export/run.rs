@@ -30,6 +30,7 @@ use crate::config::meeting_list::Meetings;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::fetch::Deadline;
+use crate::fetch::SpooledClient;
 use crate::fetch::history;
 use crate::record::DigestKey;
 use crate::record::Meeting;
@@ -246,11 +247,12 @@ impl Export {
             credentials,
             Arc::clone(&throttle),
             decoder,
-            spool.clone(),
             Arc::clone(&observer),
             stop.clone(),
         )?;
         let client = Arc::new(client.with_clock(std::mem::take(&mut run.clock)));
+        let pages = SpooledClient::new(Arc::clone(&client), spool.clone(), Arc::clone(&observer));
+        let pages = Arc::new(pages);
         let begun = Instant::now();
         let terms = (&config, destination.dataset(), pii.as_ref());
         let found = Found::by(discovery, meetings, terms, &client, &observer).await;
@@ -288,7 +290,7 @@ impl Export {
             config: &config,
             pii,
             described,
-            client: &client,
+            client: &pages,
             observer: &observer,
             stop: &stop,
         };
@@ -308,7 +310,7 @@ impl Export {
         account.report_overtaken(&observer);
         let mut error = outcome.err();
         let mut report = account.close(
-            &client,
+            &pages,
             &throttle,
             begun.elapsed(),
             error.as_ref(),

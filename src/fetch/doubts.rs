@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use super::drift::Drift;
 use super::equal_records::{Doubt, EqualRecords, WalkDigests};
-use super::walk::{IDLE_ANSWERS, check_answer, check_count, usize_of};
+use super::walk::{IDLE_ANSWERS, check_count, usize_of};
+use crate::api::check_page;
 use crate::record::decode::Page;
 
 /// More doubts than this are not settled one by one.
@@ -82,7 +83,7 @@ impl Doubts {
     /// The answer shows the list in another state than the walk.
     pub(super) fn answer(&mut self, offset: u64, limit: u64, page: &Page) -> Result<(), Drift> {
         self.is_asked = false;
-        check_answer(offset, limit, page)?;
+        check_page(offset, limit, page)?;
         check_count(self.count, page)?;
         let got = page.digests.as_slice();
         let open = self.open.len();

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::equal_records::EqualRecords;
+use crate::api::PageMismatch;
 
 /// Doubts that a message names.
 const SHOWN_DOUBTS: usize = 3;
@@ -29,22 +30,8 @@ pub(crate) enum Drift {
         /// Offset of the first of them.
         offset: u64,
     },
-    /// The answer begins elsewhere than asked, or does not say where.
-    WrongOffset {
-        /// Asked for.
-        asked: u64,
-        /// Told, if at all.
-        told: Option<i64>,
-    },
-    /// The answer holds more records than asked for.
-    TooMany {
-        /// Asked at this offset.
-        offset: u64,
-        /// The limit asked with.
-        limit: u64,
-        /// Records that came.
-        got: u64,
-    },
+    /// An answer is not the page that was asked for.
+    Mismatch(PageMismatch),
     /// The server gives one record a page, which leaves no room for a seam.
     OneRecordPages,
     /// Records end before `count` is reached.
@@ -98,21 +85,7 @@ impl fmt::Display for Drift {
                 f,
                 "the records from offset {offset} on came in another order when asked again"
             ),
-            Self::WrongOffset {
-                asked,
-                told: Some(told),
-            } => {
-                write!(f, "asked for offset {asked}, the answer says {told}")
-            }
-            Self::WrongOffset { asked, told: None } => {
-                write!(
-                    f,
-                    "asked for offset {asked}, the answer does not say where it begins"
-                )
-            }
-            Self::TooMany { offset, limit, got } => {
-                write!(f, "asked for {limit} records at offset {offset}, got {got}")
-            }
+            Self::Mismatch(mismatch) => mismatch.fmt(f),
             Self::OneRecordPages => {
                 f.write_str("the server gives one record a page: no room for a seam")
             }
@@ -124,5 +97,11 @@ impl fmt::Display for Drift {
             }
             Self::Hole { offset } => write!(f, "no records at offset {offset}, but some behind it"),
         }
+    }
+}
+
+impl From<PageMismatch> for Drift {
+    fn from(mismatch: PageMismatch) -> Self {
+        Self::Mismatch(mismatch)
     }
 }

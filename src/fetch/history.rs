@@ -87,7 +87,6 @@ impl History {
             self.credentials,
             Arc::new(throttle),
             PageDecoder::default(),
-            None,
             Arc::clone(&observer),
             deadline.stop.clone(),
         )?;

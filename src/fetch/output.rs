@@ -190,7 +190,7 @@ impl Pager {
             (None, Some(proof)) => {
                 let records = open.reading.records();
                 let meeting = open.meeting;
-                let now = self.client.clock().now();
+                let now = self.client.api().clock().now();
                 let (first_fetch, last_fetch) = open.fetched.unwrap_or((now, now));
                 (self.observer)(Event::Complete {
                     meeting: meeting.clone(),

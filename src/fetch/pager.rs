@@ -18,8 +18,8 @@ use super::buffer::{Buffer, Load};
 use super::meeting_reader::{Policy, Progress, Request};
 use super::open_meeting::{Loss, OpenMeeting};
 use super::output::{Output, Outputs};
-use super::spool::Fetched;
-use crate::api::{Client, Failure, Wanted};
+use super::spooled_client::SpooledClient;
+use crate::api::{Failure, Fetched, Wanted};
 use crate::config::Config;
 use crate::config::meeting_list::{Meetings, Waiting};
 use crate::dataset::FirstPage;
@@ -47,7 +47,7 @@ const MOST_TASKS: usize = 1024;
 
 /// Reads meetings through a client.
 pub(crate) struct Pager {
-    pub(super) client: Arc<Client>,
+    pub(super) client: Arc<SpooledClient>,
     policy: Policy,
     tasks_at_once: usize,
     pub(super) buffer: Buffer,
@@ -77,7 +77,7 @@ struct Answer {
 impl Pager {
     pub(crate) fn new(
         config: &Config,
-        client: Arc<Client>,
+        client: Arc<SpooledClient>,
         meetings: Meetings,
         observer: Observer,
         cancel: CancellationToken,
@@ -151,8 +151,8 @@ impl Pager {
                 () = tokio::time::sleep_until(wakes.unwrap_or_else(Instant::now)), if wakes.is_some() => {
                     self.wake();
                 }
-                () = self.client.naps().begun(), if !self.is_stopping => {}
-                () = self.client.throttle().moved(), if !self.is_stopping => {}
+                () = self.client.api().naps().begun(), if !self.is_stopping => {}
+                () = self.client.api().throttle().moved(), if !self.is_stopping => {}
                 () = self.cancel.cancelled(), if leaves.is_none() => {
                     self.is_stopping = true;
                     leaves = Some(Instant::now() + GRACE);
@@ -164,7 +164,7 @@ impl Pager {
                 }
             }
         }
-        if let Some(error) = self.client.take_untold() {
+        if let Some(error) = self.client.api().take_untold() {
             outcome = outcome.and(Err(error));
         }
         // What became whole behind a meeting that did not is not lost.
@@ -179,26 +179,29 @@ impl Pager {
 
     /// Begins requests as long as there is something to ask: meetings at hand first.
     fn fill(&mut self) {
-        if self.client.is_used_up() {
+        if self.client.api().is_used_up() {
             // Nothing is gained by waiting.
             self.desk.iter_mut().for_each(|open| open.wakes = None);
         }
         let held: Load = self.desk.iter().map(OpenMeeting::held).sum();
         let mut position = 0;
-        let places = (self.tasks_at_once + self.client.naps().count()).min(MOST_TASKS);
+        let places = (self.tasks_at_once + self.client.api().naps().count()).min(MOST_TASKS);
         // Under a quota, what is asked next is decided when its turn comes: the oldest meeting
         // goes on as soon as its first page is known.
         let places = places.min(
             self.tasks
                 .len()
-                .saturating_add(self.client.throttle().room()),
+                .saturating_add(self.client.api().throttle().room()),
         );
         while self.tasks.len() < places {
             // Each request in flight may bring a full page.
             let open = self.desk.get(position);
             let page_bytes = open.map_or(0, |open| open.record_bytes() * self.policy.page_size);
             // One that waits to be tried again must not hold up meetings that are answered.
-            let requests = self.tasks.len().saturating_sub(self.client.naps().count());
+            let requests = self
+                .tasks
+                .len()
+                .saturating_sub(self.client.api().naps().count());
             if position > 0 && !self.buffer.has_room(held, requests, page_bytes) {
                 break;
             }

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use self::frame::{Head, PageHead, SPOOL_VERSION};
 use self::recovered::Found;
+use crate::api::Fetched;
 use crate::durable_fs;
 use crate::durable_fs::Origin;
 use crate::error::{Error, Result};
@@ -81,17 +82,6 @@ pub(crate) struct PageKey {
     pub(crate) offset: u64,
     /// The limit asked for.
     pub(crate) limit: u64,
-}
-
-/// A page as it was fetched.
-#[derive(Clone, Debug)]
-pub(crate) struct Fetched {
-    /// The page.
-    pub(crate) page: Page,
-    /// When it was answered.
-    pub(crate) at: DateTime<Utc>,
-    /// The server's name for the request.
-    pub(crate) request_id: Option<String>,
 }
 
 /// The spool of one run, and what it found of runs before it.

@@ -1,30 +1,85 @@
-//! Pages that need not be asked for, since a run before this one asked.
+//! Client of the pager: a page comes from the spool of an earlier run, or from the API.
+//!
+//! Each page that the API answers is kept in the spool before its slot among the requests in flight is
+//! free again: a page that is no longer in flight is in the spool.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::spool::{Fetched, PageKey, Spool};
-use crate::api::{Client, Wanted};
+use super::spool::{PageKey, Spool};
+use crate::api::{Client, Failure, Fetched, Wanted};
 use crate::error::{Error, Result};
-use crate::report::Event;
+use crate::report::{Event, Observer};
 use crate::values::ConfUuid;
 
-impl Client {
-    /// A page of a run that was cut off.
-    pub(crate) async fn spooled(&self, wanted: Wanted<'_>) -> Option<Fetched> {
+/// Client for single requests, and the spool that is asked first.
+pub(crate) struct SpooledClient {
+    api: Arc<Client>,
+    /// None without a spool, or after a failure of its files.
+    spool: Mutex<Option<Arc<Spool>>>,
+    observer: Observer,
+    pages_from_spool: AtomicU64,
+}
+
+impl SpooledClient {
+    pub(crate) fn new(api: Arc<Client>, spool: Option<Arc<Spool>>, observer: Observer) -> Self {
+        Self {
+            api,
+            spool: Mutex::new(spool),
+            observer,
+            pages_from_spool: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the client for single requests.
+    pub(crate) const fn api(&self) -> &Arc<Client> {
+        &self.api
+    }
+
+    /// Returns how many pages came from the spool.
+    pub(crate) fn pages_from_spool(&self) -> u64 {
+        self.pages_from_spool.load(Ordering::Relaxed)
+    }
+
+    /// Returns one page. A request is repeated until an answer comes or another attempt is useless.
+    pub(crate) async fn page(&self, wanted: Wanted<'_>) -> Result<Fetched, Failure> {
+        let mut fetched = if let Some(fetched) = self.spooled(wanted).await {
+            fetched
+        } else {
+            let (fetched, _slot) = self.api.page(wanted).await?;
+            self.keep(wanted, fetched).await
+        };
+        // The spool compares its times with this machine's clock, the ledger with the server's.
+        fetched.at = self.api.clock().at_machine_time(fetched.at);
+        Ok(fetched)
+    }
+
+    /// Removes the pages of a meeting up to this walk from the spool.
+    pub(crate) async fn void(&self, meeting: ConfUuid, walk: u32) {
+        if let Some(spool) = self.spool() {
+            self.on_disk(move || spool.void(meeting, walk)).await;
+        }
+    }
+
+    /// Removes the pages of committed meetings from the spool.
+    pub(crate) async fn settle(&self, meetings: Vec<ConfUuid>) {
+        if let Some(spool) = self.spool().filter(|spool| spool.keeps()) {
+            self.on_disk(move || spool.settle(&meetings)).await;
+        }
+    }
+
+    async fn spooled(&self, wanted: Wanted<'_>) -> Option<Fetched> {
         let spool = self.spool()?;
         let key = key(wanted);
         if !spool.has(&key) {
             return None;
         }
         let fetched = self.on_disk(move || spool.take(key)).await??;
-        self.tally.spooled.fetch_add(1, Ordering::Relaxed);
+        self.pages_from_spool.fetch_add(1, Ordering::Relaxed);
         Some(fetched)
     }
 
-    /// Keeps a page that has just arrived. Its place among the requests in flight is given up only
-    /// after this: what is not in flight any more is in the spool.
-    pub(crate) async fn spool_page(&self, wanted: Wanted<'_>, fetched: Fetched) -> Fetched {
+    async fn keep(&self, wanted: Wanted<'_>, fetched: Fetched) -> Fetched {
         let Some(spool) = self.spool().filter(|spool| spool.keeps()) else {
             return fetched;
         };
@@ -33,27 +88,12 @@ impl Client {
         fetched
     }
 
-    /// Voids what the spool has of a meeting up to this walk.
-    pub(crate) async fn void(&self, meeting: ConfUuid, walk: u32) {
-        if let Some(spool) = self.spool() {
-            self.on_disk(move || spool.void(meeting, walk)).await;
-        }
-    }
-
-    /// These meetings are committed: nobody needs their pages any more.
-    pub(crate) async fn settle(&self, meetings: Vec<ConfUuid>) {
-        if let Some(spool) = self.spool().filter(|spool| spool.keeps()) {
-            self.on_disk(move || spool.settle(&meetings)).await;
-        }
-    }
-
     fn spool(&self) -> Option<Arc<Spool>> {
         let spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
         spool.clone()
     }
 
-    /// Does work on the spool's files. Where that fails the run goes on without a spool, and
-    /// says so.
+    /// Works on the spool's files. After a failure the run goes on without a spool, and reports it.
     async fn on_disk<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,

@@ -21,6 +21,7 @@ use arrow::record_batch::RecordBatch;
 use super::drift::Drift;
 use super::equal_records::{EqualRecords, Multiset, WalkDigests};
 use super::segment::{Stretch, UNKNOWN};
+use crate::api::check_page;
 use crate::record::decode::Page;
 use crate::values::CountPolicy;
 
@@ -241,7 +242,7 @@ impl Walk {
     /// What the answer shows about the list; the walk is then over.
     pub(crate) fn answer(&mut self, ask: Ask, mut page: Page) -> Result<(), Drift> {
         self.answers += 1;
-        check_answer(ask.offset, ask.limit, &page)?;
+        check_page(ask.offset, ask.limit, &page)?;
         let got = page.records.num_rows() as u64;
         let count = *self.count.get_or_insert(page.count);
         check_count(count, &page)?;
@@ -411,21 +412,6 @@ impl Walk {
         }
         Ok(())
     }
-}
-
-/// Checks that an answer begins where it was asked to, and holds no more than was asked for.
-pub(crate) fn check_answer(offset: u64, limit: u64, page: &Page) -> Result<(), Drift> {
-    let got = page.records.num_rows() as u64;
-    if page.offset.and_then(|told| u64::try_from(told).ok()) != Some(offset) {
-        return Err(Drift::WrongOffset {
-            asked: offset,
-            told: page.offset,
-        });
-    }
-    if got > limit {
-        return Err(Drift::TooMany { offset, limit, got });
-    }
-    Ok(())
 }
 
 /// Checks that an answer has the `count` of the answers before it.

@@ -8,7 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::frame;
 use super::frame::{Head, PageHead, Place};
-use super::{Fetched, LIFE, PageKey, files};
+use super::{LIFE, PageKey, files};
+use crate::api::Fetched;
 use crate::error::{Error, Result};
 use crate::values::ConfUuid;
 
