@@ -68,7 +68,7 @@ pub use crate::config::meeting_list::MeetingList;
 #[cfg(fuzzing)]
 pub use crate::dataset::ledger::fuzz_entry;
 pub use crate::dataset::ledger::{Asked, CommittedMeeting, KeyedSearchKey};
-pub use crate::dataset::store::{Unsynced, unsynced};
+pub use crate::dataset::store::unsynced;
 pub use crate::dataset::writer::{BatchWriter, PartOptions, PipeWriter, StagedPart};
 pub use crate::dataset::{
     Commit, Damage, Dataset, Left, Recovery, RunStatus, STATUS_VERSION, SetAside, Status,
@@ -96,6 +96,7 @@ pub use crate::record::table::{MeetingColumn, Table, TableColumn};
 pub use crate::record::{
     Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, TimeRange,
 };
+pub use crate::report::Unsynced;
 pub use crate::report::{
     Clock, ClockSource, LedgerHead, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Owed,
     Proof, Quota, REPORT_VERSION, Replaced, Report, Requests, Unlisted, Window,

@@ -3,6 +3,7 @@
 mod clock;
 mod event;
 mod run_report;
+mod unsynced;
 mod window;
 
 pub use self::clock::{Clock, ClockSource};
@@ -12,4 +13,5 @@ pub use self::run_report::{
     LedgerHead, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Proof, Quota, REPORT_VERSION,
     Replaced, Report, Requests,
 };
+pub use self::unsynced::Unsynced;
 pub use self::window::{Owed, Unlisted, Window};

@@ -38,7 +38,8 @@ use self::retry::patiently;
 #[cfg(test)]
 pub(crate) use self::faulty::{Call, Fault, Faulty, Operation};
 pub(crate) use self::multipart_upload::is_note;
-pub use self::unsynced::{Unsynced, unsynced};
+pub use self::unsynced::unsynced;
+pub(crate) use self::unsynced::unsynced_by_run;
 
 /// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]

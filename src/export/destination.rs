@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::config::location;
 use crate::dataset::Dataset;
 use crate::dataset::ledger::Asked;
-use crate::dataset::store::Unsynced;
+use crate::dataset::store::unsynced_by_run;
 use crate::durable_fs;
 use crate::error::{Error, Result};
 use crate::fetch::spool::Question;
@@ -198,7 +198,7 @@ pub(super) async fn open(
 /// Reports folders of this machine that the run writes to and that cannot be synced.
 async fn warn_of_unsynced(config: &Config, out: &str, observer: &Observer) -> Result<()> {
     let (place, keeps_pages) = (config.place(out), config.keeps_pages());
-    let look = move || Unsynced::of(&place, keeps_pages);
+    let look = move || unsynced_by_run(&place, keeps_pages);
     if let Some(folders) = durable_fs::blocking("sync", Path::new(out), look).await? {
         (observer)(Event::Unsynced { folders });
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::run_report::Proof;
-use crate::dataset::store::Unsynced;
+use super::unsynced::Unsynced;
 use crate::values::ConfUuid;
 use crate::values::Rate;
 

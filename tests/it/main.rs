@@ -44,6 +44,7 @@ mod faults;
 mod file_systems;
 mod history;
 mod hostile;
+mod house;
 mod late;
 #[cfg(unix)]
 mod limits;

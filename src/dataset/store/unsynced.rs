@@ -8,15 +8,7 @@ use crate::config::location;
 use crate::config::location::{Place, Target};
 use crate::durable_fs;
 use crate::error::Result;
-
-/// Folders of this machine in which the names of new files are not durable.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unsynced {
-    /// Folder of the dataset: the newest files may be missing after a power loss.
-    pub dataset: Option<String>,
-    /// State directory: a power loss costs requests, and no record.
-    pub state_dir: Option<String>,
-}
+use crate::report::Unsynced;
 
 /// Returns the folders that a command writes to and whose file systems cannot sync folders, if there
 /// are any. Blocking code.
@@ -25,29 +17,27 @@ pub struct Unsynced {
 ///
 /// Fails where the destination names neither a folder nor a bucket.
 pub fn unsynced(place: &Place) -> Result<Option<Unsynced>> {
-    Unsynced::of(place, false)
+    unsynced_by_run(place, false)
 }
 
-impl Unsynced {
-    /// Looks at the folders of a command; `keeps_pages` is whether it keeps pages in the state
-    /// directory.
-    pub(crate) fn of(place: &Place, keeps_pages: bool) -> Result<Option<Self>> {
-        let target = location::parse(&place.dest)?;
-        let is_bucket = matches!(target, Target::Bucket(_));
-        let state_dir = place.state_dir.as_deref();
-        let state_dir = state_dir.filter(|_| is_bucket || keeps_pages);
-        let found = Self {
-            dataset: match &target {
-                Target::Folder(folder) => name_if_unsynced(folder),
-                Target::Bucket(_) => None,
-            },
-            state_dir: state_dir.and_then(name_if_unsynced),
-        };
-        Ok((found != Self::default()).then_some(found))
-    }
+/// Returns the folders of [`unsynced`] for a run; `keeps_pages` is whether it keeps pages in the state
+/// directory.
+pub(crate) fn unsynced_by_run(place: &Place, keeps_pages: bool) -> Result<Option<Unsynced>> {
+    let target = location::parse(&place.dest)?;
+    let is_bucket = matches!(target, Target::Bucket(_));
+    let state_dir = place.state_dir.as_deref();
+    let state_dir = state_dir.filter(|_| is_bucket || keeps_pages);
+    let found = Unsynced {
+        dataset: match &target {
+            Target::Folder(folder) => name_if_unsynced(folder),
+            Target::Bucket(_) => None,
+        },
+        state_dir: state_dir.and_then(name_if_unsynced),
+    };
+    Ok((found != Unsynced::default()).then_some(found))
 }
 
-/// The name of a folder whose file system cannot sync folders.
+/// Returns the name of a folder whose file system cannot sync folders.
 fn name_if_unsynced(folder: &Path) -> Option<String> {
     let there = folder.ancestors().find(|above| above.is_dir());
     if durable_fs::can_sync(there.unwrap_or(Path::new("."))) {
@@ -71,7 +61,7 @@ mod tests {
                 state_dir: Some(folder),
                 ..Place::default()
             };
-            assert_eq!(Unsynced::of(&place, true).unwrap(), None);
+            assert_eq!(unsynced_by_run(&place, true).unwrap(), None);
         }
         assert!(unsynced(&Place::from("ftp://lake")).is_err());
     }
