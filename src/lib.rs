@@ -5,11 +5,12 @@
 //! cancelled; it prints nothing, reads no environment and handles no signals. The command
 //! `rollbook` is a thin layer over it.
 //!
-//! Below `export`, from the request to the disk: `client` asks under the `throttle` with a token
-//! from `auth` and judges answers by `retry`; `decode` turns a page into Arrow columns as `record`
-//! defines them; `pager` walks meetings and settles whether they are whole; `writer` encodes;
-//! `dataset` commits through the `ledger` on a `store`, and `delta` tells the readers of Delta tables
-//! what the ledger says. [`simulator`] is the API, for the demo, the tests and the benches.
+//! A page takes this way through the wings: `api` sends a request under its rate limiter and judges the
+//! answer; `record` decodes it into Arrow columns; `fetch` reads meetings page by page and decides
+//! whether they are whole; `export` drives the run; `dataset` writes parts and commits them through its
+//! ledger, on a folder or a bucket. `maintenance` verifies, repairs, compacts and purges datasets. A
+//! wing uses the wings below it alone, down to `values`. [`simulator`] is the API, for the demo, the
+//! tests and the benches.
 //!
 //! ```
 //! use rollbook::simulator::{Options, Simulator, TOKEN};
