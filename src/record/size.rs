@@ -11,7 +11,7 @@ use arrow::record_batch::RecordBatch;
 const FIXED_BYTES: usize = 8;
 
 /// Buffers of this size and more must not stay with the thread that freed them.
-const LARGE_BUFFER: usize = 1 << 20;
+const LARGE_BUFFER: usize = 4 << 20;
 
 /// The system allocator (glibc) returns a block of more than 32 MiB to the system when it is freed.
 /// Smaller blocks stay in an arena of their thread, which together are several times what is in use.
