@@ -82,8 +82,8 @@ pub enum Error {
     #[error(
         "this machine's clock shows {} and the server's {}: which meetings are in the window follows \
          from the time; set this machine's clock, or give the window's end (until) as a date",
-        crate::values::time_spec::shown(*machine),
-        crate::values::time_spec::shown(*server)
+        crate::values::shown(*machine),
+        crate::values::shown(*server)
     )]
     Clock {
         /// The time of this machine's clock.

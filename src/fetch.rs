@@ -11,7 +11,7 @@ mod doubts;
 mod drift;
 mod equal_records;
 pub(super) mod history;
-mod history_bounds;
+pub(crate) mod history_bounds;
 mod history_walk;
 mod meeting_reader;
 mod open_meeting;

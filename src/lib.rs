@@ -60,12 +60,12 @@ mod values;
 pub use crate::api::auth::{Account, App, Credentials, TokenSource};
 pub use crate::api::login_check::login_check;
 pub use crate::api::throttle::Throttle;
-pub use crate::api::{Administrator, IDENTITY_VERSION, Identity, LoginKind};
-pub use crate::api::{ErrorBody, Patience, Verdict};
-pub use crate::config::Config;
-pub use crate::config::Tenant;
+pub use crate::api::{
+    Administrator, ErrorBody, IDENTITY_VERSION, Identity, LoginKind, Patience, Verdict,
+};
 pub use crate::config::location::{Place, StoreOptions};
 pub use crate::config::meeting_list::MeetingList;
+pub use crate::config::{Config, Tenant};
 #[cfg(fuzzing)]
 pub use crate::dataset::ledger::fuzz_entry;
 pub use crate::dataset::ledger::{Asked, CommittedMeeting, KeyedSearchKey};
@@ -75,8 +75,7 @@ pub use crate::dataset::{
     Commit, Damage, Dataset, Left, Recovery, RunStatus, STATUS_VERSION, SetAside, Status,
     TableStatus, Unfinished, status,
 };
-pub use crate::error::FailureKind;
-pub use crate::error::{Error, Result};
+pub use crate::error::{Error, FailureKind, Result};
 pub use crate::export::{Export, Finished};
 pub use crate::fetch::{History, Listed};
 pub use crate::maintenance::compact::{COMPACTION_VERSION, CompactOptions, Compaction, compact};
@@ -86,8 +85,6 @@ pub use crate::maintenance::verify::{
     Finding, MeetingStatement, Note, Soundness, VERIFICATION_VERSION, Verification, verify,
 };
 pub use crate::maintenance::{PURGE_VERSION, Purge};
-pub use crate::record::DigestKey;
-pub use crate::record::Meeting;
 pub use crate::record::ddl::{Warehouse, arrow_listing, json_schema};
 pub use crate::record::decode::{DecodeError, Page};
 pub use crate::record::partition::{DateOf, Partition, Partitioning, partition_of_part};
@@ -95,23 +92,17 @@ pub use crate::record::pii::{PiiPolicy, Treatment};
 pub use crate::record::schema::schema;
 pub use crate::record::table::{MeetingColumn, Table, TableColumn};
 pub use crate::record::{
-    Anomaly, Column, Language, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE, TimeRange,
+    Anomaly, Column, DigestKey, Language, Meeting, Provenance, SCHEMA_VERSION, Stay, TIME_ZONE,
+    TimeRange,
 };
-pub use crate::report::Unsynced;
 pub use crate::report::{
-    Clock, ClockSource, LedgerHead, MeetingCounts, MeetingReport, MeetingStatus, Outcome, Owed,
-    Proof, Quota, REPORT_VERSION, Replaced, Report, Requests, Unlisted, Window,
+    Clock, ClockSource, Event, LedgerHead, MeetingCounts, MeetingReport, MeetingStatus, Observer,
+    Outcome, Owed, Proof, Quota, REPORT_VERSION, Replaced, Report, Requests, Unlisted, Unsynced,
+    Window, silent,
 };
-pub use crate::report::{Event, Observer, silent};
-pub use crate::values::Mode;
-pub use crate::values::Moment;
-pub use crate::values::Zone;
-pub use crate::values::new_run_id;
 pub use crate::values::{
-    CommandLine, CountPolicy, DuplicatePolicy, Format, IfRunning, LogFormat, PageSize,
-    ParquetEncodings, PartitionBy, SearchKey, TableFormat, Verify, When,
+    CommandLine, Compression, ConfUuid, CountPolicy, DuplicatePolicy, Format, IfRunning, InputKind,
+    InvalidConfUuid, InvalidInput, InvalidRate, LogFormat, Mode, Moment, PageSize,
+    ParquetEncodings, PartitionBy, Rate, SearchKey, TableFormat, Verify, When, Zone, ZstdLevel,
+    clean, clean_bytes, new_run_id,
 };
-pub use crate::values::{Compression, ZstdLevel};
-pub use crate::values::{ConfUuid, InvalidConfUuid};
-pub use crate::values::{InputKind, InvalidInput, clean, clean_bytes};
-pub use crate::values::{InvalidRate, Rate};

@@ -9,11 +9,9 @@ use super::client::Client;
 use super::error_code::{ErrorBody, Verdict, is_used_up, quota_in, retry_after};
 use super::failure::Failure;
 use super::response::Answer;
-use crate::error::Error;
-use crate::error::FailureKind;
+use crate::error::{Error, FailureKind};
 use crate::record::decode::DecodeError;
-use crate::values::Rate;
-use crate::values::SearchKey;
+use crate::values::{Rate, SearchKey};
 
 impl Client {
     /// What an answer that is no page of records or of the history list means.

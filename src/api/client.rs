@@ -25,19 +25,17 @@ use super::known::Known;
 use super::outage::{Outage, Subject};
 use super::records_request::Records;
 use super::request_budget::Allowance;
-pub(super) use super::response::Answer;
+use super::response::Answer;
 use super::retry::Naps;
 use super::server_clock::ServerClock;
 use super::session::{Access, Token};
 use super::throttle::Throttle;
 use super::trial::Trial;
-use crate::config::Config;
-use crate::config::proxy_rule;
+use crate::config::{Config, proxy_rule};
 use crate::error::{Error, Result};
 use crate::record::decode::PageDecoder;
 use crate::report::{Event, Observer};
-use crate::values::ConfUuid;
-use crate::values::SearchKey;
+use crate::values::{ConfUuid, SearchKey};
 
 const RECORDS_PATH: &str = "/v1/mmc/management/conferences/history/confAttendeeRecord";
 
@@ -71,9 +69,9 @@ pub(crate) struct Client {
     pub(super) patience: Patience,
     pub(super) slots: Semaphore,
     pub(super) allowance: Allowance,
-    pub(crate) observer: Observer,
+    pub(super) observer: Observer,
     pub(super) cancel: CancellationToken,
-    pub(crate) tally: Tally,
+    pub(super) tally: Tally,
     pub(super) naps: Naps,
     /// The list of all users' meetings was found to be open to this user.
     pub(super) is_open_to_all: AtomicBool,

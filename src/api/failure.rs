@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::auth::Asking;
 use super::error_code::{ErrorBody, Verdict, is_forbidden, is_no_meeting};
-use crate::error::Error;
-use crate::error::FailureKind;
+use crate::error::{Error, FailureKind};
 
 /// Longest text of the server that is told on, in characters.
 const LONGEST_TEXT: usize = 200;

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 
 use reqwest::RequestBuilder;
 
-use super::client::{Answer, Client, Question};
+use super::client::{Client, Question};
 use super::error_code::ErrorBody;
 use super::failure::Failure;
 use super::known::Known;
 use super::outage::Subject;
+use super::response::Answer;
 use crate::error::Result;
 use crate::record::decode::HistoryPage;
 use crate::report::Event;

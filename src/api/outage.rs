@@ -25,8 +25,7 @@ use tokio::time::Instant;
 use super::auth::Grant;
 use super::client::{Client, Question};
 use super::failure::Failure;
-use crate::error::Error;
-use crate::error::FailureKind;
+use crate::error::{Error, FailureKind};
 use crate::report::Event;
 use crate::values::ConfUuid;
 

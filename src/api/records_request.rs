@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 use chrono::Utc;
 use reqwest::header::ACCEPT_LANGUAGE;
 
-use super::client::{Answer, Client, Question, Wanted};
+use super::client::{Client, Question, Wanted};
 use super::failure::Failure;
 use super::fetched_page::Fetched;
 use super::known::Known;
 use super::outage::Subject;
 use super::page_mismatch::check_page;
+use super::response::Answer;
 use crate::error::Result;
 use crate::record::TimeRange;
 

@@ -15,11 +15,11 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::auth::{Asking, Credentials, Grant, Kind, Login, TOKEN_PATH, User};
-use super::client::{Answer, Client, endpoint};
+use super::client::{Client, endpoint};
 use super::error_code::{ErrorBody, Verdict};
 use super::failure::Failure;
-use crate::error::Error;
-use crate::error::FailureKind;
+use super::response::Answer;
+use crate::error::{Error, FailureKind};
 use crate::report::Event;
 
 /// A logout is a courtesy: nobody waits longer for it.

@@ -7,8 +7,7 @@ use anyhow::Error;
 use clap::error::{ContextKind, ContextValue};
 use rollbook::{InputKind, Outcome};
 
-use super::terminal;
-use super::variables;
+use super::{terminal, variables};
 
 /// Each end that a command can come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,11 +21,10 @@ use tokio_util::sync::CancellationToken;
 use super::atomic_file::WholeFile;
 use super::commands::{STOPPING, export};
 use super::credentials::Warn;
-use super::exit_code;
 use super::exit_code::Exit;
 use super::metrics::Metrics;
 use super::terminal::{Progress, Terminal};
-use super::{config_file, credentials, signals, variables};
+use super::{config_file, credentials, exit_code, signals, variables};
 
 /// Version of the overall report's form.
 const REPORT_VERSION: u32 = 1;

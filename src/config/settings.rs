@@ -16,18 +16,13 @@ use super::location::{Place, StoreOptions};
 use crate::error::Result;
 use crate::record::Language;
 use crate::record::pii::PiiPolicy;
-use crate::values::Compression;
-use crate::values::Mode;
-use crate::values::Moment;
-use crate::values::Rate;
-use crate::values::Zone;
+use crate::values::{Compression, Mode, Moment, Rate, Zone};
 
 use super::file::File;
 
-use crate::values::{CommandLine, PageSize, SearchKey};
 use crate::values::{
-    CountPolicy, DuplicatePolicy, Format, IfRunning, LogFormat, ParquetEncodings, PartitionBy,
-    TableFormat, Verify, When,
+    CommandLine, CountPolicy, DuplicatePolicy, Format, IfRunning, LogFormat, PageSize,
+    ParquetEncodings, PartitionBy, SearchKey, TableFormat, Verify, When,
 };
 
 /// All settings of `rollbook export`; [`Default`] is what an empty config file means.

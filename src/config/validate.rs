@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::location;
-use super::proxy_rule;
 use super::settings::Config;
+use super::{location, proxy_rule};
 use crate::error::{Error, Result};
-use crate::values::Compression;
-use crate::values::{Format, ParquetEncodings, PartitionBy, SearchKey, TableFormat, When};
-use crate::values::{InputKind, InvalidInput, clean};
+use crate::values::{
+    Compression, Format, InputKind, InvalidInput, ParquetEncodings, PartitionBy, SearchKey,
+    TableFormat, When, clean,
+};
 
 impl Config {
     /// Refuses settings that contradict each other or would send the token in the clear.

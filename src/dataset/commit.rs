@@ -11,8 +11,7 @@ use super::writer::StagedPart;
 use crate::durable_fs;
 use crate::error::{Error, Result};
 use crate::failpoint::{Point, point};
-use crate::record::table::SchemaVersions;
-use crate::record::table::{MEETINGS, Table};
+use crate::record::table::{MEETINGS, SchemaVersions, Table};
 use crate::values::ConfUuid;
 
 use super::Dataset;

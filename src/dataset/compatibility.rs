@@ -5,8 +5,7 @@ use super::ledger::Asked;
 use crate::error::{Error, Result};
 use crate::record::partition::Partitioning;
 use crate::record::table::Table;
-use crate::values::PartitionBy;
-use crate::values::Zone;
+use crate::values::{PartitionBy, Zone};
 
 use super::Dataset;
 use super::layout::SALT;

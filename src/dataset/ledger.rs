@@ -22,8 +22,7 @@ use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Result};
 use crate::record::partition::Partitioning;
-use crate::record::table::SchemaVersions;
-use crate::record::table::Table;
+use crate::record::table::{SchemaVersions, Table};
 use crate::values::ConfUuid;
 
 pub(crate) use self::chain::sha256;

@@ -6,8 +6,7 @@
 use std::collections::HashSet;
 
 use super::ledger;
-use super::ledger::Ledger;
-use super::ledger::checkpoint;
+use super::ledger::{Ledger, checkpoint};
 use super::store::Store;
 use super::writer::extension;
 use crate::config::location::Place;
@@ -15,8 +14,7 @@ use crate::durable_fs;
 use crate::error::{Error, Result};
 use crate::failpoint::{Point, point};
 use crate::record::DatasetSalt;
-use crate::values::Compression;
-use crate::values::Format;
+use crate::values::{Compression, Format};
 
 use super::layout::{HOME, PROBE, RUNS, STAGING};
 use super::lease::{Pulse, Trace};

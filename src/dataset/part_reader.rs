@@ -24,8 +24,7 @@ use super::writer::{PARQUET_ENCODINGS, form_of};
 use crate::error::{Error, Result};
 use crate::record::Provenance;
 use crate::record::table::Table;
-use crate::values::Compression;
-use crate::values::{Format, ParquetEncodings};
+use crate::values::{Compression, Format, ParquetEncodings};
 
 /// Rows read at once, and about how many bytes.
 const BATCH_ROWS: usize = 8_192;

@@ -23,9 +23,7 @@ use crate::error::{Error, Result};
 use crate::record::partition::{Partition, Partitioning};
 use crate::record::table::Table;
 use crate::record::{Column, Language, Provenance};
-use crate::values::Compression;
-use crate::values::ConfUuid;
-use crate::values::{Format, ParquetEncodings};
+use crate::values::{Compression, ConfUuid, Format, ParquetEncodings};
 
 use super::layout::replaced_path;
 use super::{Dataset, fingerprint};

@@ -101,7 +101,7 @@ impl Dataset {
         }
         if !lost.is_empty() {
             self.retract(lost).await?;
-            let visible = crate::dataset::visible(&self.store).await?;
+            let visible = super::visible(&self.store).await?;
             self.remove_void(&visible, &restorable).await?;
         }
         self.remove_emptied().await?;

@@ -16,9 +16,7 @@ use crate::config::location::Place;
 use crate::error::{Error, Result};
 use crate::failpoint::{Point, point};
 use crate::record::table::Table;
-use crate::values::Compression;
-use crate::values::ConfUuid;
-use crate::values::Format;
+use crate::values::{Compression, ConfUuid, Format};
 
 use super::layout::{REPLACED, replaced_path};
 use super::open::plain_run_id;

@@ -17,12 +17,10 @@ use crate::record::partition::Partitioning;
 use crate::record::table::Table;
 use crate::values::began;
 
-use super::last_run;
 use super::last_run::{Left, Times};
 use super::layout::{HOME, REPLACED, RUNS, report_path, run_of};
-use super::lease;
-use super::staging_lock;
 use super::visible_parts::visible;
+use super::{last_run, lease, staging_lock};
 
 /// Version of the status' form.
 pub const STATUS_VERSION: u32 = 1;
@@ -321,7 +319,7 @@ pub(crate) async fn must_be_dataset(store: &Store, dest: &str) -> Result<()> {
         // The ledger of one that nothing was committed to is not there.
         !store.folders(HOME).await?.is_empty()
     } else {
-        store.local(crate::dataset::ledger::FOLDER).is_dir()
+        store.local(super::ledger::FOLDER).is_dir()
     };
     if is_dataset {
         return Ok(());

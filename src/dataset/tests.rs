@@ -17,16 +17,14 @@ use std::fs;
 use chrono::Utc;
 use tempfile::TempDir;
 
-use super::ledger;
 use super::ledger::tests::meeting;
 use super::ledger::{CommittedMeeting, checkpoint};
 use super::writer::tests::{options, page};
 use super::writer::{BatchWriter, StagedPart};
-use super::*;
+use super::{ledger, *};
 use crate::error::{Error, Result};
 use crate::report::{Outcome, Report};
-use crate::values::Compression;
-use crate::values::Format;
+use crate::values::{Compression, Format};
 
 fn dest(home: &TempDir) -> String {
     home.path().join("data").to_str().unwrap().to_owned()
@@ -151,7 +149,7 @@ fn stage_described(
 fn report(run_id: &str) -> Report {
     use crate::report::{MeetingCounts, Quota, REPORT_VERSION, Requests};
     let at = "2026-01-02T03:04:05.678Z".parse().unwrap();
-    let rate = crate::values::rate::Rate::per_minute(60);
+    let rate = crate::values::Rate::per_minute(60);
     Report {
         version: REPORT_VERSION,
         rollbook: "0.1.0".to_owned(),
@@ -163,7 +161,7 @@ fn report(run_id: &str) -> Report {
         out: "data".to_owned(),
         format: Format::Ndjson,
         base_url: "https://meeting.example.com".to_owned(),
-        language: crate::record::schema::Language::EnUs,
+        language: crate::record::Language::EnUs,
         pii: None,
         beside: vec![],
         single_writer: false,

@@ -20,13 +20,10 @@ use std::path::PathBuf;
 use ::arrow::record_batch::RecordBatch;
 
 use crate::error::Result;
-use crate::record::Provenance;
 use crate::record::partition::{Calendar, DateOf, Partition, Partitioning};
 use crate::record::table::Table;
-use crate::record::{batch_bytes, piece};
-use crate::values::Compression;
-use crate::values::Zone;
-use crate::values::{Format, ParquetEncodings};
+use crate::record::{Provenance, batch_bytes, piece};
+use crate::values::{Compression, Format, ParquetEncodings, Zone};
 
 use self::partition_writers::Shares;
 use self::staged_files::Files;

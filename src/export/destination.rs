@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
-use crate::config::location;
+use crate::config::{Config, location};
 use crate::dataset::Dataset;
 use crate::dataset::ledger::Asked;
 use crate::dataset::store::unsynced_by_run;
@@ -17,8 +16,7 @@ use crate::fetch::spool::Question;
 use crate::record::DatasetSalt;
 use crate::record::pii::Pii;
 use crate::report::{Event, Observer};
-use crate::values::ConfUuid;
-use crate::values::IfRunning;
+use crate::values::{ConfUuid, IfRunning};
 
 /// Between two looks at whether the others have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

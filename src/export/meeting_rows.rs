@@ -15,10 +15,9 @@ use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Result};
-use crate::record::Meeting;
 use crate::record::pii::Pii;
 use crate::record::table::{MeetingColumn, Table};
-use crate::record::{TIME_ZONE, is_in_range};
+use crate::record::{Meeting, TIME_ZONE, is_in_range};
 use crate::values::ConfUuid;
 
 /// What the list told of meetings.

@@ -15,9 +15,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 
 use crate::api::TOLERANCE;
-use crate::dataset::Dataset;
 use crate::dataset::store::Object;
-use crate::dataset::{RUNS, report_path, run_of};
+use crate::dataset::{Dataset, RUNS, report_path, run_of};
 use crate::error::{Error, Result};
 use crate::report::{Owed, Window};
 use crate::values::ConfUuid;

@@ -6,10 +6,9 @@ use super::destination::Destination;
 use super::encoder_thread::Batch;
 use super::pipeline::{Line, PASSES, Round};
 use super::recheck::Recheck;
-use super::report_builder;
-use super::report_builder::Account;
+use super::report_builder::{self, Account};
 use crate::dataset::ledger::CommittedMeeting;
-use crate::dataset::{Dataset, Form, Replacement};
+use crate::dataset::{Dataset, FirstPage, Form, Replacement};
 use crate::error::Result;
 use crate::report::Event;
 use crate::values::ConfUuid;
@@ -75,7 +74,7 @@ impl Line<'_> {
         meetings: &[ConfUuid],
         recheck: &Recheck,
         destination: &mut Destination,
-    ) -> Result<HashMap<ConfUuid, crate::dataset::first_page::FirstPage>> {
+    ) -> Result<HashMap<ConfUuid, FirstPage>> {
         let Destination::Dataset(dataset) = destination else {
             return Ok(HashMap::new());
         };

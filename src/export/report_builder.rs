@@ -18,16 +18,13 @@ use crate::config::meeting_list::Meetings;
 use crate::dataset::Dataset;
 use crate::dataset::ledger::{CommittedMeeting, Rechecked};
 use crate::error::Error;
-use crate::fetch::SpooledClient;
-use crate::fetch::{Absent, Unchanged, Whole, minimum_requests};
+use crate::fetch::{Absent, SpooledClient, Unchanged, Whole, minimum_requests};
 use crate::record::partition::Partition;
-use crate::report::{Event, Observer};
 use crate::report::{
-    MeetingCounts, MeetingReport, MeetingStatus, Outcome, Quota, REPORT_VERSION, Replaced, Report,
-    Requests,
+    Event, MeetingCounts, MeetingReport, MeetingStatus, Observer, Outcome, Quota, REPORT_VERSION,
+    Replaced, Report, Requests,
 };
-use crate::values::ConfUuid;
-use crate::values::Span;
+use crate::values::{ConfUuid, Span};
 
 /// Unfinished meetings of a list that have a row in the report; the others are counted.
 const MOST_UNFINISHED: usize = 1_000;

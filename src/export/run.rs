@@ -16,11 +16,12 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::destination::{Destination, Opening};
+use super::destination::{self, Destination, Opening};
 use super::meeting_rows::Described;
 use super::pipeline::Line;
 use super::recheck::Recheck;
 use super::report_builder::Account;
+use super::spool_lifecycle;
 use super::window_planner::{Discovered, Discovery};
 use crate::api::auth::Credentials;
 use crate::api::throttle::Throttle;
@@ -29,20 +30,14 @@ use crate::config::Config;
 use crate::config::meeting_list::Meetings;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
-use crate::fetch::Deadline;
-use crate::fetch::SpooledClient;
-use crate::fetch::history;
-use crate::record::DigestKey;
-use crate::record::Meeting;
+use crate::fetch::{Deadline, SpooledClient, history_bounds};
 use crate::record::decode::PageDecoder;
 use crate::record::pii::Pii;
 use crate::record::table::Table;
-use crate::report::{Event, Observer};
-use crate::report::{MeetingStatus, Report};
-use crate::values::ConfUuid;
-use crate::values::PartitionBy;
-use crate::values::new_run_id;
+use crate::record::{DigestKey, Meeting};
+use crate::report::{Event, MeetingStatus, Observer, Report};
 use crate::values::run_id::run_id;
+use crate::values::{ConfUuid, PartitionBy, new_run_id};
 
 /// What one run needs.
 pub struct Export {
@@ -181,13 +176,13 @@ impl Export {
                     .to_owned(),
             ));
         }
-        history::check_dates(&self.config)?;
+        history_bounds::check_dates(&self.config)?;
         let pipe = self.pipe.take();
         let deadline = Deadline::begin(self.config.deadline, &cancel);
         let stop = deadline.stop.clone();
         let pii = self.pii()?;
         let pii = pii.as_ref();
-        match super::destination::open(&self.config, &run.id, pipe, pii, &observer, &stop).await? {
+        match destination::open(&self.config, &run.id, pipe, pii, &observer, &stop).await? {
             Opening::Open(mut destination) => {
                 let into = &mut destination;
                 let stops = (stop, cancel);
@@ -238,7 +233,7 @@ impl Export {
             credentials,
             ..
         } = self;
-        let spool = super::spool_lifecycle::open(&config, question, &run.id, &observer).await?;
+        let spool = spool_lifecycle::open(&config, question, &run.id, &observer).await?;
         destination.tell_of_opening(&observer);
         let throttle = Throttle::new(config.rate, config.burst, Arc::clone(&observer));
         let throttle = Arc::new(throttle);
@@ -278,8 +273,8 @@ impl Export {
         });
         if let Some(spool) = &spool {
             let wanted = work.iter().chain(&recheck.meetings);
-            super::spool_lifecycle::outdate(spool, &recheck.held, now);
-            super::spool_lifecycle::forget_unwanted(spool, &config, wanted, is_listed, &observer);
+            spool_lifecycle::outdate(spool, &recheck.held, now);
+            spool_lifecycle::forget_unwanted(spool, &config, wanted, is_listed, &observer);
         }
         if destination.is_single_writer() {
             account.has_single_writer();
@@ -324,7 +319,7 @@ impl Export {
         destination.tell_of_checkpoints(&observer);
         if let Some(spool) = spool {
             let is_through = error.is_none() && is_listed && report.meetings.unfinished == 0;
-            super::spool_lifecycle::close(spool, is_through, &observer).await;
+            spool_lifecycle::close(spool, is_through, &observer).await;
         }
         client.close().await;
         Ok(Finished { report, error })

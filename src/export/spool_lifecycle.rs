@@ -12,8 +12,7 @@ use crate::durable_fs;
 use crate::error::Result;
 use crate::fetch::spool::{Question, Spool};
 use crate::report::{Event, Observer};
-use crate::values::ConfUuid;
-use crate::values::When;
+use crate::values::{ConfUuid, When};
 
 /// The spool for the questions of this run, where there is a place for it.
 pub(super) async fn open(

@@ -19,16 +19,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use self::plan::{Past, Plan};
+use super::run::is_told;
 use crate::api::{Client, TOLERANCE};
 use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
-use crate::fetch::{Bounds, Listings, history};
+use crate::fetch::{Bounds, Listings, history, history_bounds};
 use crate::record::Meeting;
-use crate::report::{Event, Observer};
-use crate::report::{Unlisted, Window};
-use crate::values::ConfUuid;
-use crate::values::Span;
+use crate::report::{Event, Observer, Unlisted, Window};
+use crate::values::{ConfUuid, Span};
 
 /// The window of a run, until the server's clock fixes it.
 #[derive(Debug)]
@@ -170,7 +169,7 @@ impl Discovery {
         listings.unlisted.extend(later);
         // The first answers may have had no time, and later ones another.
         if listings.outcome.is_ok() {
-            listings.outcome = history::agree(config, client);
+            listings.outcome = history_bounds::agree(config, client);
         }
         let work = plan.sort(listings, &asked, client.clock().now());
         let settling = work
@@ -192,7 +191,7 @@ async fn past(
     now: DateTime<Utc>,
 ) -> Result<Past> {
     let mut past = Past {
-        is_told: crate::export::run::is_told(config, dataset),
+        is_told: is_told(config, dataset),
         // Through a pipe, what is left to the next run is lost: it remembers nothing.
         settle: dataset.map_or(Duration::ZERO, |_| config.settle),
         who,

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::deadline::Deadline;
-pub(crate) use super::history_bounds::{Bounds, agree, check_dates, is_past_retention};
+use super::history_bounds::{Bounds, agree, check_dates, is_past_retention};
 use super::history_walk::HistoryWalk;
 use crate::api::auth::Credentials;
 use crate::api::throttle::Throttle;
@@ -22,10 +22,8 @@ use crate::api::{ALONE, Client, Failure, Listing, ServerClock};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::record::Meeting;
-use crate::record::decode::PageDecoder;
-use crate::record::decode::Row;
-use crate::report::Unlisted;
-use crate::report::{Event, Observer};
+use crate::record::decode::{PageDecoder, Row};
+use crate::report::{Event, Observer, Unlisted};
 use crate::values::Span;
 
 /// Meetings a request: the API's maximum.

@@ -19,8 +19,7 @@ use crate::api::{Client, Failure, Listing, TOLERANCE, untold};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::report::{Event, Observer};
-use crate::values::Span;
-use crate::values::{Moment, before, shown};
+use crate::values::{Moment, Span, before, shown};
 
 /// The server's `Date` is cut to the second.
 const RESOLUTION: TimeDelta = TimeDelta::seconds(1);

@@ -11,8 +11,7 @@ use super::open_meeting::{Loss, OpenMeeting};
 use super::pager::Pager;
 use crate::error::FailureKind;
 use crate::record::batch_bytes;
-use crate::report::Event;
-use crate::report::{MeetingStatus, Proof};
+use crate::report::{Event, MeetingStatus, Proof};
 use crate::values::ConfUuid;
 
 /// Outputs that wait to be taken.

@@ -23,10 +23,8 @@ use crate::api::{Failure, Fetched, Wanted};
 use crate::config::Config;
 use crate::config::meeting_list::{Meetings, Waiting};
 use crate::dataset::FirstPage;
-use crate::error::FailureKind;
-use crate::error::{Error, Result};
-use crate::report::MeetingStatus;
-use crate::report::{Event, Observer};
+use crate::error::{Error, FailureKind, Result};
+use crate::report::{Event, MeetingStatus, Observer};
 use crate::values::ConfUuid;
 
 /// Meetings at hand at once, those that wait for one before them included.

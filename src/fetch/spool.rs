@@ -27,9 +27,8 @@ use crate::durable_fs;
 use crate::durable_fs::Origin;
 use crate::error::{Error, Result};
 use crate::failpoint::{Point, point};
-use crate::record::DatasetSalt;
-use crate::record::SCHEMA_VERSION;
 use crate::record::decode::Page;
+use crate::record::{DatasetSalt, SCHEMA_VERSION};
 use crate::values::ConfUuid;
 
 /// Pages older than this are asked for again, and files older than this are removed.

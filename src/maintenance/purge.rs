@@ -14,8 +14,7 @@ use super::rewriter::Rewriter;
 use crate::config::location::Place;
 use crate::dataset::ledger::{Entry, Rewrite};
 use crate::error::{Error, Result};
-use crate::values::ConfUuid;
-use crate::values::new_run_id;
+use crate::values::{ConfUuid, new_run_id};
 
 /// Version of the erasure's form.
 pub const PURGE_VERSION: u32 = 1;

@@ -15,8 +15,7 @@ use crate::dataset::store::Store;
 use crate::dataset::{Held, SetAside};
 use crate::error::Result;
 use crate::record::table::Schemas;
-use crate::values::ConfUuid;
-use crate::values::new_run_id;
+use crate::values::{ConfUuid, new_run_id};
 
 use super::verify::{Finding, Survey, Verification, survey};
 

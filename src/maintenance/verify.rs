@@ -27,8 +27,7 @@ use crate::dataset::ledger::{Ledger, checkpoint};
 use crate::dataset::must_be_dataset;
 use crate::dataset::store::Store;
 use crate::error::{Error, Result};
-use crate::record::table::Schemas;
-use crate::record::table::Table;
+use crate::record::table::{Schemas, Table};
 
 use self::foreign_files::Names;
 use self::meetings_check::Described;

@@ -8,8 +8,7 @@ mod day_cache;
 use chrono::{Datelike as _, NaiveDate};
 use serde::{Deserialize, Serialize};
 
-use crate::values::PartitionBy;
-use crate::values::Zone;
+use crate::values::{PartitionBy, Zone};
 
 pub(crate) use self::day_cache::Calendar;
 

@@ -10,8 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::run_report::Proof;
 use super::unsynced::Unsynced;
-use crate::values::ConfUuid;
-use crate::values::Rate;
+use crate::values::{ConfUuid, Rate};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Language;
 use crate::record::partition::Partitioning;
-use crate::values::ConfUuid;
-use crate::values::Format;
-use crate::values::Rate;
+use crate::values::{ConfUuid, Format, Rate};
 
 use super::clock::Clock;
 use super::window::Window;

@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::values::ConfUuid;
-use crate::values::{Span, Zone};
+use crate::values::{ConfUuid, Span, Zone};
 
 /// The window of a run, and how far it and those before it got.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +54,7 @@ pub struct Window {
     pub requests: u64,
     /// Of what runs before left, the meetings that are given up: the service keeps none so long, or
     /// says that there is no such meeting, which its list of that day confirms.
-    #[serde(default, skip_serializing_if = "crate::report::run_report::is_zero")]
+    #[serde(default, skip_serializing_if = "super::run_report::is_zero")]
     pub forgotten: u64,
     /// The window begins before what the service keeps by default (6 months): what it has removed
     /// is not listed any more.

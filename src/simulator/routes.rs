@@ -15,16 +15,15 @@ use super::auth::{Auth, Caller};
 use super::effect::{Effect, Throttled};
 use super::fault_match::{Asked, Endpoint};
 use super::faulty_page::Listed;
-use super::history;
 use super::history::History;
 use super::meetings::{Ask, World};
 use super::options::{Options, OverLimit, PastEnd};
-use super::page;
 use super::quota::Windows;
 use super::record::mix;
 use super::reply::{Reply, Travel};
 use super::request::{Call, Query, endpoint, header};
 use super::request_log::{Counters, Seen};
+use super::{history, page};
 
 /// Everything behind the connections.
 pub(super) struct Api {

@@ -13,16 +13,15 @@ use rollbook::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::args::Settings;
-use crate::cli::args::location;
-use crate::cli::atomic_file;
+use crate::cli::args::{Settings, location};
 use crate::cli::atomic_file::WholeFile;
 use crate::cli::credentials::Warn;
 use crate::cli::exit_code::Exit;
 use crate::cli::metrics::Metrics;
 use crate::cli::terminal::{Progress, Terminal};
 use crate::cli::{
-    Voice, answer, config_file, credentials, panics, permit, runtime, signals, state_dir, tenants,
+    Voice, answer, atomic_file, command, config_file, credentials, panics, permit, runtime,
+    signals, state_dir, tenants,
 };
 
 /// What is said at the first signal.
@@ -368,7 +367,7 @@ fn missing(message: &str) -> anyhow::Error {
 
 /// An error of usage.
 pub(crate) fn refuse(kind: ErrorKind, message: &str) -> anyhow::Error {
-    let mut command = crate::cli::command();
+    let mut command = command();
     command.build();
     let export = command.find_subcommand_mut("export");
     match export {

@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use clap_mangen::Man;
 
-use crate::cli::answer;
 use crate::cli::exit_code::Exit;
+use crate::cli::{answer, command};
 
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
@@ -16,7 +16,7 @@ pub(crate) struct ManArgs {
 
 impl ManArgs {
     pub(crate) fn run(self) -> Result<Exit> {
-        let mut command = crate::cli::command();
+        let mut command = command();
         command.build();
         let page = match &self.command {
             None => command,
@@ -33,7 +33,7 @@ impl ManArgs {
 }
 
 fn known(name: &str) -> Result<String, String> {
-    let command = crate::cli::command();
+    let command = command();
     let mut names = command.get_subcommands().map(clap::Command::get_name);
     if names.any(|known| known == name) {
         Ok(name.to_owned())

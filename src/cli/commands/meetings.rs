@@ -10,11 +10,10 @@ use indicatif::HumanCount;
 use rollbook::{Event, History, Listed, Meeting, Rate};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::args::Span;
-use crate::cli::args::{Site, set};
+use crate::cli::args::{Site, Span, set};
 use crate::cli::exit_code::Exit;
 use crate::cli::terminal::{Align, Table, observe, shortened};
-use crate::cli::{Voice, answer, credentials, runtime, signals, tenants};
+use crate::cli::{Voice, answer, command, credentials, runtime, signals, tenants};
 
 /// Columns that a topic or a name may take in the table.
 const TEXT: usize = 40;
@@ -164,7 +163,7 @@ fn row(meeting: &Meeting) -> [String; 6] {
 }
 
 fn no_window() -> anyhow::Error {
-    let mut command = crate::cli::command();
+    let mut command = command();
     command.build();
     let message = "no window: give --since TIME (yesterday, 7d, 2026-11-01), and --until";
     match command.find_subcommand_mut("meetings") {

@@ -40,7 +40,7 @@ pub(crate) fn unknown(command: &Command, config: Option<&Path>) -> Vec<String> {
     let mut texts: Vec<String> = env::args_os()
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
-    for (name, value) in crate::cli::variables::all() {
+    for (name, value) in super::all() {
         let name = name.to_string_lossy().into_owned();
         let value = value.to_string_lossy().into_owned();
         if known.contains(&name) {

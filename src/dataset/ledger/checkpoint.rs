@@ -17,10 +17,9 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::checkpoint_columns;
 use super::checkpoint_columns::{BATCH_MEETINGS, VERSION, VERSION_KEY};
 use super::validate::is_sha256;
-use super::{Entry, Ledger, Seen, entry_path, objects};
+use super::{Entry, Ledger, Seen, checkpoint_columns, entry_path, objects};
 use crate::dataset::store::{Object, Store};
 use crate::error::Result;
 use crate::failpoint::{Point, point};

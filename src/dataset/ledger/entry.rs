@@ -6,16 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::record::DatasetSalt;
-use crate::record::Language;
 use crate::record::partition::Partitioning;
-use crate::record::pii;
 use crate::record::pii::Pii;
-use crate::record::table::SchemaVersions;
-use crate::record::table::Table;
+use crate::record::table::{SchemaVersions, Table};
+use crate::record::{DatasetSalt, Language, pii};
 use crate::report::{MeetingStatus, Proof};
-use crate::values::ConfUuid;
-use crate::values::SearchKey;
+use crate::values::{ConfUuid, SearchKey};
 
 use super::{Rewrite, damaged, timestamp};
 

@@ -7,9 +7,8 @@ use crate::dataset::store::{Object, Store};
 use crate::error::{Error, Result};
 use crate::record::table::SchemaVersions;
 
-use super::chain;
 use super::chain::Read;
-use super::{Entry, FOLDER, Ledger, Seen, checkpoint, damaged, entry_path, sequence_of};
+use super::{Entry, FOLDER, Ledger, Seen, chain, checkpoint, damaged, entry_path, sequence_of};
 
 /// Entries read at once: a cold disk or a bucket answers many questions in the time of one. Each is
 /// an open file, of which a process may have no more than 64.

@@ -14,10 +14,9 @@ use crate::durable_fs;
 use crate::error::{Error, Result};
 use crate::values::hex::hex;
 
-use super::credentials;
 use super::credentials::Asked;
 use super::local::LocalFolder;
-use super::{Store, failed, providers};
+use super::{Store, credentials, failed, providers};
 
 /// How many request times a call to a bucket may take until it is not tried again.
 const PATIENCE: u32 = 2;

@@ -16,10 +16,9 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
 use url::{Host, Url};
 
-use super::credentials;
 use super::credentials::Asked;
 use super::transport::Transport;
-use super::variables;
+use super::{credentials, redact, variables};
 use crate::config::location::{BucketUrl, Kind, Place, StoreOptions};
 use crate::config::proxy_rule;
 use crate::error::{Error, Result};
@@ -256,7 +255,7 @@ impl Plan<'_> {
     /// What was built, or what the variables lack.
     fn usable<T>(&self, built: object_store::Result<T>) -> Result<T> {
         built.map_err(|error| {
-            let reason = crate::dataset::store::redact::told(&error, self.options.secrets());
+            let reason = redact::told(&error, self.options.secrets());
             Error::Config(format!("{}: {reason}", self.url.shown("")))
         })
     }
@@ -717,7 +716,7 @@ mod tests {
                     let said = match connect(&url, &place) {
                         Ok(client) => {
                             let there = client.objects.head(&Path::from("x")).await;
-                            crate::dataset::store::redact::told(&there.unwrap_err(), [].iter())
+                            redact::told(&there.unwrap_err(), [].iter())
                         }
                         Err(error) => error.chain(),
                     };

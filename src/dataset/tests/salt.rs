@@ -28,7 +28,7 @@ async fn the_first_run_makes_the_salt_and_later_ones_read_it() {
     assert_eq!(fs::read(root(&home).join(SALT)).unwrap(), file);
     let found = verify(&dest(&home)).await.unwrap();
     assert!(found.is_sound() && found.notes.is_empty(), "{found:?}");
-    let other = crate::dataset::tests::faults::home();
+    let other = super::faults::home();
     assert_ne!(key(&open(&other, "one").await), of_one);
 }
 

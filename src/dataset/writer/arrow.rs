@@ -10,8 +10,7 @@ use arrow::ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use arrow::record_batch::RecordBatch;
 
 use crate::record::table::Table;
-use crate::values::Compression;
-use crate::values::Format;
+use crate::values::{Compression, Format};
 
 use super::PartOptions;
 use super::encoder::{BATCH_ROWS, Encoder, Fault, Outlet};

@@ -6,8 +6,7 @@ use ::parquet::errors::ParquetError;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use crate::values::Compression;
-use crate::values::Format;
+use crate::values::{Compression, Format};
 
 /// Records encoded at once: large enough to cost no more than larger ones, small enough to hold
 /// two of them (measured on batches of 500 to 65,536).

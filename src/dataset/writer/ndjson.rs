@@ -9,8 +9,7 @@ use std::io::Write;
 use arrow::record_batch::RecordBatch;
 use flate2::write::GzEncoder;
 
-use crate::values::Compression;
-use crate::values::Format;
+use crate::values::{Compression, Format};
 
 use self::row_encoder::{Lines, Pattern};
 use super::encoder::{Encoder, Fault};

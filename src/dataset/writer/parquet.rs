@@ -23,11 +23,9 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use crate::record::Column;
 use crate::record::table::Table;
-use crate::record::{batch_bytes, pieces};
-use crate::values::Compression;
-use crate::values::{Format, ParquetEncodings};
+use crate::record::{Column, batch_bytes, pieces};
+use crate::values::{Compression, Format, ParquetEncodings};
 
 use super::PartOptions;
 use super::encoder::{BATCH_ROWS, Encoder, Fault};

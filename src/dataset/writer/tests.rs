@@ -329,13 +329,13 @@ fn a_parquet_part_tells_where_it_comes_from_and_is_compressed() {
         ]
     );
     assert!(file.created_by().unwrap().starts_with("rollbook version "));
-    for (column, chunk) in crate::record::schema::Column::ALL
+    for (column, chunk) in crate::record::Column::ALL
         .into_iter()
         .zip(reader.metadata().row_group(0).columns())
     {
         assert!(matches!(chunk.compression(), basic::Compression::ZSTD(_)));
         let measured = !matches!(column.data_type(), ::arrow::datatypes::DataType::Utf8)
-            || column == crate::record::schema::Column::ConfUuid;
+            || column == crate::record::Column::ConfUuid;
         assert_eq!(chunk.statistics().is_some(), measured, "{}", column.name());
     }
 }
@@ -348,7 +348,7 @@ fn names_have_a_dictionary_where_they_repeat() {
         let part = write(KINDS[0], &pages, home.path());
         let bytes = bytes::Bytes::from(fs::read(part.path).unwrap());
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
-        let column = crate::record::schema::Column::DisplayName.index();
+        let column = crate::record::Column::DisplayName.index();
         let chunk = reader.metadata().row_group(0).column(column);
         assert_eq!(chunk.dictionary_page_offset().is_some(), repeats);
     }

@@ -14,7 +14,7 @@ async fn run_into(root: &std::path::Path, store: &Faulty) -> (Finished, Vec<Even
     let api = Simulator::start(Options::sizes(&[3, 5])).await.unwrap();
     let config = Config {
         base_url: api.base_url(),
-        rate: crate::values::rate::Rate::Unlimited,
+        rate: crate::values::Rate::Unlimited,
         ..Config::default()
     };
     let (format, compression) = (config.format, config.compression());

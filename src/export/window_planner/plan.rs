@@ -12,11 +12,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Discovered, Work};
 use crate::config::Config;
 use crate::error::Result;
-use crate::fetch::{Bounds, Found, Listings, history};
+use crate::fetch::{Bounds, Found, Listings, history, history_bounds};
 use crate::report::{Owed, Unlisted, Window};
-use crate::values::ConfUuid;
-use crate::values::Span;
-use crate::values::before;
+use crate::values::{ConfUuid, Span, before};
 
 /// How far back a run goes for what earlier ones left: the service keeps nothing longer.
 const LONGEST_RETENTION: Duration = Duration::from_secs(366 * 86_400);
@@ -127,7 +125,7 @@ impl Plan {
             settling: 0,
             requests: 0,
             forgotten,
-            is_past_retention: history::is_past_retention(begin, now),
+            is_past_retention: history_bounds::is_past_retention(begin, now),
             unlisted: vec![],
             who: past.who.clone(),
         };

@@ -183,7 +183,7 @@ impl World {
         let (mut found, mut unlisted) = (vec![], vec![]);
         for (position, day) in asked.iter().enumerate() {
             if (position + 1).is_multiple_of(night.loses_day) {
-                unlisted.push(crate::export::window_planner::unlisted(*day, "refused"));
+                unlisted.push(super::unlisted(*day, "refused"));
                 continue;
             }
             for number in 0..self.meetings.len() {

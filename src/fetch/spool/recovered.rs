@@ -6,9 +6,8 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::frame;
 use super::frame::{Head, PageHead, Place};
-use super::{LIFE, PageKey, files};
+use super::{LIFE, PageKey, files, frame};
 use crate::api::Fetched;
 use crate::error::{Error, Result};
 use crate::values::ConfUuid;

@@ -7,11 +7,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::dataset::writer::tests::{long_page as long_records, page as records};
-use crate::record::DigestKey;
-use crate::record::TimeRange;
 use crate::record::decode::PageDecoder;
 use crate::record::pii::Pii;
 use crate::record::salt::tests::salt;
+use crate::record::{DigestKey, TimeRange};
 
 fn question(of: &str) -> Question {
     Question::new(&salt(), &of).unwrap()

@@ -8,9 +8,8 @@ use arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
 
 use crate::fetch::meeting_reader::{Policy, Progress, Reading, Request, minimum_requests};
-use crate::record::Column;
-use crate::record::DigestKey;
 use crate::record::decode::Page;
+use crate::record::{Column, DigestKey};
 use crate::report::Proof;
 use crate::values::{CountPolicy, DuplicatePolicy, Verify};
 

@@ -7,9 +7,8 @@ use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
 
 use super::server::{Answer, Rows};
-use crate::record::Column;
-use crate::record::DigestKey;
 use crate::record::decode::Page;
+use crate::record::{Column, DigestKey};
 use crate::values::ConfUuid;
 
 /// Join time of record 0, in 2023; each further record joins a second later.

@@ -130,8 +130,7 @@ mod tests {
     use crate::dataset::ledger::tests::entry;
     use crate::dataset::ledger::{Part, part_path_in};
     use crate::record::partition::{Partition, Partitioning};
-    use crate::values::PartitionBy;
-    use crate::values::Zone;
+    use crate::values::{PartitionBy, Zone};
 
     /// A ledger whose commits have parts of these sizes.
     fn ledger(sizes: &[u64]) -> Vec<Entry> {

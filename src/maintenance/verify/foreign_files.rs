@@ -10,19 +10,15 @@ use std::{fs, io};
 
 use serde::Serialize;
 
-use crate::dataset::delta;
-use crate::dataset::ledger;
-use crate::dataset::ledger::CHECKPOINTS;
-use crate::dataset::ledger::{Ledger, Part};
+use crate::dataset::ledger::{CHECKPOINTS, Ledger, Part};
 use crate::dataset::store::Store;
 use crate::dataset::writer::extension;
-use crate::dataset::{REPLACED, RUNS, SET_ASIDE, STAGING, is_ours, visible};
+use crate::dataset::{REPLACED, RUNS, SET_ASIDE, STAGING, delta, is_ours, ledger, visible};
 use crate::durable_fs;
 use crate::error::{Error, Result};
 use crate::record::partition;
 use crate::record::table::{MEETINGS, Table};
-use crate::values::Compression;
-use crate::values::Format;
+use crate::values::{Compression, Format};
 
 use super::Finding;
 

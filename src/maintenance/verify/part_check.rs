@@ -9,15 +9,13 @@ use crate::dataset::ledger::{Entry, Part};
 use crate::dataset::store::Store;
 use crate::durable_fs;
 use crate::error::{Error, Result};
-use crate::record::table::Schemas;
-use crate::record::table::Table;
+use crate::record::table::{Schemas, Table};
 
-use super::key_reader;
 use super::key_reader::Keys;
 use super::partition_check::Days;
 use super::record_index_set::PartRows;
 use super::schema_check::PartSchema;
-use super::{Finding, Verification};
+use super::{Finding, Verification, key_reader};
 
 /// What lies under the name of a part.
 enum Found {

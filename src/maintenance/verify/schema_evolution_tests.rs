@@ -22,8 +22,7 @@ use crate::dataset::{Commit, Dataset, fingerprint, status};
 use crate::maintenance::repair::repair;
 use crate::record::table::SchemaVersions;
 use crate::record::table::schema_versions::tests::next;
-use crate::values::Compression;
-use crate::values::Format;
+use crate::values::{Compression, Format};
 
 const KINDS: [(Format, Compression); 3] = [
     (Format::Parquet, Compression::ZSTD),

@@ -18,9 +18,7 @@ use crate::maintenance::compact::{CompactOptions, compact};
 use crate::maintenance::repair::repair;
 use crate::record::partition::Partition;
 use crate::record::table::MEETINGS;
-use crate::values::Compression;
-use crate::values::ConfUuid;
-use crate::values::{Format, PartitionBy};
+use crate::values::{Compression, ConfUuid, Format, PartitionBy};
 
 const KINDS: [(Format, Compression); 6] = [
     (Format::Parquet, Compression::ZSTD),

@@ -11,8 +11,10 @@ use arrow::array::{Array, ArrayRef, AsArray, StringArray, new_null_array};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use super::{CALL_NUMBER, CONFERENCE_ID, DEPT_NAME, DISPLAY_NAME, EXTRA, SCHEDULER, SUBJECT};
-use super::{Pii, Treatment, digest, extra, spelling};
+use super::{
+    CALL_NUMBER, CONFERENCE_ID, DEPT_NAME, DISPLAY_NAME, EXTRA, Pii, SCHEDULER, SUBJECT, Treatment,
+    digest, extra, spelling,
+};
 
 /// What stands for the part of a text that is not shown, whatever its length.
 const MASK: &str = "***";

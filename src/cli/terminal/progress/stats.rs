@@ -158,8 +158,7 @@ impl Tally {
             self.pause = None;
         }
         let pause = self.pause.as_ref();
-        let pause = pause
-            .map(|(until, cause)| (*until - now, crate::cli::terminal::progress::plain(cause)));
+        let pause = pause.map(|(until, cause)| (*until - now, super::plain(cause)));
         let expected = self.expected_pages();
         let left = u128::from(expected.saturating_sub(self.pages));
         let fetched = u128::from(self.pages_ever.saturating_sub(pages));

@@ -3,8 +3,7 @@
 use super::*;
 use crate::record::partition::Partitioning;
 use crate::record::table::MEETINGS;
-use crate::values::PartitionBy;
-use crate::values::Zone;
+use crate::values::{PartitionBy, Zone};
 
 #[test]
 fn an_entry_is_written_as_documented() {
